@@ -1,0 +1,99 @@
+"""The way into the house: one RPC, answered, refused, or out of reach."""
+
+import json
+import logging
+from typing import Any, TypeVar
+
+import httpx
+from postgrest import APIError, AsyncPostgrestClient
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+from supabase_auth.errors import AuthApiError, AuthError
+
+from edge.errors import STATUS, Refusal, unavailable
+from edge.settings import Settings
+from supabase import AsyncClient, AsyncClientOptions
+
+log = logging.getLogger(__name__)
+
+# The database gives up on a call of the service role after 8 seconds.
+TIMEOUT = httpx.Timeout(10, connect=3)
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Gateway:
+    def __init__(self, settings: Settings) -> None:
+        self.http = httpx.AsyncClient(timeout=TIMEOUT, event_hooks={"request": [keep_key_apart]})
+        self._rest_url = f"{settings.supabase_url}/rest/v1"
+        self._anon_key = settings.supabase_anon_key
+        self._service = AsyncClient(
+            settings.supabase_url,
+            settings.supabase_service_key.get_secret_value(),
+            AsyncClientOptions(
+                httpx_client=self.http, auto_refresh_token=False, persist_session=False
+            ),
+        )
+
+    async def close(self) -> None:
+        await self.http.aclose()
+
+    async def call(self, rpc: str, answer: type[T], **arguments: object) -> T:
+        """One RPC as the service role."""
+        return await self._ask(self._service.postgrest, rpc, answer, arguments)
+
+    async def call_as(self, token: str, rpc: str, answer: type[T], **arguments: object) -> T:
+        """One RPC as the person whose token it is."""
+        headers = {
+            "apikey": self._anon_key.get_secret_value(),
+            "Authorization": f"Bearer {token}",
+        }
+        person = AsyncPostgrestClient(self._rest_url, headers=headers, http_client=self.http)
+        return await self._ask(person, rpc, answer, arguments)
+
+    async def delete_auth_user(self, user_id: object) -> None:
+        """Takes away the sign-in itself; one that is already gone is gone."""
+        try:
+            await self._service.auth.admin.delete_user(str(user_id))
+        except AuthError as error:
+            status = error.status if isinstance(error, AuthApiError) else None
+            if status != 404:
+                cause = {"cause": type(error).__name__, "status": status}
+                log.warning("the admin API did not answer", extra=cause)
+                raise unavailable() from None
+
+    async def _ask(
+        self, client: AsyncPostgrestClient, rpc: str, answer: type[T], arguments: dict[str, object]
+    ) -> T:
+        try:
+            reply = (await client.rpc(rpc, to_jsonable_python(arguments)).execute()).data
+            if isinstance(reply, dict) and "refused" in reply:
+                raise refusal(**reply["refused"])
+            return answer.model_validate(reply)
+        except APIError as error:
+            raise in_our_words(rpc, error) from None
+        except (httpx.HTTPError, ValidationError) as error:
+            log.warning("no answer", extra={"rpc": rpc, "cause": type(error).__name__})
+            raise unavailable() from None
+
+
+async def keep_key_apart(request: httpx.Request) -> None:
+    """An opaque key belongs in `apikey` alone; the client also sends it as if it were a token."""
+    if request.headers.get("Authorization", "").startswith("Bearer sb_"):
+        del request.headers["Authorization"]
+
+
+def in_our_words(rpc: str, error: APIError) -> Refusal:
+    """A refusal of the house stays what it is; of anything else only the code is for the log."""
+    if error.code in STATUS:
+        return refusal(error.code, error.message, error.details)
+    log.warning("not answered", extra={"rpc": rpc, "cause": error.code})
+    if error.code and error.code.startswith("22"):  # a value Postgres cannot take
+        return Refusal("INVALID_INPUT", "A value has the wrong form.")
+    return unavailable()
+
+
+def refusal(code: str, message: str | None, details: Any = None) -> Refusal:
+    """PostgREST carries the facts as a string of JSON."""
+    facts = json.loads(details) if isinstance(details, str) else details
+    return Refusal(code, message or code, facts if isinstance(facts, dict) else {})

@@ -1,0 +1,90 @@
+"""One project and one edge for all tests; each test brings people of its own."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from conftest import ROOMS, Server, server  # noqa: F401  (its server is a fixture here too)
+from keys import Keys
+from people import House, Member
+
+from edge.tests.project import AuthServer, Edge, Project, gateway, postgrest
+
+
+@pytest.fixture(scope="session")
+def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:  # noqa: F811
+    place = tmp_path_factory.mktemp("project")
+    keys = Keys.kept_in(place / "keys.json")
+    database = server.copy(server.platform, "edge")
+
+    def address(login: str) -> str:
+        return server.cluster.url(database, login)
+
+    with psycopg.connect(address("postgres"), autocommit=True) as connection:
+        for room in ROOMS:
+            connection.execute(room.read_bytes())
+    house = House(address, frozenset())
+    house.clock.at(datetime.now(UTC))
+    with ExitStack() as stack:
+        rest_port = stack.enter_context(postgrest(place, address("authenticator"), keys))
+        auth = AuthServer(address("supabase_auth_admin"), keys.published)
+        stack.enter_context(auth.serving())
+        url = stack.enter_context(gateway(place, rest_port, auth.port, keys))
+        yield Project(place, url, keys, auth, house)
+        house.close()
+
+
+@pytest.fixture(scope="session")
+def edge(project: Project) -> Iterator[Edge]:
+    with project.edge() as edge:
+        yield edge
+
+
+@pytest.fixture
+def house(project: Project) -> House:
+    return project.house
+
+
+# ------------------------------------------------------------------------------ its people
+
+
+@pytest.fixture
+def sign_up(house: House) -> Callable[..., Member]:
+    """Every test has its own people: the house is shared, their addresses are not."""
+
+    def sign_up(name: str, **how: Any) -> Member:
+        address = f"{name.lower()}-{os.urandom(6).hex()}@chas.test"
+        return house.sign_up(address, name, **how)
+
+    return sign_up
+
+
+@pytest.fixture
+def uma(sign_up: Callable[..., Member]) -> Member:
+    """Signed up, without an invite."""
+    return sign_up("Uma")
+
+
+@pytest.fixture
+def asha(house: House, sign_up: Callable[..., Member]) -> Member:
+    """Admitted."""
+    return house.admit(sign_up("Asha"))
+
+
+@pytest.fixture
+def steward(house: House, sign_up: Callable[..., Member]) -> Member:
+    return house.admit(sign_up("Stella", steward=True))
+
+
+@pytest.fixture
+def mint(house: House) -> Callable[..., str]:
+    """Mints one invite as the service role; its code."""
+
+    def mint(**wishes: Any) -> str:
+        return str(house.service.mint_invites(**wishes)["invites"][0]["code"])
+
+    return mint

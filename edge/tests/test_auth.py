@@ -1,0 +1,37 @@
+"""/auth/session and /auth/access."""
+
+import pytest
+
+from edge.tests.project import refused
+
+
+def test_a_session_shows_the_person_themselves(edge, uma):
+    user = edge.ask("GET", "/auth/session", uma).json()["user"]
+
+    assert (user["id"], user["email"]) == (uma.id, uma.email)
+    assert user["display_name"] == "Uma"
+    assert user["is_steward"] is False
+
+
+def test_a_session_is_true_now(edge, asha):
+    edge.ask("GET", "/auth/session", asha)
+    asha.update_me(display_name="Asha the Second")
+
+    user = edge.ask("GET", "/auth/session", asha).json()["user"]
+
+    assert user["display_name"] == "Asha the Second"
+
+
+def test_access_tells_whether_one_is_admitted(edge, uma, asha):
+    waiting, inside = (edge.ask("GET", "/auth/access", person).json() for person in (uma, asha))
+
+    assert (waiting["whitelisted"], waiting["whitelist_required"]) == (False, True)
+    assert (inside["whitelisted"], inside["whitelist_required"]) == (True, True)
+
+
+@pytest.mark.parametrize("path", ["/auth/session", "/auth/access"])
+def test_strangers_are_asked_to_sign_in(edge, path):
+    answer = edge.ask("GET", path)
+
+    refused(answer, "UNAUTHORIZED", 401)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"

@@ -1,0 +1,128 @@
+"""Whose token is it? Verified here, with keys we chose; a token never chooses its own."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Literal
+from uuid import UUID
+
+import httpx
+import jwt
+from pydantic import BaseModel, ConfigDict
+
+from edge.errors import Refusal, unavailable
+from edge.settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEPT_SECONDS = 600  # how long a key withdrawn by the project may still be trusted
+UNKNOWN_KID_SECONDS = 30  # strangers can invent key ids; the project is not asked for each
+FAILED_SECONDS = 3
+
+ALGORITHM_OF = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+
+
+class Claims(BaseModel):
+    """What we believe of a token once its signature holds."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    sub: UUID
+    role: Literal["authenticated"]
+    is_anonymous: bool = False
+    app_metadata: dict[str, Any] | None = None
+
+
+class Keys:
+    """The project's public keys by id, fetched when needed and kept for a while."""
+
+    def __init__(
+        self, address: str, http: httpx.AsyncClient, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._address = address
+        self._http = http
+        self._clock = clock
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._known = False
+        self._fetched = self._next_fetch = float("-inf")
+        self._one_at_a_time = asyncio.Lock()
+
+    async def find(self, kid: str) -> jwt.PyJWK | None:
+        if self._wants_fetch(kid):
+            async with self._one_at_a_time:
+                if self._wants_fetch(kid):
+                    await self._fetch()
+        if not self._known:
+            raise unavailable()
+        return self._keys.get(kid)
+
+    def _wants_fetch(self, kid: str) -> bool:
+        now = self._clock()
+        stale = kid not in self._keys or now - self._fetched >= KEPT_SECONDS
+        return stale and now >= self._next_fetch
+
+    async def _fetch(self) -> None:
+        """When the project cannot be asked, the keys we have go on serving."""
+        try:
+            answer = (await self._http.get(self._address)).raise_for_status().json()
+            self._keys = dict(usable(answer["keys"]))
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            log.warning("signing keys out of reach", extra={"cause": type(error).__name__})
+            self._next_fetch = self._clock() + FAILED_SECONDS
+            return
+        self._known = True
+        self._fetched = self._clock()
+        self._next_fetch = self._fetched + UNKNOWN_KID_SECONDS
+
+
+def usable(keys: list[dict[str, Any]]) -> list[tuple[str, jwt.PyJWK]]:
+    """Each public key with the one algorithm of its kind; shared secrets have no place here."""
+    found = []
+    for key in keys:
+        algorithm = ALGORITHM_OF.get((key.get("kty", ""), key.get("crv")))
+        if algorithm and isinstance(key.get("kid"), str):
+            try:
+                found.append((key["kid"], jwt.PyJWK(key, algorithm)))
+            except jwt.PyJWTError:
+                log.warning("a signing key is malformed")
+    return found
+
+
+class Tokens:
+    def __init__(self, settings: Settings, keys: Keys) -> None:
+        self._issuer = settings.issuer
+        self._secret = settings.supabase_jwt_secret
+        self._keys = keys
+
+    async def verify(self, token: str) -> Claims:
+        try:
+            key, algorithm = await self._key_for(jwt.get_unverified_header(token))
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience="authenticated",
+                issuer=self._issuer,
+                # A clock a second behind the project's must not refuse a token just issued.
+                options={"require": ["exp", "iss", "aud", "sub"], "verify_iat": False},
+            )
+            return Claims.model_validate(claims)
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            log.info("token refused", extra={"cause": type(error).__name__})
+            raise not_signed_in() from None
+
+    async def _key_for(self, header: dict[str, Any]) -> tuple[jwt.PyJWK | str, str]:
+        """The header may say which key to look for; what that key may do is ours to say."""
+        if header.get("alg") == "HS256":
+            if self._secret is None:
+                raise jwt.InvalidAlgorithmError
+            return self._secret.get_secret_value(), "HS256"
+        key = await self._keys.find(header["kid"]) if isinstance(header.get("kid"), str) else None
+        if key is None:
+            raise jwt.InvalidKeyError
+        return key, key.algorithm_name
+
+
+def not_signed_in() -> Refusal:
+    return Refusal("UNAUTHORIZED", "Please sign in.")

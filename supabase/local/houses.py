@@ -1,0 +1,203 @@
+"""The two houses: `houses.py diff|draft|lint`.
+
+One is built from the rooms in supabase/schemas, one from the history in supabase/migrations. They
+must not differ in anything a member, a client or an operator could notice.
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster import (
+    CLI,
+    ROOT,
+    Cluster,
+    Mode,
+    Trouble,
+    check,
+    lay_platform,
+    newest_server,
+    push,
+    run,
+    run_sql,
+)
+
+SUPABASE = ROOT / "supabase"
+ROOMS = sorted((SUPABASE / "schemas").glob("*.sql"))
+LINTED = ROOT / ".local" / "linted.json"
+
+# What pg_dump leaves out, one object to a line.
+BEYOND_THE_DUMP = {
+    "cron jobs": """
+        select format('%s | %s | %s | %s | %s', jobname, schedule, command, username, active)
+        from cron.job order by jobname
+    """,
+    "settings of roles and databases": """
+        select format('%s | %s | %s', coalesce(d.datname, '*'), s.setrole::regrole, setting)
+        from pg_db_role_setting as s left join pg_database as d on d.oid = s.setdatabase,
+          unnest(s.setconfig) as setting
+        order by 1
+    """,
+    "roles": """
+        select format('%s | super %s | inherit %s | login %s | bypass rls %s | in %s',
+          rolname, rolsuper, rolinherit, rolcanlogin, rolbypassrls, (
+            select array_agg(roleid::regrole order by roleid::regrole::text)
+            from pg_auth_members where member = r.oid
+          ))
+        from pg_roles as r where rolname !~ '^pg_' order by rolname
+    """,
+}
+
+# `supabase db lint` reads every plpgsql function but those of triggers.
+LINT_TRIGGERS = """
+    select distinct format('%s: %s', t.tgfoid::regprocedure, problem)
+    from pg_trigger as t
+    join pg_proc as p on p.oid = t.tgfoid
+    join pg_namespace as n on n.oid = p.pronamespace and n.nspname in ('public', 'private')
+    join pg_language as l on l.oid = p.prolang and l.lanname = 'plpgsql',
+      extensions.plpgsql_check_function(t.tgfoid, t.tgrelid, extra_warnings => false) as problem
+    where not t.tgisinternal
+"""
+
+
+@contextmanager
+def empty_house(name: str, mode: Mode = "hosted_new") -> Iterator[Cluster]:
+    """A new project, in a server of its own so that roles and jobs are compared as well."""
+    place = ROOT / ".local" / f"house-{name}-{os.getpid()}"
+    cluster = Cluster(place, durable=False)
+    try:
+        cluster.start()
+        lay_platform(cluster, mode)
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.directory, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def house_of_rooms() -> Iterator[Cluster]:
+    with empty_house("rooms") as cluster:
+        for room in ROOMS:
+            run_sql(cluster.url(), "--single-transaction", "-f", room)
+        yield cluster
+
+
+@contextmanager
+def house_of_migrations(mode: Mode = "hosted_new") -> Iterator[Cluster]:
+    with empty_house("migrations", mode) as cluster:
+        push(cluster.url())
+        yield cluster
+
+
+def inventory(cluster: Cluster) -> dict[str, list[str]]:
+    """Every object by its heading, with the lines that make it."""
+    url = cluster.url(role="supabase_admin")
+    skip = "--exclude-schema=supabase_migrations"
+    dump = check(run(newest_server() / "pg_dump", "--schema-only", skip, url))
+    objects: dict[str, list[str]] = {}
+    # Above each object pg_dump writes a line: -- Name: x; Type: TABLE; Schema: public; Owner: y
+    _, *parts = re.split(r"^--\n-- (Name: .*)\n--\n", dump, flags=re.MULTILINE)
+    for heading, body in zip(parts[::2], parts[1::2], strict=True):
+        lines = [
+            line for line in body.splitlines() if not re.match(r"$|--$|-- PostgreSQL|SET |\\", line)
+        ]
+        # Grants come in the order they were given, which means nothing.
+        objects.setdefault(heading, []).extend(sorted(lines) if "ACL" in heading else lines)
+    for heading, query in BEYOND_THE_DUMP.items():
+        objects[heading] = run_sql(url, "-c", query).splitlines()
+    return objects
+
+
+def differences(migrations: dict[str, list[str]], rooms: dict[str, list[str]]) -> Iterator[str]:
+    for heading in sorted(migrations.keys() | rooms.keys()):
+        before, after = migrations.get(heading, []), rooms.get(heading, [])
+        if before != after:
+            yield f"\n{heading}"
+            yield from list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+
+
+def diff() -> int:
+    """Whatever a project grants by default, the house must come out the same."""
+    with house_of_rooms() as rooms:
+        wanted = inventory(rooms)
+    modes: tuple[Mode, Mode] = ("hosted_new", "hosted_old")
+    for mode in modes:
+        with house_of_migrations(mode) as migrations:
+            found = list(differences(inventory(migrations), wanted))
+        if found:
+            print(f"The house from migrations/ (-, {mode}) is not the house from schemas/ (+):")
+            print("\n".join(found))
+            return 1
+    print("The two houses are the same.")
+    return 0
+
+
+def draft() -> int:
+    """The CLI knows shapes and order; grants, default privileges and jobs it may forget."""
+    with house_of_migrations() as migrations, house_of_rooms() as rooms:
+        ends = [f"--from={migrations.url()}", f"--to={rooms.url()}"]
+        print(check(run(CLI, "db", "diff", "--use-pg-delta", *ends, "--workdir", ROOT)))
+        for line in differences(inventory(migrations), inventory(rooms)):
+            print(f"-- {line}".rstrip())
+    return 0
+
+
+def lint() -> int:
+    problems = lint_style()
+    with house_of_rooms() as house:
+        admin = house.url(role="supabase_admin")
+        # Hosted, the linter's own role may make it; here only the superuser may.
+        run_sql(admin, "-c", "create extension plpgsql_check with schema extensions")
+        for command in (
+            ["lint", "--schema=public,private", "--level=warning", "--fail-on=warning"],
+            ["advisors", "--level=warn", "--fail-on=warn"],
+        ):
+            told = run(CLI, "db", *command, f"--remote={house.url()}", "--workdir", ROOT)
+            if told.returncode:
+                problems.append(told.stdout)
+        problems += run_sql(admin, "-c", LINT_TRIGGERS).splitlines()
+    print("\n".join(problems) if problems else "The SQL is as it should be.")
+    return 1 if problems else 0
+
+
+def lint_style() -> list[str]:
+    """sqlfluff takes seconds for a long room: it reads only what changed since it was content."""
+    tools = [ROOT / "pyproject.toml", ROOT / "sql_tests" / "requirements.txt"]
+    config = b"".join(tool.read_bytes() for tool in tools)
+    files = [*ROOMS, SUPABASE / "seed.sql", ROOT / "sql_tests" / "platform.sql"]
+    now = {
+        str(file.relative_to(ROOT)): hashlib.sha256(config + file.read_bytes()).hexdigest()
+        for file in files
+    }
+    before = json.loads(LINTED.read_text()) if LINTED.exists() else {}
+    changed = [name for name, content in now.items() if before.get(name) != content]
+    if not changed:
+        return []
+    told = run(sys.executable, "-m", "sqlfluff", "lint", "--processes=0", *changed, cwd=ROOT)
+    bad = set(re.findall(r"^== \[(.*)\] FAIL$", told.stdout, flags=re.MULTILINE))
+    if bad or not told.returncode:
+        LINTED.write_text(json.dumps({name: now[name] for name in now if name not in bad}))
+    return [told.stdout] if told.returncode else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("act", choices=["diff", "draft", "lint"])
+    acts = {"diff": diff, "draft": draft, "lint": lint}
+    try:
+        return acts[parser.parse_args().act]()
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Installs what is missing and nothing else: PostgreSQL with two extensions and nginx from the distribution, Python
+# packages into .venv, the pinned tools into supabase/node_modules. Done already, it takes a moment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { printf '%s\n' "$*"; }
+die() { say "$@" >&2; exit 1; }
+
+[ "$(uname -sm)" = "Linux x86_64" ] ||
+  die "The local stack runs on 64-bit Intel/AMD Linux alone: PostgREST is published for no other. Use Docker and" \
+    "\`supabase start\` here instead (see README.md)."
+
+mkdir -p .local 2>/dev/null || die "$PWD is not yours to write in."
+{ exec 9>.local/setup.lock; } 2>/dev/null || die ".local belongs to $(stat -c %U .local): work as that user, or remove it."
+flock 9
+
+# ------------------------------------------------------------------------- from the distribution
+
+has_extensions() { # VERSION
+  [ -e "/usr/share/postgresql/$1/extension/pg_cron.control" ] &&
+    [ -e "/usr/share/postgresql/$1/extension/plpgsql_check.control" ]
+}
+
+servers() {
+  local server
+  for server in /usr/lib/postgresql/*/bin/postgres; do
+    [ -x "$server" ] && basename "${server%/bin/postgres}"
+  done | sort -rn
+}
+
+# The packages that would give a server with the extensions: beside the newest one here, else the distribution's own.
+wanted_postgres() {
+  local version
+  for version in $(servers); do
+    has_extensions "$version" && return
+  done
+  for version in $(servers) $(apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-//p'); do
+    if apt-cache show "postgresql-$version-cron" >/dev/null 2>&1; then
+      say "postgresql-$version" "postgresql-$version-cron" "postgresql-$version-plpgsql-check"
+      return
+    fi
+  done
+  die "This system offers no PostgreSQL with pg_cron: install postgresql, postgresql-NN-cron and" \
+    "postgresql-NN-plpgsql-check (NN from 15 to 17), then run this again."
+}
+
+wanted_packages() {
+  PATH=$PATH:/usr/sbin command -v nginx >/dev/null || say nginx
+  [ -n "$(find_python)" ] || say python3 python3-venv
+  wanted_postgres
+}
+
+# Between 3.11 and 3.13, and able to make a virtual environment.
+find_python() {
+  local python
+  for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+    if "$python" -c 'import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
+      say "$python"
+      return
+    fi
+  done
+}
+
+# Packages here start their services and PostgreSQL makes a first cluster. Neither is wanted, so both are told not to
+# while the installation lasts; afterwards nothing of this remains.
+install_packages() { # as root: PACKAGE...
+  local quiet=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.d/chas.conf
+  local had_nginx=yes
+  PATH=$PATH:/usr/sbin command -v nginx >/dev/null || had_nginx=no
+  trap 'rm -f "${ours[@]}"' EXIT
+  ours=("$cluster")
+  mkdir -p "${cluster%/*}"
+  echo 'create_main_cluster = false' >"$cluster"
+  if [ ! -e "$quiet" ]; then
+    ours+=("$quiet")
+    printf '#!/bin/sh\nexit 101\n' >"$quiet"
+    chmod 755 "$quiet"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold \
+    "$@" >"$log" 2>&1 </dev/null || { tail -n 15 "$log" >&2; return 1; }
+  # A web server nobody asked for must not wake with the machine either.
+  if [ "$had_nginx" = no ]; then
+    update-rc.d nginx disable >/dev/null 2>&1 || true
+    if command -v systemctl >/dev/null; then systemctl --quiet disable nginx >/dev/null 2>&1 || true; fi
+  fi
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+packages=$(wanted_packages 2>/dev/null) || packages=unknown
+if [ -n "$packages" ]; then
+  command -v apt-get >/dev/null ||
+    die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, or Python 3.11 to 3.13 with venv." \
+      "They are installed by themselves only where there is apt."
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+    die "Packages are missing, and there is no sudo to install them. As root, with NN the version of postgresql:" \
+      "apt-get install nginx python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
+  say "Looking for packages (apt-get update) ..."
+  as_root apt-get update -q >.local/apt.log 2>&1 || { tail -n 5 .local/apt.log >&2; die "apt-get update failed."; }
+  packages=$(wanted_packages)
+  say "Installing with apt:" $packages
+  # shellcheck disable=SC2086  # one word for each package
+  as_root env log="$PWD/.local/apt.log" bash -c "$(declare -f install_packages); set -e; install_packages \"\$@\"" setup $packages ||
+    die "apt-get could not install:" $packages
+fi
+
+# ------------------------------------------------------------------------- into the project
+
+python=$(find_python)
+[ -n "$python" ] || die "Python 3.11, 3.12 or 3.13 with venv is missing; this system has $(python3 --version 2>&1)."
+
+if ! cmp -s sql_tests/requirements.txt .venv/installed.txt || ! .venv/bin/python -c '' 2>/dev/null; then
+  say "Installing Python packages into .venv ..."
+  .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
+  .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r sql_tests/requirements.txt
+  cp sql_tests/requirements.txt .venv/installed.txt
+fi
+
+if ! cmp -s supabase/package-lock.json supabase/node_modules/installed.json; then
+  say "Installing the Supabase CLI and PostgREST into supabase/node_modules ..."
+  PATH=$PWD/.venv/bin:$PATH npm ci --prefix supabase --silent --no-progress
+  cp supabase/package-lock.json supabase/node_modules/installed.json
+fi

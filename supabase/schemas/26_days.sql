@@ -1,0 +1,217 @@
+-- The day's turn: what Sunset takes and Dawn gives (RULES 6).
+
+create table public.sunset_entries (
+  community_id uuid not null,
+  day date not null,
+  user_id uuid not null,
+  unspent_cc integer not null,
+  constraint sunset_entries_pkey primary key (community_id, day, user_id),
+  constraint sunset_entries_unspent_cc_positive check (unspent_cc > 0)
+);
+comment on table public.sunset_entries is
+'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same purses.';
+alter table public.sunset_entries enable row level security;
+create policy members_read_sunset_entries on public.sunset_entries for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on public.sunset_entries to authenticated;
+
+create function private.close_day(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day date;
+  v_timezone text;
+  v_rows integer;
+begin
+  select d.day, c.timezone into v_day, v_timezone
+  from public.community_days as d
+  join public.communities as c on c.id = d.community_id
+  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+  for no key update of d;
+  if not found then
+    return 0;
+  end if;
+  insert into public.sunset_entries (community_id, day, user_id, unspent_cc)
+  select p_community_id, v_day, e.user_id, e.amount from private.post_expiry(p_community_id, p_now) as e;
+  get diagnostics v_rows = row_count;
+  perform private.turn_to_night(p_community_id, v_timezone, v_day);
+  perform private.tell_community(p_community_id, 'sunset', jsonb_build_object('day', v_day));
+  return v_rows;
+end;
+$$;
+comment on function private.close_day is
+'Sunset: every unspent purse expires into the ledger and the Sunset list; returns how many. A day closed already, or
+not over yet, stays as it is.';
+revoke all on function private.close_day from public, anon, authenticated, service_role;
+
+create function private.open_day(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community public.communities := private.apply_pending(p_community_id);
+  v_day date;
+  v_rows integer;
+begin
+  if not private.turn_to_day(p_community_id, v_community.timezone, p_now) then
+    return 0;
+  end if;
+  select d.day into v_day from public.community_days as d where d.community_id = p_community_id;
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(p_community_id, p_now);
+  v_rows := private.post_grants(p_community_id, v_day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(p_community_id, p_now);
+  perform private.collect_debts(p_community_id, v_day, v_community.daily_cc_budget, p_now);
+  perform private.tell_community(p_community_id, 'dawn', jsonb_build_object('day', v_day));
+  return v_rows;
+end;
+$$;
+comment on function private.open_day is
+'Dawn: pending settings take force, everyone is granted the budget, refunds that waited are booked, then debts are
+collected.
+
+Returns how many were granted. Only private.settle calls it, holding the community''s day.';
+revoke all on function private.open_day from public, anon, authenticated, service_role;
+
+create function private.settle(p_community_id uuid, p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day public.community_days;
+  v_rows integer := 0;
+begin
+  -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
+  if current_setting('transaction_read_only')::boolean
+    or not exists (select from public.community_days as d where d.community_id = p_community_id and d.due_at <= p_now)
+  then
+    return 0;
+  end if;
+
+  -- Whoever waited here for another to turn the day finds it turned.
+  select d.* into v_day from public.community_days as d
+  where d.community_id = p_community_id and d.due_at <= p_now
+  for no key update;
+  if not found then
+    return 0;
+  end if;
+  if v_day.is_open then
+    v_rows := private.close_day(p_community_id, p_now);
+  end if;
+  if v_day.dawn_at <= p_now then
+    v_rows := v_rows + private.open_day(p_community_id, p_now);
+    -- So late that today's own Sunset has passed as well: today was lived from now to now.
+    if exists (
+      select from public.community_days as d
+      where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+    ) then
+      v_rows := v_rows + private.close_day(p_community_id, p_now);
+    end if;
+  end if;
+  return v_rows;
+end;
+$$;
+comment on function private.settle is
+'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days missed
+whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing more.';
+revoke all on function private.settle from public, anon, authenticated, service_role;
+
+create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns public.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day public.community_days;
+begin
+  perform private.settle(p_community_id, p_now);
+  select d.* into v_day from public.community_days as d where d.community_id = p_community_id for share;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day is
+'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
+
+Every act that moves coins takes this first: before proposals, requests and loans, before purses.';
+revoke all on function private.hold_day from public, anon, authenticated, service_role;
+
+create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
+returns public.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day public.community_days;
+begin
+  perform private.settle(p_community_id, p_now);
+  select d.* into v_day from public.community_days as d where d.community_id = p_community_id for no key update;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day_alone is
+'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch many
+purses or change who is a member, such as leaving.';
+revoke all on function private.hold_day_alone from public, anon, authenticated, service_role;
+
+create function private.require_open_day(p_community_id uuid)
+returns public.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day public.community_days := private.hold_day(p_community_id);
+begin
+  if not v_day.is_open then
+    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
+      jsonb_build_object('possible_at', v_day.dawn_at));
+  end if;
+  return v_day;
+end;
+$$;
+comment on function private.require_open_day is
+'Holds the day as private.hold_day does, and asks that it is open.
+
+Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
+revoke all on function private.require_open_day from public, anon, authenticated, service_role;
+
+create function private.enter_day(p_community_id uuid)
+returns public.community_members
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me public.community_members := private.require_member(p_community_id);
+begin
+  perform private.settle(p_community_id);
+  return v_me;
+end;
+$$;
+comment on function private.enter_day is
+'Asks for membership, then settles what is overdue: how every door about money that only reads begins.
+
+Refuses: as require_member.';
+revoke all on function private.enter_day from public, anon, authenticated, service_role;
+grant execute on function private.enter_day to authenticated;
+
+create function private.show_balance(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'community_id', b.community_id, 'user_id', b.user_id, 'daily_budget', c.daily_cc_budget,
+        'remaining', b.remaining, 'spent_today', b.spent_today,
+        'debt', private.debt_of(p_community_id, p_user_id), 'last_reset', b.granted_at, 'day', d.day,
+        'day_open', d.is_open, 'next_sunset_at', d.sunset_at, 'next_dawn_at', d.dawn_at
+      )
+    from public.cc_balances as b
+    inner join public.communities as c on b.community_id = c.id
+    inner join public.community_days as d on b.community_id = d.community_id
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.show_balance is
+'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the first.
+
+Only for a door that has asked whose it is.';
+revoke all on function private.show_balance from public, anon, authenticated, service_role;

@@ -1,0 +1,313 @@
+-- Joys: declared, witnessed, listed in the Gazette (RULES 4).
+
+create table public.declarations (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  user_id uuid not null,
+  title text not null,
+  description text not null default '',
+  cc_spent integer not null,
+  image_url text,
+  witnessed_count integer not null default 0,
+  day date not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint declarations_pkey primary key (id),
+  constraint declarations_author_fkey foreign key (community_id, user_id)
+  references public.community_members (community_id, user_id),
+  constraint declarations_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
+  constraint declarations_description_length check (char_length(description) <= 1000),
+  constraint declarations_cc_spent_positive check (cc_spent > 0),
+  constraint declarations_witnessed_count_positive check (witnessed_count >= 0)
+)
+with (fillfactor = 80);
+comment on table public.declarations is
+'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep their
+money and lose their words.';
+create index declarations_community_id_number_idx on public.declarations (community_id, number);
+create index declarations_community_id_day_idx on public.declarations (community_id, day);
+create index declarations_community_id_user_id_day_number_idx on public.declarations (
+  community_id, user_id, day, number
+);
+alter table public.declarations enable row level security;
+create policy members_read_declarations on public.declarations for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on public.declarations to authenticated;
+
+create table public.witnesses (
+  declaration_id uuid not null,
+  user_id uuid not null,
+  community_id uuid not null,
+  created_at timestamptz not null default private.clock(),
+  constraint witnesses_pkey primary key (declaration_id, user_id),
+  constraint witnesses_declaration_id_fkey foreign key (declaration_id) references public.declarations (id),
+  constraint witnesses_member_fkey foreign key (community_id, user_id)
+  references public.community_members (community_id, user_id)
+);
+comment on table public.witnesses is 'Who bore witness to which joy, once each.';
+create index witnesses_community_id_user_id_idx on public.witnesses (community_id, user_id);
+alter table public.witnesses enable row level security;
+create policy members_read_witnesses on public.witnesses for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on public.witnesses to authenticated;
+
+create view private.shown_declarations with (security_invoker = on) as
+select
+  d.id,
+  d.number,
+  d.community_id,
+  d.user_id,
+  d.day,
+  jsonb_build_object(
+    'id', d.id, 'community_id', d.community_id, 'user', p.person, 'title', d.title, 'description', d.description,
+    'cc_spent', d.cc_spent, 'image_url', d.image_url, 'witnessed_count', d.witnessed_count,
+    'has_witnessed', exists (
+      select from public.witnesses as w
+      where w.declaration_id = d.id and w.user_id = (select private.caller_id())
+    ),
+    'created_at', d.created_at
+  ) as declaration
+from public.declarations as d
+inner join private.shown_people as p on d.user_id = p.id;
+comment on view private.shown_declarations is 'The shape declaration, as the caller sees it.';
+grant select on private.shown_declarations to authenticated;
+
+create function private.show_declaration(p_declaration_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.declaration from private.shown_declarations as s
+    where s.id = p_declaration_id
+  );
+end;
+$$;
+comment on function private.show_declaration is 'The shape declaration of one joy.';
+revoke all on function private.show_declaration from public, anon, authenticated, service_role;
+
+create function private.strike_declaration(p_declaration_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update public.declarations as d
+  set title = '', description = '', image_url = null, struck_at = private.clock()
+  where d.id = p_declaration_id;
+end;
+comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
+revoke all on function private.strike_declaration from public, anon, authenticated, service_role;
+
+create function private.declare_joy(
+  p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me public.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
+  v_answer jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
+  v_id uuid := gen_random_uuid();
+  v_day public.community_days;
+  v_message_id bigint;
+begin
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform private.require_text('title', p_title, 120);
+  perform private.require_text('description', p_description, 1000, 0);
+  perform private.require_amount('cc_spent', p_cc_spent);
+  perform private.require_link('image_url', p_image_url);
+  v_day := private.require_open_day(p_community_id);
+
+  perform private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id);
+  insert into public.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day)
+  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day);
+  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id);
+
+  v_answer := private.show_declaration(v_id);
+  return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, jsonb_build_object(
+    'declaration', v_answer,
+    'message', private.show_message(v_message_id, v_answer),
+    'balance', private.show_balance(p_community_id, v_me.user_id)
+  ));
+end;
+$$;
+comment on function private.declare_joy is 'What declare_joy does.';
+revoke all on function private.declare_joy from public, anon, authenticated, service_role;
+
+create function public.declare_joy(
+  community_id uuid,
+  title text,
+  cc_spent integer,
+  description text default '',
+  image_url text default null,
+  request_id uuid default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.declare_joy(
+    declare_joy.community_id, declare_joy.title, declare_joy.cc_spent, declare_joy.description, declare_joy.image_url,
+    declare_joy.request_id
+  );
+end;
+comment on function public.declare_joy is
+'Declares a joy, for at least 1 CC and at most the purse.
+
+Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to 1000,
+image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC {short_by,
+largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+revoke all on function public.declare_joy from public, anon, authenticated, service_role;
+grant execute on function public.declare_joy, private.declare_joy to authenticated;
+
+create function private.require_declaration(p_declaration_id uuid)
+returns public.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me public.users := private.require_user();
+  v_declaration public.declarations;
+begin
+  select d.* into v_declaration from public.declarations as d where d.id = p_declaration_id;
+  if not found or not private.is_standing_member(v_declaration.community_id, v_me.id) then
+    perform private.refuse('NOT_FOUND', 'There is no such declaration.');
+  end if;
+  return v_declaration;
+end;
+$$;
+comment on function private.require_declaration is
+'Returns a declaration of a community the caller is in.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, the same for a stranger as for a joy that never was.';
+revoke all on function private.require_declaration from public, anon, authenticated, service_role;
+grant execute on function private.require_declaration to authenticated;
+
+create function private.witness_declaration(p_declaration_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_declaration public.declarations := private.require_declaration(p_declaration_id);
+  v_me uuid := private.caller_id();
+begin
+  if v_declaration.user_id = v_me then
+    perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
+  end if;
+  insert into public.witnesses (declaration_id, user_id, community_id)
+  values (p_declaration_id, v_me, v_declaration.community_id)
+  on conflict do nothing;
+  if not found then
+    perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
+  end if;
+
+  update public.declarations as d set witnessed_count = d.witnessed_count + 1
+  where d.id = p_declaration_id
+  returning d.* into v_declaration;
+  if private.is_standing_member(v_declaration.community_id, v_declaration.user_id) then
+    perform private.notify(
+      array[v_declaration.user_id], v_declaration.community_id, 'witnessed', 'declaration', p_declaration_id,
+      format('%s witnessed your joy', private.name_of(v_me)), v_declaration.title
+    );
+  end if;
+  perform private.tell_community(
+    v_declaration.community_id, 'witness', jsonb_build_object('declaration_id', p_declaration_id)
+  );
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_declaration.witnessed_count);
+end;
+$$;
+comment on function private.witness_declaration is 'What witness_declaration does.';
+revoke all on function private.witness_declaration from public, anon, authenticated, service_role;
+
+create function public.witness_declaration(declaration_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.witness_declaration(witness_declaration.declaration_id);
+end;
+comment on function public.witness_declaration is
+'Bears witness to a declaration, once per member, and tells its author.
+
+Returns {witnessed, witnessed_count}. Refuses: CANNOT_WITNESS_OWN, CONFLICT, NOT_FOUND.';
+revoke all on function public.witness_declaration from public, anon, authenticated, service_role;
+grant execute on function public.witness_declaration, private.witness_declaration to authenticated;
+
+create function public.get_declaration(declaration_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform private.require_declaration(get_declaration.declaration_id);
+  return jsonb_build_object(
+    'declaration', (
+      select s.declaration from private.shown_declarations as s where s.id = get_declaration.declaration_id
+    ),
+    'witnesses', (
+      select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
+      from public.witnesses as w
+      join private.shown_people as p on p.id = w.user_id
+      where w.declaration_id = get_declaration.declaration_id
+    )
+  );
+end;
+$$;
+comment on function public.get_declaration is
+'One joy and everyone who bore witness to it, first witness first.
+
+Returns {declaration, witnesses: [person]}. Refuses: NOT_FOUND.';
+revoke all on function public.get_declaration from public, anon, authenticated, service_role;
+grant execute on function public.get_declaration to authenticated;
+
+create function public.list_gazette(
+  community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
+)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_before public.declarations;
+  v_page uuid[];
+begin
+  perform private.require_member(list_gazette.community_id);
+  perform private.require_page_size(list_gazette.page_size);
+  if before_id is not null then
+    select d.* into v_before from public.declarations as d
+    where d.id = before_id and d.community_id = list_gazette.community_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such declaration.');
+    end if;
+  end if;
+
+  -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers.
+  if author_id is null then
+    v_page := array(
+      select d.id from public.declarations as d
+      where d.community_id = list_gazette.community_id and (before_id is null or d.number < v_before.number)
+      order by d.number desc
+      limit page_size + 1
+    );
+  else
+    v_page := array(
+      select d.id from public.declarations as d
+      where d.community_id = list_gazette.community_id and d.user_id = author_id
+        and (before_id is null or (d.day, d.number) < (v_before.day, v_before.number))
+      order by d.day desc, d.number desc
+      limit page_size + 1
+    );
+  end if;
+  return jsonb_build_object(
+    'declarations', (
+      select coalesce(jsonb_agg(s.declaration order by s.number desc), '[]')
+      from private.shown_declarations as s where s.id = any(v_page[:page_size])
+    ),
+    'has_more', cardinality(v_page) > page_size
+  );
+end;
+$$;
+comment on function public.list_gazette is
+'A community''s declarations, newest first, all of them or one author''s; before_id pages on from a declaration.
+
+Returns {declarations: [declaration], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+revoke all on function public.list_gazette from public, anon, authenticated, service_role;
+grant execute on function public.list_gazette to authenticated;
