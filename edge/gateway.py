@@ -8,11 +8,11 @@ import httpx
 from postgrest import APIError, AsyncPostgrestClient
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
+from supabase import AsyncClient, AsyncClientOptions
 from supabase_auth.errors import AuthApiError, AuthError
 
 from edge.errors import STATUS, Refusal, unavailable
 from edge.settings import Settings
-from supabase import AsyncClient, AsyncClientOptions
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,8 @@ import pytest
 from cluster import ROOT, Cluster, lay_platform, push
 from people import Caller, Clock, House, Member, Row
 from psycopg import sql
+from rest import Rest
+from world import NOW
 
 ROOMS = sorted((ROOT / "supabase" / "schemas").glob("*.sql"))
 
@@ -24,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="run on the house built from the rooms, from the migrations, or on both",
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of a run, as tests recorded them."""
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.partition('::')[2]}: {figure} {name}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,9 +70,11 @@ def own_cluster() -> Iterator[Cluster]:
             cluster.stop()
             shutil.rmtree(cluster.data, ignore_errors=True)
             cluster.start()
-            yield cluster
-            cluster.stop()
-            shutil.rmtree(cluster.directory)
+            try:
+                yield cluster
+            finally:
+                cluster.stop()
+                shutil.rmtree(cluster.directory)
             return
 
 
@@ -200,6 +211,22 @@ def house(server: Server, template: str, read_only_doors: frozenset[str]) -> Ite
         house = House(lambda login: server.cluster.url(database, login), read_only_doors)
         yield house
         house.close()
+
+
+@pytest.fixture(scope="session")
+def rest(
+    server: Server,
+    template: str,
+    read_only_doors: frozenset[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Rest]:
+    """One house behind PostgREST for all who ask; each test brings people of its own."""
+    database = server.copy(template, "rest")
+    house = House(lambda login: server.cluster.url(database, login), read_only_doors)
+    house.clock.at(NOW)
+    with Rest.serving(house, tmp_path_factory.mktemp("rest")) as rest:
+        yield rest
+    house.close()
 
 
 # ------------------------------------------------------------------------------ its people

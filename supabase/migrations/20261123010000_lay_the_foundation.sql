@@ -285,9 +285,9 @@ create table private.requests (
   constraint requests_pkey primary key (user_id, rpc, request_id)
 );
 comment on table private.requests is
-'The first answers of calls made with a request_id, kept 7 days. It belongs to the caller, not to a community: the same
-id with another community is the same id with other arguments. No foreign key, for it outlives nothing and must be
-cheap.';
+'The first answers of calls made with a request_id, kept 7 days. It belongs to the caller, not to a community: the
+same id with another community is the same id with other arguments. No foreign key, for it outlives nothing and must
+be cheap.';
 create index requests_created_at_idx on private.requests (created_at);
 alter table private.requests enable row level security;
 create policy nobody_reads_requests on private.requests for select to authenticated using (false);

@@ -25,8 +25,8 @@ create table private.former_names (
   constraint former_names_user_id_fkey foreign key (user_id) references public.users (id)
 );
 comment on table private.former_names is
-'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes these
-too.';
+'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes
+these too.';
 alter table private.former_names enable row level security;
 create policy nobody_reads_former_names on private.former_names for select to authenticated using (false);
 
@@ -419,16 +419,17 @@ as $$
 declare
   v_me public.users := private.require_user();
 begin
+  if p_display_name is not null then
+    perform private.require_text('display_name', p_display_name, 80);
+  end if;
+  perform private.require_link('avatar_url', nullif(p_avatar_url, ''));
   if p_display_name <> v_me.display_name then
     insert into private.former_names (user_id, name) values (v_me.id, v_me.display_name) on conflict do nothing;
   end if;
   update public.users as u
   set
-    display_name = private.require_text('display_name', coalesce(p_display_name, u.display_name), 80),
-    avatar_url = case
-      when p_avatar_url is null then u.avatar_url
-      else private.require_link('avatar_url', nullif(p_avatar_url, ''))
-    end
+    display_name = coalesce(p_display_name, u.display_name),
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
   where u.id = v_me.id;
   return private.get_me();
 end;
@@ -884,9 +885,9 @@ begin atomic
   select private.revoke_invite(revoke_invite.invite_id);
 end;
 comment on function public.revoke_invite is
-'Closes an invite for good; whoever came in with it stays. Doing it again changes nothing. For the service role alone.
+'Closes an invite for good. For the service role alone.
 
-Returns {invite}. Refuses: NOT_FOUND.';
+Whoever came in with it stays; doing it again changes nothing. Returns {invite}. Refuses: NOT_FOUND.';
 revoke all on function public.revoke_invite from public, anon, authenticated, service_role;
 grant execute on function public.revoke_invite, private.revoke_invite to service_role;
 

@@ -269,12 +269,33 @@ begin atomic
   update public.notifications as n
   set
     title = private.without_names(n.title, p_names),
-    body = case when n.ref_id = any(p_own) then '' else private.without_names(n.body, p_names) end
-  where n.community_id = any(p_community_ids) and n.ref_id = any(p_refs);
+    body = case when r.is_own then '' else private.without_names(n.body, p_names) end
+  from (
+    select
+      o.id,
+      bool_or(o.is_own) as is_own
+    from (
+      select
+        unnest(p_refs) as id,
+        false as is_own
+      union all
+      select
+        unnest(p_own) as id,
+        true as is_own
+    ) as o
+    group by o.id
+  ) as r
+  where
+    n.community_id = any(p_community_ids) and n.ref_id = r.id
+    and (
+      r.is_own or private.without_names(n.title, p_names) <> n.title
+      or private.without_names(n.body, p_names) <> n.body
+    );
 end;
 comment on function private.forget_in_notifications is
-'Takes an erased person''s names out of others'' notices about things they had a part in (p_refs), and their words out
-of those about things of their own (p_own). Notices go by themselves after 90 days; names should not wait that long.';
+'Takes an erased person''s names out of others'' notices about things they had a part in (p_refs), and their words
+out of those about things of their own (p_own). Notices go by themselves after 90 days; names should not wait that
+long.';
 revoke all on function private.forget_in_notifications from public, anon, authenticated, service_role;
 
 create function private.forget_notifications(p_now timestamptz, p_limit integer)
@@ -326,8 +347,8 @@ create table public.chat_messages (
   )
 );
 comment on table public.chat_messages is
-'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event and
-its facts. A deleted or struck line stays as an empty one.';
+'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event
+and its facts. A deleted or struck line stays as an empty one.';
 create index chat_messages_community_id_id_idx on public.chat_messages (community_id, id);
 create index chat_messages_community_id_user_id_created_at_idx on public.chat_messages (
   community_id, user_id, created_at
@@ -566,7 +587,7 @@ begin
 end;
 $$;
 comment on function private.forget_lines_of is
-'Deletes every plain message of a person who is erased, leaving tombstones; their cards stay, for what is left to show.';
+'Deletes every plain message of a person who is erased, leaving tombstones; their cards stay as they are.';
 revoke all on function private.forget_lines_of from public, anon, authenticated, service_role;
 
 create function private.forget_in_lines(p_user_id uuid, p_community_ids uuid[], p_names text[])
@@ -577,7 +598,8 @@ begin atomic
   set content = private.without_names(m.content, p_names)
   where
     m.community_id = any(p_community_ids) and m.type = 'system'
-    and strpos(m.facts::text, p_user_id::text) > 0;
+    and strpos(m.facts::text, p_user_id::text) > 0
+    and private.without_names(m.content, p_names) <> m.content;
 end;
 comment on function private.forget_in_lines is
 'Takes an erased person''s names out of the system lines whose facts name them; every line that says a name must.';

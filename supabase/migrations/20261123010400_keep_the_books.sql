@@ -219,9 +219,9 @@ create table public.ledger_entries (
   )
 );
 comment on table public.ledger_entries is
-'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins went
-from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just changed
-the purse it names, and a check per row would double the work of a Dawn.';
+'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
+went from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just
+changed the purse it names, and a check per row would double the work of a Dawn.';
 create index ledger_entries_community_id_user_id_id_idx on public.ledger_entries (community_id, user_id, id);
 alter table public.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on public.ledger_entries for select to authenticated
@@ -271,11 +271,11 @@ begin
 end;
 $$;
 comment on function private.post_entry is
-'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns the
-purse.
+'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
+the purse.
 
-p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without touching
-the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
+p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
+touching the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
 revoke all on function private.post_entry from public, anon, authenticated, service_role;
 
 create type private.entry_draft as (
@@ -707,8 +707,8 @@ begin
 end;
 $$;
 comment on function private.pay_stake is
-'Pays a stake back into its purse now and returns the amount; 0 if it was settled before. A refund of an earlier day''s
-stake leaves today''s spending alone (RULES 5.6).';
+'Pays a stake back into its purse now and returns the amount; 0 if it was settled before. A refund of an earlier
+day''s stake leaves today''s spending alone (RULES 5.6).';
 revoke all on function private.pay_stake from public, anon, authenticated, service_role;
 
 create function private.refund_stake(p_proposal_id uuid, p_at timestamptz)
@@ -795,7 +795,8 @@ create table public.sunset_entries (
   constraint sunset_entries_unspent_cc_positive check (unspent_cc > 0)
 );
 comment on table public.sunset_entries is
-'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same purses.';
+'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
+purses.';
 alter table public.sunset_entries enable row level security;
 create policy members_read_sunset_entries on public.sunset_entries for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -899,8 +900,9 @@ begin
 end;
 $$;
 comment on function private.settle is
-'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days missed
-whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing more.';
+'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
+missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
+more.';
 revoke all on function private.settle from public, anon, authenticated, service_role;
 
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
@@ -934,8 +936,8 @@ begin
 end;
 $$;
 comment on function private.hold_day_alone is
-'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch many
-purses or change who is a member, such as leaving.';
+'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
+many purses or change who is a member, such as leaving.';
 revoke all on function private.hold_day_alone from public, anon, authenticated, service_role;
 
 create function private.require_open_day(p_community_id uuid)
@@ -997,7 +999,8 @@ begin
 end;
 $$;
 comment on function private.show_balance is
-'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the first.
+'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the
+first.
 
 Only for a door that has asked whose it is.';
 revoke all on function private.show_balance from public, anon, authenticated, service_role;
@@ -1142,9 +1145,9 @@ end;
 comment on function public.audit_ledger is
 'Proves a community''s books to any member, in totals only (RULES 5.2).
 
-balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its entries,
-and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s ledger.
-Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its
+entries, and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s
+ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 revoke all on function public.audit_ledger from public, anon, authenticated, service_role;
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
@@ -1262,7 +1265,8 @@ begin
 end;
 $$;
 comment on function private.enter is
-'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until Dawn.';
+'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until
+Dawn.';
 revoke all on function private.enter from public, anon, authenticated, service_role;
 
 create function private.show_entry(p_community_id uuid, p_user_id uuid)
@@ -1401,8 +1405,8 @@ begin
 end;
 $$;
 comment on function private.hold_community is
-'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings and roles
-change and members go, so that two moderators leaving at once cannot both be the one who is not the last.
+'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings and
+roles change and members go, so that two moderators leaving at once cannot both be the one who is not the last.
 
 Whoever stood in it asks again afterwards who they are.';
 revoke all on function private.hold_community from public, anon, authenticated, service_role;
@@ -1543,8 +1547,8 @@ begin
 end;
 $$;
 comment on function private.update_community is
-'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told to
-nobody.';
+'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told
+to nobody.';
 revoke all on function private.update_community from public, anon, authenticated, service_role;
 
 create function public.update_community(community_id uuid, patch jsonb)
@@ -1626,8 +1630,8 @@ end;
 comment on function public.set_join_code is
 'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
 
-What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past, which
-ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses: FORBIDDEN,
-NOT_FOUND.';
+What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
+which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
+FORBIDDEN, NOT_FOUND.';
 revoke all on function public.set_join_code from public, anon, authenticated, service_role;
 grant execute on function public.set_join_code, private.set_join_code to authenticated;

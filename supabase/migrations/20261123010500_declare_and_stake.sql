@@ -25,8 +25,8 @@ create table public.declarations (
 )
 with (fillfactor = 80);
 comment on table public.declarations is
-'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep their
-money and lose their words.';
+'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
+their money and lose their words.';
 create index declarations_community_id_number_idx on public.declarations (community_id, number);
 create index declarations_community_id_day_idx on public.declarations (community_id, day);
 create index declarations_community_id_user_id_day_number_idx on public.declarations (
@@ -158,9 +158,10 @@ end;
 comment on function public.declare_joy is
 'Declares a joy, for at least 1 CC and at most the purse.
 
-Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to 1000,
-image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC {short_by,
-largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to
+1000, image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC
+{short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 revoke all on function public.declare_joy from public, anon, authenticated, service_role;
 grant execute on function public.declare_joy, private.declare_joy to authenticated;
 
@@ -567,8 +568,8 @@ begin
 end;
 $$;
 comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders approving
-at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders
+approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
 revoke all on function private.approve_borrow from public, anon, authenticated, service_role;
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
@@ -690,7 +691,9 @@ create function private.cancel_borrows_of(p_community_id uuid, p_user_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
-  update public.borrow_requests as r set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  -- What has lapsed stays lapsed, whether the job has written it down or not.
+  update public.borrow_requests as r
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update public.borrow_requests as r set status = 'lapsed'
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
@@ -946,8 +949,8 @@ create table public.tip_to_tip_rolls (
   constraint tip_to_tip_rolls_proposal_id_fkey foreign key (proposal_id) references public.tip_to_tip_proposals (id)
 );
 comment on table public.tip_to_tip_rolls is
-'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not checked
-by a foreign key: the roll is drawn from their table, two thousand at a time.';
+'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
+checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
 create index tip_to_tip_rolls_community_id_user_id_idx on public.tip_to_tip_rolls (community_id, user_id);
 alter table public.tip_to_tip_rolls enable row level security;
 create policy members_read_tip_to_tip_rolls on public.tip_to_tip_rolls for select to authenticated
@@ -956,6 +959,7 @@ grant select on public.tip_to_tip_rolls to authenticated;
 
 create table public.tip_to_tip_votes (
   proposal_id uuid not null,
+  number bigint generated always as identity,
   user_id uuid not null,
   community_id uuid not null,
   vote text not null,
@@ -966,7 +970,7 @@ create table public.tip_to_tip_votes (
   references public.community_members (community_id, user_id),
   constraint tip_to_tip_votes_vote_known check (vote in ('accept', 'decline'))
 );
-comment on table public.tip_to_tip_votes is 'Votes, cast openly and finally.';
+comment on table public.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
 create index tip_to_tip_votes_community_id_user_id_idx on public.tip_to_tip_votes (community_id, user_id);
 alter table public.tip_to_tip_votes enable row level security;
 create policy members_read_tip_to_tip_votes on public.tip_to_tip_votes for select to authenticated
@@ -1000,7 +1004,7 @@ select
         coalesce(
           jsonb_agg(
             jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
-            order by v.created_at, v.user_id
+            order by v.number
           ),
           '[]'
         )
@@ -1104,8 +1108,8 @@ begin
 end;
 $$;
 comment on function private.end_tip is
-'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it; tells
-the Chamber and the proposer. The caller holds the day.';
+'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it;
+tells the Chamber and the proposer. The caller holds the day.';
 revoke all on function private.end_tip from public, anon, authenticated, service_role;
 
 create function private.open_roll(p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_title text)
@@ -1126,7 +1130,7 @@ begin
 end;
 $$;
 comment on function private.open_roll is
-'Draws up the roll of a new proposal, casts the proposer''s accept and calls the others to vote, each in one statement.';
+'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
 revoke all on function private.open_roll from public, anon, authenticated, service_role;
 
 create function private.clear_the_way(p_community_id uuid, p_proposer_id uuid)

@@ -86,8 +86,9 @@ create table private.ballots (
   references private.election_candidates (election_id, user_id)
 );
 comment on table private.ballots is
-'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands. No
-role of the API reads it, it is in no publication, and nothing but private.tally and private.show_poll looks inside.';
+'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands.
+No role of the API reads it, it is in no publication, and nothing but private.tally and private.show_poll looks
+inside.';
 create index ballots_election_id_candidate_id_idx on private.ballots (election_id, candidate_id);
 alter table private.ballots enable row level security;
 create policy nobody_reads_ballots on private.ballots for select to authenticated using (false);
@@ -378,7 +379,8 @@ begin
 end;
 $$;
 comment on function private.decide_election is
-'Closes an election: counts the box, seats the winner, tells everyone; false, and nothing, if it is not active any more.
+'Closes an election: counts the box, seats the winner, tells everyone; false, and nothing, if it is not active any
+more.
 
 Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
 revoke all on function private.decide_election from public, anon, authenticated, service_role;
@@ -413,8 +415,8 @@ begin atomic
   select private.close_elections(p_community_id, private.clock());
 end;
 comment on function private.settle_elections is
-'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a leaving,
-a change of roles) call it first.';
+'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
+leaving, a change of roles) call it first.';
 revoke all on function private.settle_elections from public, anon, authenticated, service_role;
 
 create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
@@ -454,8 +456,8 @@ begin
 end;
 $$;
 comment on function private.leave_elections is
-'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more, and
-neither again if they come back. Elections that are over stay as they were decided (RULES 9.3).';
+'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
+and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3).';
 revoke all on function private.leave_elections from public, anon, authenticated, service_role;
 
 create function private.require_end(p_ends_at timestamptz)
@@ -627,9 +629,9 @@ end;
 comment on function public.vote_election is
 'Casts the caller''s one ballot, or changes it, until the close.
 
-A changed ballot stands from the moment of the change; the same choice again changes nothing.
-Returns {election}: as it may be seen while open. Refuses: NOT_FOUND (election, or {field: candidate_id}), NOT_ELECTOR,
-ELECTION_CLOSED {status, closed_at}.';
+A changed ballot stands from the moment of the change; the same choice again changes nothing. Returns {election}: as
+it may be seen while open. Refuses: NOT_FOUND (election, or {field: candidate_id}), NOT_ELECTOR, ELECTION_CLOSED
+{status, closed_at}.';
 revoke all on function public.vote_election from public, anon, authenticated, service_role;
 grant execute on function public.vote_election, private.vote_election to authenticated;
 
@@ -723,8 +725,8 @@ end;
 comment on function public.cancel_election is
 'Calls an open election off, for moderators, with a reason (1 to 280 characters) that everyone is told.
 
-Its ballots stay sealed for ever.
-Returns {election}. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT, ELECTION_CLOSED {status, closed_at}.';
+Its ballots stay sealed for ever. Returns {election}. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT, ELECTION_CLOSED
+{status, closed_at}.';
 revoke all on function public.cancel_election from public, anon, authenticated, service_role;
 grant execute on function public.cancel_election, private.cancel_election to authenticated;
 
@@ -853,28 +855,22 @@ declare
     select max(d.day) from public.declarations as d
     where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= p_today
   );
-  v_streak integer := 0;
-  v_unbroken integer;
 begin
   if v_last is null or v_last < p_today - 1 then
     return 0;
   end if;
-  -- A month a step: a streak costs its own length, never the history before it.
-  loop
-    select count(*) into v_unbroken
+  -- Going back by the index, it stops at the first gap: a streak costs its own length, never the history before it.
+  return v_last + 1 - (
+    select r.day
     from (
-      select o.day, row_number() over (order by o.day desc) as place
-      from (
-        select distinct d.day from public.declarations as d
-        where d.community_id = p_community_id and d.user_id = p_user_id and d.day > v_last - 32 and d.day <= v_last
-      ) as o
-    ) as days
-    where days.day = v_last + 1 - days.place::integer;
-    v_streak := v_streak + v_unbroken;
-    exit when v_unbroken < 32;
-    v_last := v_last - 32;
-  end loop;
-  return v_streak;
+      select d.day, lead(d.day) over (order by d.day desc) as earlier
+      from public.declarations as d
+      where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= v_last
+    ) as r
+    where r.earlier is null or r.earlier < r.day - 1
+    order by r.day desc
+    limit 1
+  );
 end;
 $$;
 comment on function private.current_streak is
@@ -908,8 +904,8 @@ begin atomic
     );
 end;
 comment on function private.streaks is
-'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member, from
-the index alone.';
+'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member,
+from the index alone.';
 revoke all on function private.streaks from public, anon, authenticated, service_role;
 grant execute on function private.streaks to authenticated;
 
@@ -1007,11 +1003,12 @@ begin
 end;
 $$;
 comment on function public.list_messages is
-'A page of the Chamber, oldest first within it: the newest page by default, or the one before or after a message''s id.
+'A page of the Chamber, oldest first within it.
 
-has_more tells whether more lie in the direction paged. Paging forward (after_id) holds back what is newer than an act
-still under way, so a line may come late but is never skipped. Returns {messages: [message], has_more}. Refuses:
-NOT_FOUND, INVALID_INPUT (both anchors; page_size).';
+The newest page by default, or the one before or after a message''s id. has_more tells whether more lie in the
+direction paged. Paging forward (after_id) holds back what is newer than an act still under way, so a line may come
+late but is never skipped. Returns {messages: [message], has_more}. Refuses: NOT_FOUND, INVALID_INPUT (both anchors;
+page_size).';
 revoke all on function public.list_messages from public, anon, authenticated, service_role;
 grant execute on function public.list_messages to authenticated;
 
@@ -1298,14 +1295,15 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.hold_community(p_community_id);
+  perform private.hold_day_alone(p_community_id);
+  perform private.lock_community(p_community_id);
   -- An election whose end has come may change who moderates, job or no job.
   perform private.settle_elections(p_community_id);
 end;
 $$;
 comment on function private.hold_house is
-'The queue in which roles change and members go: the day held, the community locked, overdue elections closed. Whoever
-has waited in it asks only then who moderates.';
+'The queue in which roles change and members go: the day held alone, the community locked, overdue elections closed.
+Whoever has waited in it asks only then who moderates.';
 revoke all on function private.hold_house from public, anon, authenticated, service_role;
 
 create function private.require_fellow(p_community_id uuid, p_user_id uuid)
@@ -1382,8 +1380,8 @@ end;
 comment on function public.set_council is
 'A moderator calls a member to the council, or releases them from it; themselves too.
 
-It is told in the Chamber, to the member and to the audit log. Returns {member}.
-Refuses: FORBIDDEN, NOT_FOUND (the member too), INVALID_INPUT.';
+It is told in the Chamber, to the member and to the audit log. Returns {member}. Refuses: FORBIDDEN, NOT_FOUND (the
+member too), INVALID_INPUT.';
 revoke all on function public.set_council from public, anon, authenticated, service_role;
 grant execute on function public.set_council, private.set_council to authenticated;
 
@@ -1411,8 +1409,8 @@ begin
 end;
 $$;
 comment on function private.pass_seat is
-'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there is
-no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
+'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there
+is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
 revoke all on function private.pass_seat from public, anon, authenticated, service_role;
@@ -1449,8 +1447,8 @@ end;
 comment on function public.step_down is
 'A moderator steps down and stays a member; the last one names another member as successor.
 
-A successor counts only where one is needed. Returns {member}.
-Refuses: LAST_MODERATOR {needs}, FORBIDDEN (no moderator), NOT_FOUND (the successor too), INVALID_INPUT.';
+A successor counts only where one is needed. Returns {member}. Refuses: LAST_MODERATOR {needs}, FORBIDDEN (no
+moderator), NOT_FOUND (the successor too), INVALID_INPUT.';
 revoke all on function public.step_down from public, anon, authenticated, service_role;
 grant execute on function public.step_down, private.step_down to authenticated;
 
@@ -1532,10 +1530,10 @@ end;
 comment on function public.leave_community is
 'Leaves a community; the last moderator names another member as successor, unless nobody else is left.
 
-The purse expires, an active tip-to-tip is withdrawn and its stake forfeited, open requests are cancelled, loans owed
-to the leaver are released, loans they owe sleep until they return. A successor counts only where one is needed.
-Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR {needs}, NOT_FOUND (the successor too),
-INVALID_INPUT.';
+The purse expires, an active tip-to-tip is withdrawn and its stake forfeited, open requests are cancelled, loans
+owed to the leaver are released, loans they owe sleep until they return. A successor counts only where one is
+needed. Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR {needs}, NOT_FOUND (the successor
+too), INVALID_INPUT.';
 revoke all on function public.leave_community from public, anon, authenticated, service_role;
 grant execute on function public.leave_community, private.leave_community to authenticated;
 
@@ -1591,8 +1589,8 @@ begin
 end;
 $$;
 comment on function private.remove_member is
-'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is too
-late.
+'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
+too late.
 
 The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
 revoke all on function private.remove_member from public, anon, authenticated, service_role;
@@ -1606,13 +1604,12 @@ begin atomic
   );
 end;
 comment on function public.remove_member is
-'A moderator removes a member, another moderator too, with a reason of 1 to 280 characters; ban keeps them from
-returning.
+'A moderator removes a member, another moderator too.
 
-Everything happens as on leaving, except: proposals still awaiting the removed member are void with their stakes
-refunded, and the stake of their own proposal comes back before their purse expires. Returns {removed: true}. Refuses:
-FORBIDDEN (no moderator; oneself), LAST_MODERATOR {needs} (oneself, as the last), NOT_FOUND (the member too),
-INVALID_INPUT.';
+reason is 1 to 280 characters; ban keeps them from returning. Everything happens as on leaving, except: proposals
+still awaiting the removed member are void with their stakes refunded, and the stake of their own proposal comes
+back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no moderator; oneself), LAST_MODERATOR
+{needs} (oneself, as the last), NOT_FOUND (the member too), INVALID_INPUT.';
 revoke all on function public.remove_member from public, anon, authenticated, service_role;
 grant execute on function public.remove_member, private.remove_member to authenticated;
 
@@ -1697,8 +1694,8 @@ create table public.jashns (
   constraint jashns_decided_if_honored check ((honored_user_id is null) = (decided_by is null))
 );
 comment on table public.jashns is
-'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the honoured
-one differed from the next, only_one where nobody else was eligible.';
+'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the
+honoured one differed from the next, only_one where nobody else was eligible.';
 create unique index jashns_one_a_week on public.jashns (community_id, week_start);
 create index jashns_community_id_honored_user_id_idx on public.jashns (community_id, honored_user_id);
 alter table public.jashns enable row level security;
@@ -1759,8 +1756,8 @@ create table private.jashn_calendar (
 )
 with (fillfactor = 80);
 comment on table private.jashn_calendar is
-'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on Sundays,
-for a Dawn may have brought another zone, where Sunday comes sooner or later.';
+'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on
+Sundays, for a Dawn may have brought another zone, where Sunday comes sooner or later.';
 create index jashn_calendar_look_at_idx on private.jashn_calendar (look_at);
 alter table private.jashn_calendar enable row level security;
 create policy nobody_reads_jashn_calendar on private.jashn_calendar for select to authenticated using (false);
@@ -2083,13 +2080,13 @@ begin
 end;
 $$;
 comment on function public.get_leaderboard is
-'The board of the week, Sunday to Saturday, that week_start (any of its days) names; by default the week the community
-lives.
+'The board of one week, Sunday to Saturday.
 
-Ranks the members who declared a joy in it by CC declared, then number of joys; equal figures share a rank, in order
-of name. Those who have left are not on it. streak_days is the streak alive today, whatever the week; most_restrained
-is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries: [{rank, user,
-total_declarations, total_cc_spent, avg_cc_per_declaration (two decimals), witnessed_received, streak_days,
+week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
+a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
+are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
+most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
+[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
 active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_leaderboard from public, anon, authenticated, service_role;
 grant execute on function public.get_leaderboard to authenticated;
@@ -2170,13 +2167,14 @@ begin
 end;
 $$;
 comment on function public.get_jashn is
-'The Jashn of the week that week_start (any of its days) names, the last one held by default. Reading never holds one.
+'The Jashn of one week, the last one held by default.
 
-Returns {jashn}: {id, community_id, week_start, week_end, honored_user, total_declarations, total_cc_spent, reckoning:
-{entries: [{user, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at}], decided_by},
-celebrations: [{user, message, created_at, edited_at}], held_at}, or null if none was held. decided_by: only_one,
-total_cc_spent, total_declarations, witnessed_received, joined_at, user_id; null, like honored_user, where nobody was
-eligible. Refuses: NOT_FOUND, INVALID_INPUT.';
+week_start, any of its days, names the week; reading never holds one. Returns {jashn}: {id, community_id,
+week_start, week_end, honored_user, total_declarations, total_cc_spent, reckoning: {entries: [{user, eligible,
+total_cc_spent, total_declarations, witnessed_received, joined_at}], decided_by}, celebrations: [{user, message,
+created_at, edited_at}], held_at}, or null if none was held. decided_by: only_one, total_cc_spent,
+total_declarations, witnessed_received, joined_at, user_id; null, like honored_user, where nobody was eligible.
+Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_jashn from public, anon, authenticated, service_role;
 grant execute on function public.get_jashn to authenticated;
 
@@ -2264,9 +2262,9 @@ end;
 comment on function public.celebrate_jashn is
 'Celebrates the honoured one with the caller''s one message (1 to 280 characters); again, it replaces the first.
 
-Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message, created_at,
-edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody, or the
-caller), INVALID_INPUT.';
+Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message,
+created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody,
+or the caller), INVALID_INPUT.';
 revoke all on function public.celebrate_jashn from public, anon, authenticated, service_role;
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
@@ -2607,8 +2605,10 @@ begin
   where t.id = any (v_own) and t.struck_at is null;
   perform private.forget_celebrations(p_user_id);
   perform private.forget_lines_of(p_user_id);
-  perform private.forget_in_lines(p_user_id, v_communities, v_names);
-  perform private.forget_in_notifications(v_communities, v_names, v_own || private.shared_things(p_user_id), v_own);
+  if cardinality(v_names) > 0 then
+    perform private.forget_in_lines(p_user_id, v_communities, v_names);
+    perform private.forget_in_notifications(v_communities, v_names, private.shared_things(p_user_id), v_own);
+  end if;
 end;
 $$;
 comment on function private.forget_words_of is
@@ -2770,7 +2770,7 @@ end;
 comment on function public.list_my_communities is
 'The caller''s communities, first joined first. It settles no day: balance.day says which day it shows.
 
-Returns {communities: [community + {balance, roles, unread, last_activity, awaiting_my_vote}]}: the time of the latest
-line of the Chamber, and how many proposals and elections await the caller''s vote.';
+Returns {communities: [community + {balance, roles, unread, last_activity, awaiting_my_vote}]}: the time of the
+latest line of the Chamber, and how many proposals and elections await the caller''s vote.';
 revoke all on function public.list_my_communities from public, anon, authenticated, service_role;
 grant execute on function public.list_my_communities, private.list_my_communities to authenticated;

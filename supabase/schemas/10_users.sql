@@ -23,8 +23,8 @@ create table private.former_names (
   constraint former_names_user_id_fkey foreign key (user_id) references public.users (id)
 );
 comment on table private.former_names is
-'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes these
-too.';
+'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes
+these too.';
 alter table private.former_names enable row level security;
 create policy nobody_reads_former_names on private.former_names for select to authenticated using (false);
 
@@ -417,16 +417,17 @@ as $$
 declare
   v_me public.users := private.require_user();
 begin
+  if p_display_name is not null then
+    perform private.require_text('display_name', p_display_name, 80);
+  end if;
+  perform private.require_link('avatar_url', nullif(p_avatar_url, ''));
   if p_display_name <> v_me.display_name then
     insert into private.former_names (user_id, name) values (v_me.id, v_me.display_name) on conflict do nothing;
   end if;
   update public.users as u
   set
-    display_name = private.require_text('display_name', coalesce(p_display_name, u.display_name), 80),
-    avatar_url = case
-      when p_avatar_url is null then u.avatar_url
-      else private.require_link('avatar_url', nullif(p_avatar_url, ''))
-    end
+    display_name = coalesce(p_display_name, u.display_name),
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
   where u.id = v_me.id;
   return private.get_me();
 end;

@@ -435,9 +435,9 @@ begin atomic
   select private.revoke_invite(revoke_invite.invite_id);
 end;
 comment on function public.revoke_invite is
-'Closes an invite for good; whoever came in with it stays. Doing it again changes nothing. For the service role alone.
+'Closes an invite for good. For the service role alone.
 
-Returns {invite}. Refuses: NOT_FOUND.';
+Whoever came in with it stays; doing it again changes nothing. Returns {invite}. Refuses: NOT_FOUND.';
 revoke all on function public.revoke_invite from public, anon, authenticated, service_role;
 grant execute on function public.revoke_invite, private.revoke_invite to service_role;
 

@@ -38,8 +38,8 @@ create table public.community_members (
   )
 );
 comment on table public.community_members is
-'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so it
-stays when they leave, and joined_at is their latest joining.';
+'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so
+it stays when they leave, and joined_at is their latest joining.';
 create index community_members_user_id_community_id_idx on public.community_members (user_id, community_id);
 create index community_members_standing_idx on public.community_members (community_id, joined_at) where left_at is null;
 alter table public.community_members enable row level security;
@@ -135,7 +135,8 @@ begin
 end;
 $$;
 comment on function private.require_member is
-'Returns the caller''s membership of a community. A stranger gets the same answer whether the community exists or not.
+'Returns the caller''s membership of a community. A stranger gets the same answer whether the community exists or
+not.
 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 revoke all on function private.require_member from public, anon, authenticated, service_role;
@@ -199,7 +200,10 @@ returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  -- The view reads the zone files, so a cheap look at the shape comes first.
+  -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
+  if p_timezone = 'UTC' then
+    return p_timezone;
+  end if;
   if p_timezone !~ '^[A-Za-z][A-Za-z0-9_+/-]{1,63}$'
     or p_timezone ~ '^(posix|right)/|^(posixrules|localtime|Factory)$'
     or not exists (select from pg_catalog.pg_timezone_names as z where z.name = p_timezone)
@@ -328,8 +332,8 @@ begin atomic
   where c.id = p_community_id for share;
 end;
 comment on function private.hold_roll is
-'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or names
-a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
+'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
+names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
 revoke all on function private.hold_roll from public, anon, authenticated, service_role;
 
 create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)

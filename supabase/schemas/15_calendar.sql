@@ -14,7 +14,8 @@ create table public.community_days (
 with (fillfactor = 50);
 comment on table public.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
-every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the Dawn.';
+every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
+Dawn.';
 create index community_days_sunset_at_idx on public.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on public.community_days (dawn_at);
 alter table public.community_days enable row level security;
@@ -114,7 +115,8 @@ comment on function private.turn_to_day is
 'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed
 over.
 
-Returns false, and waits for the new zone''s next Dawn, where the zone in force now has no later date yet (RULES 6.2).';
+Returns false, and waits for the new zone''s next Dawn, where the zone in force now has no later date yet (RULES
+6.2).';
 revoke all on function private.turn_to_day from public, anon, authenticated, service_role;
 
 create function private.dawn_late_seconds(p_now timestamptz)

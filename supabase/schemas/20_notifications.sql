@@ -267,12 +267,33 @@ begin atomic
   update public.notifications as n
   set
     title = private.without_names(n.title, p_names),
-    body = case when n.ref_id = any(p_own) then '' else private.without_names(n.body, p_names) end
-  where n.community_id = any(p_community_ids) and n.ref_id = any(p_refs);
+    body = case when r.is_own then '' else private.without_names(n.body, p_names) end
+  from (
+    select
+      o.id,
+      bool_or(o.is_own) as is_own
+    from (
+      select
+        unnest(p_refs) as id,
+        false as is_own
+      union all
+      select
+        unnest(p_own) as id,
+        true as is_own
+    ) as o
+    group by o.id
+  ) as r
+  where
+    n.community_id = any(p_community_ids) and n.ref_id = r.id
+    and (
+      r.is_own or private.without_names(n.title, p_names) <> n.title
+      or private.without_names(n.body, p_names) <> n.body
+    );
 end;
 comment on function private.forget_in_notifications is
-'Takes an erased person''s names out of others'' notices about things they had a part in (p_refs), and their words out
-of those about things of their own (p_own). Notices go by themselves after 90 days; names should not wait that long.';
+'Takes an erased person''s names out of others'' notices about things they had a part in (p_refs), and their words
+out of those about things of their own (p_own). Notices go by themselves after 90 days; names should not wait that
+long.';
 revoke all on function private.forget_in_notifications from public, anon, authenticated, service_role;
 
 create function private.forget_notifications(p_now timestamptz, p_limit integer)

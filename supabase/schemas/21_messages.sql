@@ -28,8 +28,8 @@ create table public.chat_messages (
   )
 );
 comment on table public.chat_messages is
-'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event and
-its facts. A deleted or struck line stays as an empty one.';
+'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event
+and its facts. A deleted or struck line stays as an empty one.';
 create index chat_messages_community_id_id_idx on public.chat_messages (community_id, id);
 create index chat_messages_community_id_user_id_created_at_idx on public.chat_messages (
   community_id, user_id, created_at
@@ -268,7 +268,7 @@ begin
 end;
 $$;
 comment on function private.forget_lines_of is
-'Deletes every plain message of a person who is erased, leaving tombstones; their cards stay, for what is left to show.';
+'Deletes every plain message of a person who is erased, leaving tombstones; their cards stay as they are.';
 revoke all on function private.forget_lines_of from public, anon, authenticated, service_role;
 
 create function private.forget_in_lines(p_user_id uuid, p_community_ids uuid[], p_names text[])
@@ -279,7 +279,8 @@ begin atomic
   set content = private.without_names(m.content, p_names)
   where
     m.community_id = any(p_community_ids) and m.type = 'system'
-    and strpos(m.facts::text, p_user_id::text) > 0;
+    and strpos(m.facts::text, p_user_id::text) > 0
+    and private.without_names(m.content, p_names) <> m.content;
 end;
 comment on function private.forget_in_lines is
 'Takes an erased person''s names out of the system lines whose facts name them; every line that says a name must.';

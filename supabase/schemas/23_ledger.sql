@@ -45,9 +45,9 @@ create table public.ledger_entries (
   )
 );
 comment on table public.ledger_entries is
-'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins went
-from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just changed
-the purse it names, and a check per row would double the work of a Dawn.';
+'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
+went from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just
+changed the purse it names, and a check per row would double the work of a Dawn.';
 create index ledger_entries_community_id_user_id_id_idx on public.ledger_entries (community_id, user_id, id);
 alter table public.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on public.ledger_entries for select to authenticated
@@ -97,11 +97,11 @@ begin
 end;
 $$;
 comment on function private.post_entry is
-'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns the
-purse.
+'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
+the purse.
 
-p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without touching
-the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
+p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
+touching the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
 revoke all on function private.post_entry from public, anon, authenticated, service_role;
 
 create type private.entry_draft as (

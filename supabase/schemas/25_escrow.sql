@@ -62,8 +62,8 @@ begin
 end;
 $$;
 comment on function private.pay_stake is
-'Pays a stake back into its purse now and returns the amount; 0 if it was settled before. A refund of an earlier day''s
-stake leaves today''s spending alone (RULES 5.6).';
+'Pays a stake back into its purse now and returns the amount; 0 if it was settled before. A refund of an earlier
+day''s stake leaves today''s spending alone (RULES 5.6).';
 revoke all on function private.pay_stake from public, anon, authenticated, service_role;
 
 create function private.refund_stake(p_proposal_id uuid, p_at timestamptz)

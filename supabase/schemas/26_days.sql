@@ -9,7 +9,8 @@ create table public.sunset_entries (
   constraint sunset_entries_unspent_cc_positive check (unspent_cc > 0)
 );
 comment on table public.sunset_entries is
-'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same purses.';
+'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
+purses.';
 alter table public.sunset_entries enable row level security;
 create policy members_read_sunset_entries on public.sunset_entries for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -113,8 +114,9 @@ begin
 end;
 $$;
 comment on function private.settle is
-'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days missed
-whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing more.';
+'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
+missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
+more.';
 revoke all on function private.settle from public, anon, authenticated, service_role;
 
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
@@ -148,8 +150,8 @@ begin
 end;
 $$;
 comment on function private.hold_day_alone is
-'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch many
-purses or change who is a member, such as leaving.';
+'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
+many purses or change who is a member, such as leaving.';
 revoke all on function private.hold_day_alone from public, anon, authenticated, service_role;
 
 create function private.require_open_day(p_community_id uuid)
@@ -211,7 +213,8 @@ begin
 end;
 $$;
 comment on function private.show_balance is
-'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the first.
+'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the
+first.
 
 Only for a door that has asked whose it is.';
 revoke all on function private.show_balance from public, anon, authenticated, service_role;

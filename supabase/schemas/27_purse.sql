@@ -138,9 +138,9 @@ end;
 comment on function public.audit_ledger is
 'Proves a community''s books to any member, in totals only (RULES 5.2).
 
-balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its entries,
-and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s ledger.
-Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its
+entries, and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s
+ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 revoke all on function public.audit_ledger from public, anon, authenticated, service_role;
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 

@@ -16,7 +16,8 @@ begin
 end;
 $$;
 comment on function private.enter is
-'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until Dawn.';
+'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until
+Dawn.';
 revoke all on function private.enter from public, anon, authenticated, service_role;
 
 create function private.show_entry(p_community_id uuid, p_user_id uuid)

@@ -10,8 +10,8 @@ begin
 end;
 $$;
 comment on function private.hold_community is
-'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings and roles
-change and members go, so that two moderators leaving at once cannot both be the one who is not the last.
+'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings and
+roles change and members go, so that two moderators leaving at once cannot both be the one who is not the last.
 
 Whoever stood in it asks again afterwards who they are.';
 revoke all on function private.hold_community from public, anon, authenticated, service_role;
@@ -152,8 +152,8 @@ begin
 end;
 $$;
 comment on function private.update_community is
-'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told to
-nobody.';
+'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told
+to nobody.';
 revoke all on function private.update_community from public, anon, authenticated, service_role;
 
 create function public.update_community(community_id uuid, patch jsonb)
@@ -235,8 +235,8 @@ end;
 comment on function public.set_join_code is
 'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
 
-What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past, which
-ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses: FORBIDDEN,
-NOT_FOUND.';
+What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
+which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
+FORBIDDEN, NOT_FOUND.';
 revoke all on function public.set_join_code from public, anon, authenticated, service_role;
 grant execute on function public.set_join_code, private.set_join_code to authenticated;

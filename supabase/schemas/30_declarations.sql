@@ -23,8 +23,8 @@ create table public.declarations (
 )
 with (fillfactor = 80);
 comment on table public.declarations is
-'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep their
-money and lose their words.';
+'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
+their money and lose their words.';
 create index declarations_community_id_number_idx on public.declarations (community_id, number);
 create index declarations_community_id_day_idx on public.declarations (community_id, day);
 create index declarations_community_id_user_id_day_number_idx on public.declarations (
@@ -156,9 +156,10 @@ end;
 comment on function public.declare_joy is
 'Declares a joy, for at least 1 CC and at most the purse.
 
-Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to 1000,
-image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC {short_by,
-largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to
+1000, image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC
+{short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 revoke all on function public.declare_joy from public, anon, authenticated, service_role;
 grant execute on function public.declare_joy, private.declare_joy to authenticated;
 

@@ -251,8 +251,8 @@ begin
 end;
 $$;
 comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders approving
-at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders
+approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
 revoke all on function private.approve_borrow from public, anon, authenticated, service_role;
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
@@ -374,7 +374,9 @@ create function private.cancel_borrows_of(p_community_id uuid, p_user_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
-  update public.borrow_requests as r set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  -- What has lapsed stays lapsed, whether the job has written it down or not.
+  update public.borrow_requests as r
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update public.borrow_requests as r set status = 'lapsed'
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';

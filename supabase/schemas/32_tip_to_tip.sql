@@ -50,8 +50,8 @@ create table public.tip_to_tip_rolls (
   constraint tip_to_tip_rolls_proposal_id_fkey foreign key (proposal_id) references public.tip_to_tip_proposals (id)
 );
 comment on table public.tip_to_tip_rolls is
-'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not checked
-by a foreign key: the roll is drawn from their table, two thousand at a time.';
+'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
+checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
 create index tip_to_tip_rolls_community_id_user_id_idx on public.tip_to_tip_rolls (community_id, user_id);
 alter table public.tip_to_tip_rolls enable row level security;
 create policy members_read_tip_to_tip_rolls on public.tip_to_tip_rolls for select to authenticated
@@ -60,6 +60,7 @@ grant select on public.tip_to_tip_rolls to authenticated;
 
 create table public.tip_to_tip_votes (
   proposal_id uuid not null,
+  number bigint generated always as identity,
   user_id uuid not null,
   community_id uuid not null,
   vote text not null,
@@ -70,7 +71,7 @@ create table public.tip_to_tip_votes (
   references public.community_members (community_id, user_id),
   constraint tip_to_tip_votes_vote_known check (vote in ('accept', 'decline'))
 );
-comment on table public.tip_to_tip_votes is 'Votes, cast openly and finally.';
+comment on table public.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
 create index tip_to_tip_votes_community_id_user_id_idx on public.tip_to_tip_votes (community_id, user_id);
 alter table public.tip_to_tip_votes enable row level security;
 create policy members_read_tip_to_tip_votes on public.tip_to_tip_votes for select to authenticated
@@ -104,7 +105,7 @@ select
         coalesce(
           jsonb_agg(
             jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
-            order by v.created_at, v.user_id
+            order by v.number
           ),
           '[]'
         )
@@ -208,8 +209,8 @@ begin
 end;
 $$;
 comment on function private.end_tip is
-'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it; tells
-the Chamber and the proposer. The caller holds the day.';
+'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it;
+tells the Chamber and the proposer. The caller holds the day.';
 revoke all on function private.end_tip from public, anon, authenticated, service_role;
 
 create function private.open_roll(p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_title text)
@@ -230,7 +231,7 @@ begin
 end;
 $$;
 comment on function private.open_roll is
-'Draws up the roll of a new proposal, casts the proposer''s accept and calls the others to vote, each in one statement.';
+'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
 revoke all on function private.open_roll from public, anon, authenticated, service_role;
 
 create function private.clear_the_way(p_community_id uuid, p_proposer_id uuid)

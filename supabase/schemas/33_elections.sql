@@ -84,8 +84,9 @@ create table private.ballots (
   references private.election_candidates (election_id, user_id)
 );
 comment on table private.ballots is
-'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands. No
-role of the API reads it, it is in no publication, and nothing but private.tally and private.show_poll looks inside.';
+'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands.
+No role of the API reads it, it is in no publication, and nothing but private.tally and private.show_poll looks
+inside.';
 create index ballots_election_id_candidate_id_idx on private.ballots (election_id, candidate_id);
 alter table private.ballots enable row level security;
 create policy nobody_reads_ballots on private.ballots for select to authenticated using (false);
@@ -376,7 +377,8 @@ begin
 end;
 $$;
 comment on function private.decide_election is
-'Closes an election: counts the box, seats the winner, tells everyone; false, and nothing, if it is not active any more.
+'Closes an election: counts the box, seats the winner, tells everyone; false, and nothing, if it is not active any
+more.
 
 Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
 revoke all on function private.decide_election from public, anon, authenticated, service_role;
@@ -411,8 +413,8 @@ begin atomic
   select private.close_elections(p_community_id, private.clock());
 end;
 comment on function private.settle_elections is
-'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a leaving,
-a change of roles) call it first.';
+'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
+leaving, a change of roles) call it first.';
 revoke all on function private.settle_elections from public, anon, authenticated, service_role;
 
 create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
@@ -452,8 +454,8 @@ begin
 end;
 $$;
 comment on function private.leave_elections is
-'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more, and
-neither again if they come back. Elections that are over stay as they were decided (RULES 9.3).';
+'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
+and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3).';
 revoke all on function private.leave_elections from public, anon, authenticated, service_role;
 
 create function private.require_end(p_ends_at timestamptz)
@@ -625,9 +627,9 @@ end;
 comment on function public.vote_election is
 'Casts the caller''s one ballot, or changes it, until the close.
 
-A changed ballot stands from the moment of the change; the same choice again changes nothing.
-Returns {election}: as it may be seen while open. Refuses: NOT_FOUND (election, or {field: candidate_id}), NOT_ELECTOR,
-ELECTION_CLOSED {status, closed_at}.';
+A changed ballot stands from the moment of the change; the same choice again changes nothing. Returns {election}: as
+it may be seen while open. Refuses: NOT_FOUND (election, or {field: candidate_id}), NOT_ELECTOR, ELECTION_CLOSED
+{status, closed_at}.';
 revoke all on function public.vote_election from public, anon, authenticated, service_role;
 grant execute on function public.vote_election, private.vote_election to authenticated;
 
@@ -721,8 +723,8 @@ end;
 comment on function public.cancel_election is
 'Calls an open election off, for moderators, with a reason (1 to 280 characters) that everyone is told.
 
-Its ballots stay sealed for ever.
-Returns {election}. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT, ELECTION_CLOSED {status, closed_at}.';
+Its ballots stay sealed for ever. Returns {election}. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT, ELECTION_CLOSED
+{status, closed_at}.';
 revoke all on function public.cancel_election from public, anon, authenticated, service_role;
 grant execute on function public.cancel_election, private.cancel_election to authenticated;
 

@@ -43,28 +43,22 @@ declare
     select max(d.day) from public.declarations as d
     where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= p_today
   );
-  v_streak integer := 0;
-  v_unbroken integer;
 begin
   if v_last is null or v_last < p_today - 1 then
     return 0;
   end if;
-  -- A month a step: a streak costs its own length, never the history before it.
-  loop
-    select count(*) into v_unbroken
+  -- Going back by the index, it stops at the first gap: a streak costs its own length, never the history before it.
+  return v_last + 1 - (
+    select r.day
     from (
-      select o.day, row_number() over (order by o.day desc) as place
-      from (
-        select distinct d.day from public.declarations as d
-        where d.community_id = p_community_id and d.user_id = p_user_id and d.day > v_last - 32 and d.day <= v_last
-      ) as o
-    ) as days
-    where days.day = v_last + 1 - days.place::integer;
-    v_streak := v_streak + v_unbroken;
-    exit when v_unbroken < 32;
-    v_last := v_last - 32;
-  end loop;
-  return v_streak;
+      select d.day, lead(d.day) over (order by d.day desc) as earlier
+      from public.declarations as d
+      where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= v_last
+    ) as r
+    where r.earlier is null or r.earlier < r.day - 1
+    order by r.day desc
+    limit 1
+  );
 end;
 $$;
 comment on function private.current_streak is
@@ -98,7 +92,7 @@ begin atomic
     );
 end;
 comment on function private.streaks is
-'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member, from
-the index alone.';
+'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member,
+from the index alone.';
 revoke all on function private.streaks from public, anon, authenticated, service_role;
 grant execute on function private.streaks to authenticated;

@@ -92,11 +92,12 @@ begin
 end;
 $$;
 comment on function public.list_messages is
-'A page of the Chamber, oldest first within it: the newest page by default, or the one before or after a message''s id.
+'A page of the Chamber, oldest first within it.
 
-has_more tells whether more lie in the direction paged. Paging forward (after_id) holds back what is newer than an act
-still under way, so a line may come late but is never skipped. Returns {messages: [message], has_more}. Refuses:
-NOT_FOUND, INVALID_INPUT (both anchors; page_size).';
+The newest page by default, or the one before or after a message''s id. has_more tells whether more lie in the
+direction paged. Paging forward (after_id) holds back what is newer than an act still under way, so a line may come
+late but is never skipped. Returns {messages: [message], has_more}. Refuses: NOT_FOUND, INVALID_INPUT (both anchors;
+page_size).';
 revoke all on function public.list_messages from public, anon, authenticated, service_role;
 grant execute on function public.list_messages to authenticated;
 

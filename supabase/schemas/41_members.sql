@@ -5,14 +5,15 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.hold_community(p_community_id);
+  perform private.hold_day_alone(p_community_id);
+  perform private.lock_community(p_community_id);
   -- An election whose end has come may change who moderates, job or no job.
   perform private.settle_elections(p_community_id);
 end;
 $$;
 comment on function private.hold_house is
-'The queue in which roles change and members go: the day held, the community locked, overdue elections closed. Whoever
-has waited in it asks only then who moderates.';
+'The queue in which roles change and members go: the day held alone, the community locked, overdue elections closed.
+Whoever has waited in it asks only then who moderates.';
 revoke all on function private.hold_house from public, anon, authenticated, service_role;
 
 create function private.require_fellow(p_community_id uuid, p_user_id uuid)
@@ -89,8 +90,8 @@ end;
 comment on function public.set_council is
 'A moderator calls a member to the council, or releases them from it; themselves too.
 
-It is told in the Chamber, to the member and to the audit log. Returns {member}.
-Refuses: FORBIDDEN, NOT_FOUND (the member too), INVALID_INPUT.';
+It is told in the Chamber, to the member and to the audit log. Returns {member}. Refuses: FORBIDDEN, NOT_FOUND (the
+member too), INVALID_INPUT.';
 revoke all on function public.set_council from public, anon, authenticated, service_role;
 grant execute on function public.set_council, private.set_council to authenticated;
 
@@ -118,8 +119,8 @@ begin
 end;
 $$;
 comment on function private.pass_seat is
-'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there is
-no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
+'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there
+is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
 revoke all on function private.pass_seat from public, anon, authenticated, service_role;
@@ -156,8 +157,8 @@ end;
 comment on function public.step_down is
 'A moderator steps down and stays a member; the last one names another member as successor.
 
-A successor counts only where one is needed. Returns {member}.
-Refuses: LAST_MODERATOR {needs}, FORBIDDEN (no moderator), NOT_FOUND (the successor too), INVALID_INPUT.';
+A successor counts only where one is needed. Returns {member}. Refuses: LAST_MODERATOR {needs}, FORBIDDEN (no
+moderator), NOT_FOUND (the successor too), INVALID_INPUT.';
 revoke all on function public.step_down from public, anon, authenticated, service_role;
 grant execute on function public.step_down, private.step_down to authenticated;
 
@@ -239,10 +240,10 @@ end;
 comment on function public.leave_community is
 'Leaves a community; the last moderator names another member as successor, unless nobody else is left.
 
-The purse expires, an active tip-to-tip is withdrawn and its stake forfeited, open requests are cancelled, loans owed
-to the leaver are released, loans they owe sleep until they return. A successor counts only where one is needed.
-Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR {needs}, NOT_FOUND (the successor too),
-INVALID_INPUT.';
+The purse expires, an active tip-to-tip is withdrawn and its stake forfeited, open requests are cancelled, loans
+owed to the leaver are released, loans they owe sleep until they return. A successor counts only where one is
+needed. Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR {needs}, NOT_FOUND (the successor
+too), INVALID_INPUT.';
 revoke all on function public.leave_community from public, anon, authenticated, service_role;
 grant execute on function public.leave_community, private.leave_community to authenticated;
 
@@ -298,8 +299,8 @@ begin
 end;
 $$;
 comment on function private.remove_member is
-'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is too
-late.
+'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
+too late.
 
 The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
 revoke all on function private.remove_member from public, anon, authenticated, service_role;
@@ -313,13 +314,12 @@ begin atomic
   );
 end;
 comment on function public.remove_member is
-'A moderator removes a member, another moderator too, with a reason of 1 to 280 characters; ban keeps them from
-returning.
+'A moderator removes a member, another moderator too.
 
-Everything happens as on leaving, except: proposals still awaiting the removed member are void with their stakes
-refunded, and the stake of their own proposal comes back before their purse expires. Returns {removed: true}. Refuses:
-FORBIDDEN (no moderator; oneself), LAST_MODERATOR {needs} (oneself, as the last), NOT_FOUND (the member too),
-INVALID_INPUT.';
+reason is 1 to 280 characters; ban keeps them from returning. Everything happens as on leaving, except: proposals
+still awaiting the removed member are void with their stakes refunded, and the stake of their own proposal comes
+back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no moderator; oneself), LAST_MODERATOR
+{needs} (oneself, as the last), NOT_FOUND (the member too), INVALID_INPUT.';
 revoke all on function public.remove_member from public, anon, authenticated, service_role;
 grant execute on function public.remove_member, private.remove_member to authenticated;
 

@@ -20,8 +20,8 @@ create table public.jashns (
   constraint jashns_decided_if_honored check ((honored_user_id is null) = (decided_by is null))
 );
 comment on table public.jashns is
-'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the honoured
-one differed from the next, only_one where nobody else was eligible.';
+'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the
+honoured one differed from the next, only_one where nobody else was eligible.';
 create unique index jashns_one_a_week on public.jashns (community_id, week_start);
 create index jashns_community_id_honored_user_id_idx on public.jashns (community_id, honored_user_id);
 alter table public.jashns enable row level security;
@@ -82,8 +82,8 @@ create table private.jashn_calendar (
 )
 with (fillfactor = 80);
 comment on table private.jashn_calendar is
-'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on Sundays,
-for a Dawn may have brought another zone, where Sunday comes sooner or later.';
+'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on
+Sundays, for a Dawn may have brought another zone, where Sunday comes sooner or later.';
 create index jashn_calendar_look_at_idx on private.jashn_calendar (look_at);
 alter table private.jashn_calendar enable row level security;
 create policy nobody_reads_jashn_calendar on private.jashn_calendar for select to authenticated using (false);
@@ -406,13 +406,13 @@ begin
 end;
 $$;
 comment on function public.get_leaderboard is
-'The board of the week, Sunday to Saturday, that week_start (any of its days) names; by default the week the community
-lives.
+'The board of one week, Sunday to Saturday.
 
-Ranks the members who declared a joy in it by CC declared, then number of joys; equal figures share a rank, in order
-of name. Those who have left are not on it. streak_days is the streak alive today, whatever the week; most_restrained
-is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries: [{rank, user,
-total_declarations, total_cc_spent, avg_cc_per_declaration (two decimals), witnessed_received, streak_days,
+week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
+a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
+are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
+most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
+[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
 active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_leaderboard from public, anon, authenticated, service_role;
 grant execute on function public.get_leaderboard to authenticated;
@@ -493,13 +493,14 @@ begin
 end;
 $$;
 comment on function public.get_jashn is
-'The Jashn of the week that week_start (any of its days) names, the last one held by default. Reading never holds one.
+'The Jashn of one week, the last one held by default.
 
-Returns {jashn}: {id, community_id, week_start, week_end, honored_user, total_declarations, total_cc_spent, reckoning:
-{entries: [{user, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at}], decided_by},
-celebrations: [{user, message, created_at, edited_at}], held_at}, or null if none was held. decided_by: only_one,
-total_cc_spent, total_declarations, witnessed_received, joined_at, user_id; null, like honored_user, where nobody was
-eligible. Refuses: NOT_FOUND, INVALID_INPUT.';
+week_start, any of its days, names the week; reading never holds one. Returns {jashn}: {id, community_id,
+week_start, week_end, honored_user, total_declarations, total_cc_spent, reckoning: {entries: [{user, eligible,
+total_cc_spent, total_declarations, witnessed_received, joined_at}], decided_by}, celebrations: [{user, message,
+created_at, edited_at}], held_at}, or null if none was held. decided_by: only_one, total_cc_spent,
+total_declarations, witnessed_received, joined_at, user_id; null, like honored_user, where nobody was eligible.
+Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_jashn from public, anon, authenticated, service_role;
 grant execute on function public.get_jashn to authenticated;
 
@@ -587,9 +588,9 @@ end;
 comment on function public.celebrate_jashn is
 'Celebrates the honoured one with the caller''s one message (1 to 280 characters); again, it replaces the first.
 
-Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message, created_at,
-edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody, or the
-caller), INVALID_INPUT.';
+Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message,
+created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody,
+or the caller), INVALID_INPUT.';
 revoke all on function public.celebrate_jashn from public, anon, authenticated, service_role;
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 

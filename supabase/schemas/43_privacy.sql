@@ -323,8 +323,10 @@ begin
   where t.id = any (v_own) and t.struck_at is null;
   perform private.forget_celebrations(p_user_id);
   perform private.forget_lines_of(p_user_id);
-  perform private.forget_in_lines(p_user_id, v_communities, v_names);
-  perform private.forget_in_notifications(v_communities, v_names, v_own || private.shared_things(p_user_id), v_own);
+  if cardinality(v_names) > 0 then
+    perform private.forget_in_lines(p_user_id, v_communities, v_names);
+    perform private.forget_in_notifications(v_communities, v_names, private.shared_things(p_user_id), v_own);
+  end if;
 end;
 $$;
 comment on function private.forget_words_of is

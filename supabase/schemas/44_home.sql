@@ -41,7 +41,7 @@ end;
 comment on function public.list_my_communities is
 'The caller''s communities, first joined first. It settles no day: balance.day says which day it shows.
 
-Returns {communities: [community + {balance, roles, unread, last_activity, awaiting_my_vote}]}: the time of the latest
-line of the Chamber, and how many proposals and elections await the caller''s vote.';
+Returns {communities: [community + {balance, roles, unread, last_activity, awaiting_my_vote}]}: the time of the
+latest line of the Chamber, and how many proposals and elections await the caller''s vote.';
 revoke all on function public.list_my_communities from public, anon, authenticated, service_role;
 grant execute on function public.list_my_communities, private.list_my_communities to authenticated;

@@ -27,8 +27,8 @@ create table private.job_troubles (
   constraint job_troubles_pkey primary key (job, community_id)
 );
 comment on table private.job_troubles is
-'Communities a job failed for, and when it tries again: later each time, up to an hour, so that one broken community is
-never in the way of the others.';
+'Communities a job failed for, and when it tries again: later each time, up to an hour, so that one broken community
+is never in the way of the others.';
 alter table private.job_troubles enable row level security;
 create policy nobody_reads_job_troubles on private.job_troubles for select to authenticated using (false);
 
@@ -177,8 +177,8 @@ begin
 end;
 $$;
 comment on function private.tip_to_tip_expiry is
-'Ends proposals past their deadline and sends the reminders that are due, for up to 20 communities; returns how many it
-served, 0 when nothing is due.';
+'Ends proposals past their deadline and sends the reminders that are due, for up to 20 communities; returns how many
+it served, 0 when nothing is due.';
 revoke all on function private.tip_to_tip_expiry from public, anon, authenticated, service_role;
 
 create function private.election_close(p_now timestamptz default private.clock())
@@ -217,7 +217,7 @@ as $$
 declare
   v_gone integer;
   v_all integer := private.forget_requests(p_now, 5000) + private.forget_notifications(p_now, 5000)
-    + private.forget_misses(p_now, 5000);
+    + private.forget_misses(p_now, 5000) + private.finish_erasures(20);
 begin
   delete from private.job_runs as r
   where r.id in (
@@ -266,8 +266,8 @@ $$;
 comment on function private.schedule_jobs is
 'Schedules every job with pg_cron under its own name; doing it again replaces them.
 
-The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one goes
-on.';
+The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one
+goes on.';
 revoke all on function private.schedule_jobs from public, anon, authenticated, service_role;
 
 create function private.get_health()

@@ -35,8 +35,8 @@ comment on function private.may_hear is
 'Whether the caller may join a topic: user:<id> as that person, community:<id> as a member; nobody who is not
 admitted.
 
-Realtime asks when somebody joins and when their token is renewed: until then whoever has gone still hears ids, which
-they can no longer read.';
+Realtime asks when somebody joins and when their token is renewed: until then whoever has gone still hears ids,
+which they can no longer read.';
 revoke all on function private.may_hear from public, anon, authenticated, service_role;
 grant execute on function private.may_hear to authenticated;
 

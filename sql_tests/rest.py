@@ -1,0 +1,71 @@
+"""PostgREST before a database of the tests, asked as a browser would ask it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from keys import Keys
+from people import Caller, House, Member
+from psycopg import sql
+
+from edge.tests.project import postgrest
+
+
+class Rest:
+    """The clock of its house stands still: PostgREST knows no other than the database's."""
+
+    def __init__(self, house: House, http: httpx.Client, keys: Keys) -> None:
+        self.house = house
+        self.http = http
+        self.keys = keys
+        self._tokens: dict[str, str] = {}
+
+    @classmethod
+    @contextmanager
+    def serving(cls, house: House, place: Path) -> Iterator["Rest"]:
+        stand_still(house)
+        keys = Keys.kept_in(place / "keys.json")
+        with (
+            postgrest(place, house.address("authenticator"), keys) as port,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+        ):
+            yield cls(house, http, keys)
+
+    def ask(
+        self, method: str, path: str, person: Caller | str | None = None, **request: Any
+    ) -> httpx.Response:
+        """As this caller, or with this very token."""
+        token = person if isinstance(person, str) else person and self.token_of(person)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= request.pop("headers", {})
+        return self.http.request(method, path, headers=headers, **request)
+
+    def call(self, person: Caller | str | None, door: str, **arguments: Any) -> httpx.Response:
+        return self.ask("POST", f"/rpc/{door}", person, json=arguments)
+
+    def token_of(self, person: Caller) -> str | None:
+        if not isinstance(person, Member):
+            return None if person.role == "anon" else self.keys.role_token(person.role)
+        if person.id not in self._tokens:
+            self._tokens[person.id] = self.sign(person)
+        return self._tokens[person.id]
+
+    def sign(self, person: Member, **other: Any) -> str:
+        """As Supabase Auth signs it; a claim given as None is left out."""
+        claims = {**(person.claims or {}), **other}
+        claims = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(claims, self.keys.signing_key, "ES256", headers={"kid": self.keys.key_id})
+
+
+def stand_still(house: House) -> None:
+    """From the next connection on; whoever brings a time of their own keeps it."""
+    admin = Caller(house=house, role="supabase_admin", login="supabase_admin")
+    (database,) = admin.sql("select current_database() as name")
+    admin.sql(
+        sql.SQL("alter database {} set chas.now = {}").format(
+            sql.Identifier(database["name"]), sql.Literal(house.clock.now.isoformat())
+        )
+    )
