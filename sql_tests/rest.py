@@ -69,3 +69,28 @@ def stand_still(house: House) -> None:
             sql.Identifier(database["name"]), sql.Literal(house.clock.now.isoformat())
         )
     )
+
+
+def everything(house: House) -> dict[str, tuple[int, int]]:
+    """Of every table how many rows there are, and a number that changes with any of them."""
+    tables = house.owner.sql("""
+      select oid::regclass::text as name from pg_class
+      where
+        relkind = 'r' and relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+        or oid = any (array['auth.users', 'realtime.messages']::regclass[])
+      order by oid
+    """)
+    count = "select {0} as name, count(*) as rows, bit_xor(hashtextextended(t::text, 0)) as words from {1} as t"
+    counts = [
+        sql.SQL(count).format(sql.Literal(row["name"]), sql.SQL(row["name"])) for row in tables
+    ]
+    rows = house.owner.sql(sql.SQL(" union all ").join(counts))
+    return {row["name"]: (row["rows"], row["words"]) for row in rows}
+
+
+@contextmanager
+def nothing_changes(house: House) -> Iterator[None]:
+    before = everything(house)
+    yield
+    after = everything(house)
+    assert after == before, f"changed: {[name for name in after if after[name] != before[name]]}"

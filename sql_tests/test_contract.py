@@ -1,4 +1,4 @@
-"""The contract as a frontend lives it: the real stack, `make run`'s own, with supabase-js and supabase-py."""
+"""The contract as a frontend lives it: `make run`'s own stack, supabase-js and supabase-py."""
 
 import json
 import os
@@ -110,7 +110,8 @@ def test_an_invite_lets_somebody_in(stack):
     assert waiting.value.code == "INVITE_REQUIRED"
 
     service = create_client(stack.url, SECRET)
-    code = service.rpc("mint_invites", {"theme": "mint"}).execute().data["invites"][0]["code"]
+    minted: Any = service.rpc("mint_invites", {"theme": "mint"}).execute().data
+    code = minted["invites"][0]["code"]
     preview = httpx.get(f"{stack.url}/invites/{code}").json()
     assert (preview["state"], preview["theme"]) == ("open", "mint")
     welcome = httpx.post(
@@ -120,18 +121,20 @@ def test_an_invite_lets_somebody_in(stack):
     ).json()
     assert (welcome["whitelisted"], welcome["already_whitelisted"]) == (True, False)
 
-    assert yuki.rpc("get_me").execute().data["email"] == "yuki@example.org"
+    me: Any = yuki.rpc("get_me").execute().data
+    assert me["email"] == "yuki@example.org"
 
 
 def test_a_refusal_reaches_supabase_py_with_its_facts(stack):
     asha = stack.client(stack.token("asha"))
-    home = asha.rpc("list_my_communities").execute().data["communities"][0]
+    homes: Any = asha.rpc("list_my_communities").execute().data
+    home = homes["communities"][0]
     left = home["balance"]["remaining"]
+    arguments = {"community_id": home["id"], "title": "Everything", "cc_spent": left + 7}
     with pytest.raises(APIError) as refused:
-        arguments = {"community_id": home["id"], "title": "Everything", "cc_spent": left + 7}
         asha.rpc("declare_joy", arguments).execute()
     assert refused.value.code == "INSUFFICIENT_CC"
-    facts = json.loads(refused.value.details)
+    facts = json.loads(refused.value.details or "")
     assert (facts["short_by"], facts["largest_possible"]) == (7, left)
 
 
@@ -180,9 +183,9 @@ def told(stack: Stack) -> list[dict[str, Any]]:
         "TOKENS": json.dumps(tokens),
     }
     # Node looks for packages beside the script, and they are in supabase/.
-    return json.loads(
-        stack.shell("cd supabase && node --input-type=module < ../sql_tests/frontend.mjs")
-    )
+    script = "cd supabase && node --input-type=module < ../sql_tests/frontend.mjs"
+    answers: list[dict[str, Any]] = json.loads(stack.shell(script))
+    return answers
 
 
 def test_supabase_js_calls_every_door(told):

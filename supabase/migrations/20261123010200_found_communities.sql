@@ -557,7 +557,7 @@ grant execute on function public.get_community to authenticated;
 
 create table public.audit_entries (
   id bigint generated always as identity,
-  community_id uuid not null,
+  community_id uuid,
   actor_id uuid,
   action text not null,
   subject_id uuid,
@@ -569,8 +569,11 @@ create table public.audit_entries (
   constraint audit_entries_subject_id_fkey foreign key (subject_id) references public.users (id)
 );
 comment on table public.audit_entries is
-'What moderators and stewards did in a community; actor_id is null for a steward or the house.';
+'What moderators and stewards did in a community or, where community_id is null, stewards in the whole Bureau; the
+latter only stewards read. actor_id is null for the house, and for a steward who gave no name. What a steward did is
+called steward_…';
 create index audit_entries_community_id_id_idx on public.audit_entries (community_id, id);
+create index audit_entries_of_stewards_idx on public.audit_entries (id) where starts_with(action, 'steward_');
 create index audit_entries_actor_id_idx on public.audit_entries (actor_id);
 create index audit_entries_subject_id_idx on public.audit_entries (subject_id);
 alter table public.audit_entries enable row level security;
@@ -587,7 +590,7 @@ begin atomic
   insert into public.audit_entries (community_id, actor_id, action, subject_id, facts)
   values (p_community_id, p_actor_id, p_action, p_subject_id, p_facts);
 end;
-comment on function private.record_act is 'Writes one line of a community''s audit log.';
+comment on function private.record_act is 'Writes one line of the audit log, of a community or (null) of the Bureau.';
 revoke all on function private.record_act from public, anon, authenticated, service_role;
 
 create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)

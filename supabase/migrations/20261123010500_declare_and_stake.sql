@@ -468,6 +468,8 @@ begin
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
   v_day := private.require_open_day(p_community_id);
+  -- Asked with the day in hand: from here on nobody of the two leaves.
+  perform private.require_member(p_community_id);
   if not private.is_standing_member(p_community_id, p_lender_id) then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
@@ -1112,15 +1114,17 @@ comment on function private.end_tip is
 tells the Chamber and the proposer. The caller holds the day.';
 revoke all on function private.end_tip from public, anon, authenticated, service_role;
 
-create function private.open_roll(p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_title text)
+create function private.open_roll(
+  p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_members uuid[], p_title text
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_others uuid[] := array_remove(private.standing_members(p_community_id), p_proposer_id);
+  v_others uuid[] := array_remove(p_members, p_proposer_id);
 begin
   insert into public.tip_to_tip_rolls (proposal_id, user_id, community_id)
-  select p_proposal_id, m.id, p_community_id from unnest(v_others || p_proposer_id) as m (id);
+  select p_proposal_id, m.id, p_community_id from unnest(p_members) as m (id);
   insert into public.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
   values (p_proposal_id, p_proposer_id, p_community_id, 'accept');
   perform private.notify(
@@ -1168,7 +1172,7 @@ declare
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
   v_answer jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_id uuid := gen_random_uuid();
-  v_electors integer;
+  v_members uuid[];
   v_message_id bigint;
 begin
   if v_answer is not null then
@@ -1179,8 +1183,10 @@ begin
   perform private.require_amount('stake_amount', p_stake_amount);
   perform private.require_open_day(p_community_id);
   perform private.clear_the_way(p_community_id, v_me.user_id);
-  v_electors := cardinality(private.standing_members(p_community_id));
-  if v_electors < 2 then
+  -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
+  perform private.require_member(p_community_id);
+  v_members := private.standing_members(p_community_id);
+  if cardinality(v_members) < 2 then
     perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
   end if;
 
@@ -1189,7 +1195,8 @@ begin
   )
   values (
     v_id, p_community_id, v_me.user_id, p_title, p_description, p_stake_amount,
-    private.clock() + interval '4 hours', private.clock() + interval '3 hours', v_electors, v_electors - 1
+    private.clock() + interval '4 hours', private.clock() + interval '3 hours',
+    cardinality(v_members), cardinality(v_members) - 1
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing;
   if not found then
@@ -1198,7 +1205,7 @@ begin
   end if;
   perform private.hold_stake(v_id, p_community_id, v_me.user_id, p_stake_amount);
   v_message_id := private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id);
-  perform private.open_roll(v_id, p_community_id, v_me.user_id, p_title);
+  perform private.open_roll(v_id, p_community_id, v_me.user_id, v_members, p_title);
 
   v_answer := private.show_proposal(v_id);
   return private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, jsonb_build_object(

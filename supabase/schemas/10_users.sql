@@ -12,6 +12,7 @@ create table public.users (
 comment on table public.users is
 'The public profile of everyone who ever signed up. No e-mail address, and no foreign key to auth.users: an erased
 person stays here as "a former member" (RULES 13).';
+create index users_created_at_id_idx on public.users (created_at, id);
 alter table public.users enable row level security;
 grant select on public.users to authenticated;
 -- Its policy stands in 12_communities: whom one may see depends on whom one shares a community with.
@@ -31,13 +32,15 @@ create policy nobody_reads_former_names on private.former_names for select to au
 create table private.admissions (
   user_id uuid not null,
   invite_id uuid,
-  admitted_at timestamptz not null default private.clock(),
+  admitted_at timestamptz default private.clock(),
   suspended_at timestamptz,
   constraint admissions_pkey primary key (user_id),
-  constraint admissions_user_id_fkey foreign key (user_id) references public.users (id)
+  constraint admissions_user_id_fkey foreign key (user_id) references public.users (id),
+  constraint admissions_admitted_or_suspended check (admitted_at is not null or suspended_at is not null)
 );
 comment on table private.admissions is
-'Who has been let in, with which invite; suspended_at takes it back. No client role can read or write it.';
+'Who has been let in, with which invite; suspended_at takes it back, and keeps out somebody never let in (whose
+admitted_at is null). No client role can read or write it.';
 alter table private.admissions enable row level security;
 create policy nobody_reads_admissions on private.admissions for select to authenticated using (false);
 
@@ -73,7 +76,8 @@ begin
     case
       when a.banned_until > now() then 'banned'
       when a.is_anonymous then 'anonymous'
-      when d.user_id is not null and d.suspended_at is null or not private.invites_enforced() then 'admitted'
+      when d.suspended_at is not null then 'suspended'
+      when d.user_id is not null or not private.invites_enforced() then 'admitted'
       else 'waiting'
     end
   into v_standing
@@ -85,9 +89,11 @@ begin
 end;
 $$;
 comment on function private.standing_of is
-'Where a person stands with the Bureau: unknown, banned, anonymous, waiting (for an invite) or admitted.
+'Where a person stands with the Bureau: unknown, banned (by Auth), anonymous, suspended (by a steward), waiting (for an
+invite) or admitted.
 
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2).';
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension holds
+even where nobody needs an invite.';
 revoke all on function private.standing_of from public, anon, authenticated, service_role;
 
 create function private.my_id()
@@ -138,7 +144,10 @@ declare
 begin
   if v_me is null then
     perform private.require_signed_in();
-    perform private.refuse('INVITE_REQUIRED', 'CHAS is by invitation: redeem an invite first.');
+    perform private.refuse('INVITE_REQUIRED', case private.standing_of(private.caller_id())
+      when 'suspended' then 'A steward has suspended this account.'
+      else 'CHAS is by invitation: redeem an invite first.'
+    end);
   end if;
   return v_me;
 end;
@@ -193,6 +202,39 @@ end;
 comment on function private.admit is
 'Lets a person in. One who is in, or whose admission was suspended, stays as they are.';
 revoke all on function private.admit from public, anon, authenticated, service_role;
+
+create function private.suspend(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.admissions as a (user_id, admitted_at, suspended_at) values (p_user_id, null, private.clock())
+  on conflict (user_id) do update set suspended_at = excluded.suspended_at where a.suspended_at is null;
+  return found;
+end;
+$$;
+comment on function private.suspend is
+'Takes an admission back, or keeps out somebody who has none; returns whether that changed anything.';
+revoke all on function private.suspend from public, anon, authenticated, service_role;
+
+create function private.restore(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Who was never let in waits for an invite again.
+  delete from private.admissions as a where a.user_id = p_user_id and a.admitted_at is null;
+  if found then
+    return true;
+  end if;
+  update private.admissions as a set suspended_at = null
+  where a.user_id = p_user_id and a.suspended_at is not null;
+  return found;
+end;
+$$;
+comment on function private.restore is
+'Lifts a suspension: everything is as it was before; returns whether that changed anything.';
+revoke all on function private.restore from public, anon, authenticated, service_role;
 
 create function private.is_admitted(p_user_id uuid)
 returns boolean

@@ -81,14 +81,13 @@ INVALID_INPUT.';
 revoke all on function public.list_ledger from public, anon, authenticated, service_role;
 grant execute on function public.list_ledger to authenticated;
 
-create function private.audit_ledger(p_community_id uuid)
+create function private.prove_books(p_community_id uuid)
 returns jsonb
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_audit jsonb;
 begin
-  perform private.enter_day(p_community_id);
   -- One statement, one snapshot: nothing moves between the two sides of the sum.
   with per_member as (
     select
@@ -124,6 +123,19 @@ begin
   ) into v_audit
   from books as b;
   return v_audit;
+end;
+$$;
+comment on function private.prove_books is
+'The totals of a community''s books, and whether they balance; reads its whole ledger.';
+revoke all on function private.prove_books from public, anon, authenticated, service_role;
+
+create function private.audit_ledger(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.enter_day(p_community_id);
+  return private.prove_books(p_community_id);
 end;
 $$;
 comment on function private.audit_ledger is 'What audit_ledger answers.';

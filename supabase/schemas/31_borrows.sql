@@ -151,6 +151,8 @@ begin
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
   v_day := private.require_open_day(p_community_id);
+  -- Asked with the day in hand: from here on nobody of the two leaves.
+  perform private.require_member(p_community_id);
   if not private.is_standing_member(p_community_id, p_lender_id) then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;

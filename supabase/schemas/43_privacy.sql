@@ -26,6 +26,10 @@ begin atomic
       select to_jsonb(a) from private.admissions as a
       where a.user_id = p_user_id
     ),
+    'audit', (
+      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from public.audit_entries as e
+      where e.community_id is null and (e.actor_id = p_user_id or e.subject_id = p_user_id)
+    ),
     'invite_misses', (
       select coalesce(jsonb_agg(m.missed_at order by m.id), '[]') from private.invite_misses as m
       where m.user_id = p_user_id
@@ -215,7 +219,7 @@ end;
 comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
-Returns {exported_at, profile, former_names, account, admission, invite_misses, requests, communities: [{community,
+Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they
