@@ -9,12 +9,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 STACK := python supabase/local/stack.py
-HOUSES := python supabase/local/houses.py
+HOUSES := PYTHONPATH=sql_tests python supabase/local/houses.py
 PYTEST := python -m pytest
+BENCH := PYTHONPATH=supabase/local python sql_tests/bench/bench.py
 
 .PHONY: help
 help:
-	@sed -nE 's/^([a-z-]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name note; do \
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name note; do \
 	  printf '  make %-14s %s\n' "$$name" "$$note"; done
 
 .PHONY: install
@@ -42,12 +43,26 @@ token: install ## a fresh token: WHO=asha; for somebody new WHO=zoe@example.org 
 	@[ -n "$(WHO)" ] || { echo "Whose? make token WHO=asha" >&2; exit 1; }
 	@$(STACK) token "$(WHO)" $(if $(NEW),--sign-up)
 
+.PHONY: inspect
+inspect: install ## ask the local database the ten questions of supabase/inspect; DATABASE_URL=… another
+	@python supabase/local/look.py $(WHAT)
+
+.PHONY: steward
+steward: install ## what a steward does, on the local stack: DO="mint --max-uses 5", DO="people --help"
+	@$(STACK) steward $(or $(DO),--help)
+
 .PHONY: test
 test: lint db-diff db-test edge-test contract-test ## everything CI asks for
 
 .PHONY: db-test
 db-test: install ## the rooms, on both houses, in the server of PGHOST or one of our own
 	@$(PYTEST) sql_tests -m "not contract" $(if $(PGHOST),,-n auto) $(ARGS)
+
+.PHONY: db-test-17
+db-test-17: install ## the same on PostgreSQL 17, as hosted; skipped where Debian 13 is out of reach
+	@if server=$$(supabase/local/postgres17.sh); then \
+	  CHAS_POSTGRES=$$server $(PYTEST) sql_tests -m "not contract" -n auto $(ARGS); \
+	else echo "Skipped: PostgreSQL 17 cannot be had here, for the reason above."; fi
 
 .PHONY: edge-test
 edge-test: install ## the edge, before the real house
@@ -57,8 +72,29 @@ edge-test: install ## the edge, before the real house
 contract-test: install ## supabase-py and supabase-js, through the gateway
 	@$(PYTEST) -m contract $(ARGS)
 
+.PHONY: soak
+soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes (ARGS=crashes), nonsense
+	@PYTHONPATH=supabase/local python sql_tests/soak.py $(ARGS)
+	@$(if $(ARGS),,$(MAKE) soak-input)
+
+.PHONY: soak-input
+soak-input: install ## more than 20,000 calls of nonsense through PostgREST
+	@CHAS_CALLS=$${CHAS_CALLS:-25000} $(PYTEST) sql_tests/test_bad_input.py -n auto $(ARGS)
+
+.PHONY: demo
+demo: install ## a week in the life of a community, told in seconds
+	@PYTHONPATH=supabase/local python sql_tests/demo.py
+
+.PHONY: bench
+bench: install ## measure CHAS against what this machine allows: an hour or so, .local/bench
+	@$(BENCH) full $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: install ## the same, shorter: under five minutes
+	@$(BENCH) quick $(ARGS)
+
 .PHONY: lint
-lint: py-lint db-lint ## every linter
+lint: py-lint leaks db-lint ## every linter
 
 .PHONY: py-lint
 py-lint: install ## ruff and mypy
@@ -66,8 +102,16 @@ py-lint: install ## ruff and mypy
 	@ruff check --quiet .
 	@mypy --no-error-summary .
 
+.PHONY: leaks
+leaks: install ## no key, token or password in what git has or would be given
+	@python supabase/local/leaks.py
+
+.PHONY: audit
+audit: install ## known vulnerabilities of what is locked, where the registries tell
+	@python supabase/local/audit.py
+
 .PHONY: db-lint
-db-lint: install ## sqlfluff, plpgsql_check, the Supabase linter and its advisors
+db-lint: install ## sqlfluff, plpgsql_check, the Supabase linter and advisors, stale types and reference
 	@$(HOUSES) lint
 
 .PHONY: db-diff
@@ -77,6 +121,10 @@ db-diff: install ## the house from schemas/ and the house from migrations/ are t
 .PHONY: db-draft
 db-draft: install ## what the next migration must bring: the draft of it, to be read line by line
 	@$(HOUSES) draft
+
+.PHONY: docs
+docs: install ## write supabase/types/database.ts and supabase/reference.md anew
+	@$(HOUSES) docs
 
 .PHONY: lock
 lock: install ## choose and lock newer packages: Python and npm

@@ -7,6 +7,7 @@ from typing import Never
 
 import uvicorn
 
+from edge import steward
 from edge.app import create_app
 from edge.logs import set_up_logging
 from edge.settings import Settings, SettingsError, load_settings
@@ -15,17 +16,22 @@ GRACE_SECONDS = 10
 
 PARSER = argparse.ArgumentParser(
     prog="python -m edge",
-    description="Serves the edge of CHAS; told to stop, it finishes what is under way.",
-    epilog="Settings come from the environment or a file .env; see .env.example.",
+    description="Without a command: serves the edge of CHAS; told to stop, it finishes what is "
+    "under way. With one: does what a steward asks, with the service key, and is done.",
+    epilog="Settings come from the environment or a file .env; see .env.example. "
+    "Each command has its own --help.",
 )
+steward.add_commands(PARSER)
 
 
 def main() -> None:
-    PARSER.parse_args()
+    asked = PARSER.parse_args()
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
+    if "act" in asked:
+        sys.exit(steward.run(asked, settings))
     set_up_logging(settings)
     serve(settings)
 

@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,10 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of a run, as tests recorded them."""
+    """The figures of a run: what its tests recorded, added up."""
+    figures: Counter[str] = Counter()
     for report in terminalreporter.getreports("passed"):
-        for name, figure in report.user_properties:
-            terminalreporter.write_line(f"{report.nodeid.partition('::')[2]}: {figure} {name}")
+        figures.update({name: int(str(figure)) for name, figure in report.user_properties})
+    for name, figure in figures.items():
+        terminalreporter.write_line(f"Figure: {figure:,} {name}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

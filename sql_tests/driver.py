@@ -25,7 +25,7 @@ ZONES = (
     "Pacific/Kiritimati",
     "Pacific/Pago_Pago",
 )
-BUDGETS = (10, 40, 60, 100, 150)
+BUDGETS = (10, 40, 100, 150)
 
 # Whatever can still change, in one statement and so of one moment.
 PRESENT = """
@@ -149,7 +149,7 @@ class Driver:
             self.join: 2,
             self.leave: 0.7,
             self.remove: 0.5,
-            self.settings: 1,
+            self.settings: 1.5,
         }
         (deed,) = self.random.choices(list(deeds), list(deeds.values()))
         deed()
@@ -245,7 +245,8 @@ class Driver:
     def retry(self) -> None:
         """The same call again, or another with an id already used."""
         if self.calls:
-            who, rpc, said = self.random.choice(self.calls[-60:])
+            recent = self.calls[-60:] if self.random.random() < 0.7 else self.calls
+            who, rpc, said = self.random.choice(recent)
             if self.random.random() < 0.2:
                 field = next(name for name in said if name in ("title", "amount", "invite_code"))
                 said = said | {field: 1 if field == "amount" else said[field] + " "}
@@ -279,8 +280,11 @@ class Driver:
 
     def settings(self) -> None:
         who = self.mostly(self.random.choice([*self.model.moderators]))
-        patch: Facts = {"daily_cc_budget": self.random.choice([*BUDGETS, 100, 9])}
-        if self.random.random() < 0.5:
+        patch: Facts = {"daily_cc_budget": self.random.choice([*BUDGETS, 9])}
+        if self.random.random() < 0.4:
+            # A grant that may not cover the debts made under the last one.
+            patch = {"daily_cc_budget": min(BUDGETS)}
+        elif self.random.random() < 0.4:
             patch = {"timezone": self.random.choice(ZONES)}
         self.act(who, "update_community", patch=patch)
 
@@ -321,7 +325,7 @@ class Driver:
             return self.random.choice([0, -1, 10**9 + 1, 10**9])
         if chance < 0.15:
             return most + self.random.choice([0, 1])
-        return self.random.randint(1, max(1, most // 3))
+        return self.random.randint(1, max(1, most // 2))
 
     def request_id(self) -> str | None:
         if self.random.random() < 0.3:

@@ -283,7 +283,7 @@ class Caller:
             query += match.format(sql.Identifier(column), sql.Placeholder(column))
         return self.sql(query, **wanted)
 
-    def sql(self, query: LiteralString | sql.Composed, **parameters: Any) -> list[Row]:
+    def sql(self, query: LiteralString | sql.Composed, /, **parameters: Any) -> list[Row]:
         """Any statement, in a transaction of its own, as this caller."""
         with self.transaction() as caller:
             assert caller.inside

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from cluster import Cluster, Trouble, lay_platform, newest_server, push, run_sql
-from houses import ROOMS
+from cluster import Trouble, newest_server
+from own_house import own_house
 from people import Caller, House, Row
 
 # The clock of a community may strike at any minute of the hour, somewhere.
@@ -189,36 +189,27 @@ def test_the_gauge_says_how_late_the_latest_dawn_is(service, found, execute):
 
 @pytest.fixture
 def cron(tmp_path, request) -> Iterator[House]:
-    """A house beside a pg_cron at work: in the database postgres, from the migrations, as hosted."""
+    """A house beside a pg_cron at work: in the database postgres, made by the migrations."""
     try:
         newest_server()
     except Trouble as trouble:
         pytest.skip(str(trouble))
-    cluster = Cluster(tmp_path, durable=False)
-    cluster.start()
-    try:
-        lay_platform(cluster)
-        if request.config.getoption("house") == "schemas":
-            for room in ROOMS:
-                run_sql(cluster.url(), "--single-transaction", "-f", room)
-        else:
-            push(cluster.url())
-        travel = "alter database postgres set chas.time_travel = 'on'"
-        run_sql(cluster.url(role="supabase_admin"), "-c", travel)
-        house = House(lambda login: cluster.url("postgres", login), frozenset())
+    of_rooms = request.config.getoption("house") == "schemas"
+    with own_house(tmp_path / "cron", of_rooms=of_rooms, with_cron=True) as (_, house):
         yield house
-        house.close()
-    finally:
-        cluster.stop()
 
 
 @pytest.mark.slow
 def test_pg_cron_fires_the_jobs_and_a_day_begins_without_anybody(cron):
     """People of three days ago; pg_cron lives by the real clock, and its minute comes."""
-    cron.clock.at(datetime.now(UTC) - timedelta(days=3))
+    evening = datetime.now(UTC).replace(hour=23, minute=58) - timedelta(days=3)
+    cron.clock.at(evening)
     founder = cron.admit(cron.sign_up("founder@chas.test", "Founder"))
     community = founder.create_community(name="Overdue")["community"]["id"]
     founder.declare_joy(community_id=community, title="Long ago", cc_spent=30)
+    # Night has fallen: were the Sunset due as well, its job might hold the day till next minute.
+    cron.clock.forward(minutes=1)
+    assert founder.get_balance(community_id=community)["balance"]["day_open"] is False
 
     until = time.monotonic() + 130
     fired: set[str] = set()

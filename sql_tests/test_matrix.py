@@ -211,19 +211,20 @@ def found_writing(caller: Caller, relation: Relation) -> dict[str, str]:
 
 
 def outcome(caller: Caller, statements: list[sql.Composed]) -> str:
+    found = "denied"
     with caller.transaction() as inside:
         assert inside.inside
         for statement in statements:
             try:
                 with inside.inside.transaction():
                     inside.inside.execute(statement)
+                found = "done"
             except psycopg.errors.InsufficientPrivilege:
                 continue
             except psycopg.Error as error:
-                return f"not denied, but {error.sqlstate}"
-            return "done"
+                found = f"not denied, but {error.sqlstate}"
         raise psycopg.Rollback
-    return "denied"
+    return found
 
 
 # ------------------------------------------------------------------------------ calling

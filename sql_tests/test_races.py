@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from flaws import assert_flawless
 from people import Caller, House, Member, Refusal, Row, refused, together
 from storm import Storm
 
@@ -431,6 +432,16 @@ def test_sixteen_members_lend_to_each_other_in_both_directions(house):
     assert storm.done["repay_loan"] > 0, storm.summary()
     assert storm.done["vote_tip_to_tip"] > 0, storm.summary()
     house.books(storm.community)
+    assert_flawless(house)
+
+
+def test_half_an_act_would_be_noticed(house, rain, asha):
+    joy = asha.declare_joy(community_id=rain, title="Whole", cc_spent=5)["declaration"]
+    assert_flawless(house)
+
+    house.owner.sql("delete from public.chat_messages where reference_id = %(id)s", id=joy["id"])
+    with pytest.raises(AssertionError, match="a joy without its one entry and card"):
+        assert_flawless(house)
 
 
 def test_a_refusal_of_a_race_comes_with_its_facts(race, rain, asha, bram):

@@ -1,11 +1,13 @@
 """Settings at once and at Dawn, and the join code (RULES 2.2, 2.4)."""
 
+import time
 import uuid
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
 from contract import assert_shape
-from people import Refusal, refused, together
+from people import Refusal, meanwhile, refused, together
 
 
 @pytest.fixture
@@ -105,6 +107,27 @@ def test_a_change_settles_an_overdue_day_first(rain, bram, change, clock, books)
     assert answer["pending"] == {"daily_cc_budget": 300}
     assert bram.get_balance(community_id=rain)["balance"]["remaining"] == 250
     books(rain)
+
+
+def test_a_moderator_removed_while_they_wait_changes_nothing(house, rain, asha, bram):
+    house.owner.sql(
+        "select private.set_role(%(rain)s, %(id)s, 'moderator', true)", rain=rain, id=bram.id
+    )
+    with ExitStack() as removing:
+        moderator = removing.enter_context(asha.transaction())
+        moderator.remove_member(community_id=rain, user_id=bram.id, reason="No")
+        late = partial(bram.update_community, community_id=rain, patch={"name": "Mine"})
+        with meanwhile(late) as changing:
+            while not house.owner.sql("""
+              select pid from pg_stat_activity
+              where datname = current_database() and wait_event_type = 'Lock'
+            """):
+                assert not changing.done()
+                time.sleep(0.01)
+            removing.close()
+    with pytest.raises(Refusal, match="NOT_FOUND"):
+        changing.result()
+    assert rules(asha, rain)["in_force"]["name"] == "Rain"
 
 
 def test_two_changes_at_once_are_both_kept(rain, bram, change):

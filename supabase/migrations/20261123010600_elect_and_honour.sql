@@ -789,7 +789,7 @@ begin
   end if;
   v_page := array(
     select e.id from public.elections as e
-    where e.community_id = list_elections.community_id and (v_before is null or e.number < v_before)
+    where e.community_id = list_elections.community_id and e.number < coalesce(v_before, 9223372036854775807)
     order by e.number desc
     limit page_size + 1
   );
@@ -812,24 +812,78 @@ grant execute on function public.list_elections to authenticated;
 
 -- Days, weeks and streaks: counting by the community's own days (RULES 10.1).
 
-create function private.day_at(p_community_id uuid, p_at timestamptz, out timezone text, out day date)
-language sql stable security definer set search_path = ''
-begin atomic
-  with zones as (
-    select
-      d.day,
-      case when d.dawn_at <= p_at then coalesce(c.pending ->> 'timezone', c.timezone) else c.timezone end as name,
-      d.dawn_at <= p_at as dawn_has_come
-    from public.community_days as d
-    inner join public.communities as c on d.community_id = c.id
-    where d.community_id = p_community_id
-  )
+create table private.joy_runs (
+  community_id uuid not null,
+  user_id uuid not null,
+  first_day date not null,
+  last_day date not null,
+  constraint joy_runs_pkey primary key (community_id, user_id, first_day),
+  constraint joy_runs_member_fkey foreign key (community_id, user_id)
+  references public.community_members (community_id, user_id),
+  constraint joy_runs_forward check (first_day <= last_day)
+)
+with (fillfactor = 80);
+comment on table private.joy_runs is
+'Each member''s unbroken runs of days with a joy, kept by private.keep_run: counted from the joys themselves a streak
+would cost every board and profile the whole history.';
+alter table private.joy_runs enable row level security;
+create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
 
-  select
-    z.name,
-    case when z.dawn_has_come then greatest(z.day, (p_at at time zone z.name)::date) else z.day end
-  from zones as z;
+create function private.keep_run()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_run private.joy_runs;
+  v_next private.joy_runs;
+begin
+  select r.* into v_run from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day <= new.day
+  order by r.first_day desc
+  limit 1;
+  if v_run.last_day >= new.day then
+    return null;
+  end if;
+  delete from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = new.day + 1
+  returning r.* into v_next;
+  if v_run.last_day = new.day - 1 then
+    update private.joy_runs as r set last_day = coalesce(v_next.last_day, new.day)
+    where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = v_run.first_day;
+  else
+    insert into private.joy_runs (community_id, user_id, first_day, last_day)
+    values (new.community_id, new.user_id, new.day, coalesce(v_next.last_day, new.day));
+  end if;
+  return null;
 end;
+$$;
+comment on function private.keep_run is
+'Enters the day of a new joy into its author''s runs: most joys find it there, the first of a day begins a run,
+lengthens one or joins two. Joys of one member take turns at their purse.';
+revoke all on function private.keep_run from public, anon, authenticated, service_role;
+create trigger declarations_keep_runs
+after insert on public.declarations
+for each row execute function private.keep_run();
+
+create function private.day_at(p_community_id uuid, p_at timestamptz, out timezone text, out day date)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_dawn_at timestamptz;
+begin
+  select
+    d.day,
+    d.dawn_at,
+    case when d.dawn_at <= p_at then coalesce(c.pending ->> 'timezone', c.timezone) else c.timezone end
+  into day, v_dawn_at, timezone
+  from public.community_days as d
+  join public.communities as c on c.id = d.community_id
+  where d.community_id = p_community_id;
+  if v_dawn_at <= p_at then
+    day := greatest(day, (p_at at time zone timezone)::date);
+  end if;
+end;
+$$;
 comment on function private.day_at is
 'The day a community lives at a moment, and the zone it lives it in, whether or not its Dawn has been settled: what a
 read, which settles nothing, must go by.';
@@ -838,10 +892,12 @@ grant execute on function private.day_at to authenticated;
 
 create function private.week_of(p_day date)
 returns date
-language sql immutable set search_path = ''
-begin atomic
-  select p_day - extract(dow from p_day)::integer;
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_day - extract(dow from p_day)::integer;
 end;
+$$;
 comment on function private.week_of is 'The Sunday a day''s week begins with.';
 revoke all on function private.week_of from public, anon, authenticated, service_role;
 grant execute on function private.week_of to authenticated;
@@ -850,112 +906,92 @@ create function private.current_streak(p_community_id uuid, p_user_id uuid, p_to
 returns integer
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_last date := (
-    select max(d.day) from public.declarations as d
-    where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= p_today
-  );
 begin
-  if v_last is null or v_last < p_today - 1 then
-    return 0;
-  end if;
-  -- Going back by the index, it stops at the first gap: a streak costs its own length, never the history before it.
-  return v_last + 1 - (
-    select r.day
-    from (
-      select d.day, lead(d.day) over (order by d.day desc) as earlier
-      from public.declarations as d
-      where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= v_last
-    ) as r
-    where r.earlier is null or r.earlier < r.day - 1
-    order by r.day desc
+  return coalesce((
+    select r.last_day + 1 - r.first_day from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
+      and r.last_day >= p_today - 1
+    order by r.first_day desc
     limit 1
-  );
+  ), 0);
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
-or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today or
+the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
 revoke all on function private.current_streak from public, anon, authenticated, service_role;
-grant execute on function private.current_streak to authenticated;
 
-create function private.streaks(
-  p_community_id uuid, p_user_id uuid, out current_streak integer, out longest_streak integer
-)
-language sql stable security definer set search_path = ''
-begin atomic
-  select
-    private.current_streak(p_community_id, p_user_id, (private.day_at(p_community_id, private.clock())).day),
-    (
-      select coalesce(max(runs.length), 0)::integer
-      from (
-        select count(*) as length
-        from (
-          select
-            o.day,
-            row_number() over (order by o.day) as place
-          from (
-            select distinct d.day from public.declarations as d
-            where d.community_id = p_community_id and d.user_id = p_user_id
-          ) as o
-        ) as days
-        group by days.day - days.place::integer
-      ) as runs
-    );
+create function private.longest_streak(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select max(r.last_day + 1 - r.first_day) from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id
+  ), 0);
 end;
-comment on function private.streaks is
-'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member,
-from the index alone.';
-revoke all on function private.streaks from public, anon, authenticated, service_role;
-grant execute on function private.streaks to authenticated;
+$$;
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days.';
+revoke all on function private.longest_streak from public, anon, authenticated, service_role;
 
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create view private.shown_lines with (security_invoker = on) as
-select
-  m.id,
-  m.community_id,
-  s.message || case m.type
-    when 'declaration'
-      then
-        jsonb_build_object('declaration', (
-          select d.declaration from private.shown_declarations as d
-          where d.id = m.reference_id
-        ))
-    when 'borrow_request'
-      then
-        jsonb_build_object('borrow_request', (
-          select b.borrow_request from private.shown_borrow_requests as b
-          where b.id = m.reference_id
-        ))
-    when 'tip_to_tip'
-      then
-        jsonb_build_object('tip_to_tip', (
-          select t.proposal from private.shown_proposals as t
-          where t.id = m.reference_id
-        ))
-    when 'election'
-      then
-        jsonb_build_object('election', (
-          select e.election from private.shown_elections as e
-          where e.id = m.reference_id
-        ))
-    else '{}'
-  end as message
-from public.chat_messages as m
-inner join private.shown_messages as s on m.id = s.id;
-comment on view private.shown_lines is 'The shape message with its card filled in.';
-grant select on private.shown_lines to authenticated;
+create function private.show_lines(p_message_ids bigint[])
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_types text[];
+  v_ids uuid[];
+  v_cards jsonb := jsonb_build_object();
+begin
+  select array_agg(distinct m.type), array_agg(m.reference_id) into v_types, v_ids
+  from public.chat_messages as m
+  where m.id = any(p_message_ids) and m.reference_id is not null;
+  -- One question for each kind of card there is: one view of all kinds costs a page of talk the setting up of them all.
+  if 'declaration' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(d.id, d.declaration), '{}') into v_cards
+    from private.shown_declarations as d where d.id = any(v_ids);
+  end if;
+  if 'borrow_request' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
+    from private.shown_borrow_requests as b where b.id = any(v_ids);
+  end if;
+  if 'tip_to_tip' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
+    from private.shown_proposals as t where t.id = any(v_ids);
+  end if;
+  if 'election' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
+    from private.shown_elections as e where e.id = any(v_ids);
+  end if;
+  return (
+    select coalesce(
+      jsonb_agg(
+        case
+          when s.type in ('message', 'system') then s.message
+          else s.message || jsonb_build_object(s.type, v_cards -> s.reference_id::text)
+        end
+        order by s.id
+      ),
+      '[]'
+    )
+    from private.shown_messages as s where s.id = any(p_message_ids)
+  );
+end;
+$$;
+comment on function private.show_lines is
+'The shape message of each of these lines, with its card filled in, oldest first: those the caller may see.';
+revoke all on function private.show_lines from public, anon, authenticated, service_role;
+grant execute on function private.show_lines to authenticated;
 
 create function private.show_line(p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select jsonb_build_object('message', s.message) from private.shown_lines as s
-    where s.id = p_message_id
-  );
+  return jsonb_build_object('message', private.show_lines(array[p_message_id]) -> 0);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
@@ -988,16 +1024,13 @@ begin
   else
     v_page := array(
       select m.id from public.chat_messages as m
-      where m.community_id = list_messages.community_id and (before_id is null or m.id < before_id)
+      where m.community_id = list_messages.community_id and m.id < coalesce(before_id, 9223372036854775807)
       order by m.id desc
       limit page_size + 1
     );
   end if;
   return jsonb_build_object(
-    'messages', (
-      select coalesce(jsonb_agg(s.message order by s.id), '[]')
-      from private.shown_lines as s where s.id = any(v_page[:page_size])
-    ),
+    'messages', private.show_lines(v_page[:page_size]),
     'has_more', cardinality(v_page) > page_size
   );
 end;
@@ -1038,10 +1071,7 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   perform private.require_line(get_message.message_id);
-  return (
-    select jsonb_build_object('message', s.message)
-    from private.shown_lines as s where s.id = get_message.message_id
-  );
+  return jsonb_build_object('message', private.show_lines(array[get_message.message_id]) -> 0);
 end;
 $$;
 comment on function public.get_message is
@@ -1108,10 +1138,12 @@ revoke all on function private.send_message from public, anon, authenticated, se
 
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.send_message(send_message.community_id, send_message.content, send_message.request_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.send_message(send_message.community_id, send_message.content, send_message.request_id);
 end;
+$$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
@@ -1613,32 +1645,31 @@ back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no
 revoke all on function public.remove_member from public, anon, authenticated, service_role;
 grant execute on function public.remove_member, private.remove_member to authenticated;
 
-create function public.get_member_profile(community_id uuid, user_id uuid)
+create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
+  v_me public.community_members := private.require_member(p_community_id);
+  v_today date := (private.day_at(p_community_id, private.clock())).day;
   v_profile jsonb;
 begin
-  perform private.require_member(get_member_profile.community_id);
   select jsonb_build_object(
     'user', s.member -> 'user',
     'communities_shared', (
       select count(*) from public.community_members as m
-      where m.user_id = get_member_profile.user_id and m.left_at is null
-        and m.community_id = any (array(select private.my_communities()))
+      where m.user_id = p_user_id and m.left_at is null
+        and private.is_standing_member(m.community_id, v_me.user_id)
     ),
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', (
-      select e.declaration from private.shown_declarations as e where e.id = d.dearest
-    ),
-    'current_streak', k.current_streak,
-    'longest_streak', k.longest_streak,
+    'most_expensive_declaration', private.show_declaration(d.dearest),
+    'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
+    'longest_streak', private.longest_streak(p_community_id, p_user_id),
     'witnessed_given', (
       select count(*) from public.witnesses as w
-      where w.community_id = get_member_profile.community_id and w.user_id = get_member_profile.user_id
+      where w.community_id = p_community_id and w.user_id = p_user_id
     ),
     'witnessed_received', d.witnessed,
     'joined_at', s.joined_at,
@@ -1653,14 +1684,26 @@ begin
       coalesce(sum(o.witnessed_count), 0) as witnessed,
       (array_agg(o.id order by o.cc_spent desc, o.number))[1] as dearest
     from public.declarations as o
-    where o.community_id = get_member_profile.community_id and o.user_id = get_member_profile.user_id
+    where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
-  cross join private.streaks(get_member_profile.community_id, get_member_profile.user_id) as k
-  where s.community_id = get_member_profile.community_id and s.user_id = get_member_profile.user_id;
+  where s.community_id = p_community_id and s.user_id = p_user_id;
   if v_profile is null then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
   return v_profile;
+end;
+$$;
+comment on function private.get_member_profile is
+'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row level
+security would double its cost.';
+revoke all on function private.get_member_profile from public, anon, authenticated, service_role;
+
+create function public.get_member_profile(community_id uuid, user_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_member_profile(get_member_profile.community_id, get_member_profile.user_id);
 end;
 $$;
 comment on function public.get_member_profile is
@@ -1670,7 +1713,7 @@ Returns {user, communities_shared (how many), total_declarations, total_cc_spent
 most_expensive_declaration (a declaration or null; the earliest of equals), current_streak, longest_streak (days),
 witnessed_given, witnessed_received, joined_at, left_at}. Refuses: NOT_FOUND.';
 revoke all on function public.get_member_profile from public, anon, authenticated, service_role;
-grant execute on function public.get_member_profile to authenticated;
+grant execute on function public.get_member_profile, private.get_member_profile to authenticated;
 
 -- The leaderboard, and Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10).
 
@@ -1783,57 +1826,53 @@ grant execute on function private.require_week to authenticated;
 create function private.reckon(
   p_community_id uuid, p_week_start date, p_timezone text,
   out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
-  out witnessed_received integer, out joined_at timestamptz, out place integer
+  out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
 returns setof record
-language sql stable security invoker set search_path = ''
-begin atomic
+language plpgsql stable security definer set search_path = '' rows 50
+as $$
+begin
+  return query
   with sums as (
     select
       d.user_id,
       sum(d.cc_spent)::integer as spent,
       count(*)::integer as declarations,
-      sum(d.witnessed_count)::integer as witnessed
+      sum(d.witnessed_count)::integer as witnessed,
+      bit_count(bit_or(1 << (d.day - p_week_start))::bit(8))::integer as days
     from public.declarations as d
     where d.community_id = p_community_id and d.day between p_week_start and p_week_start + 6
     group by d.user_id
-  ),
-
-  weeks as (
+  ), weeks as (
     select
       m.user_id,
       m.joined_at,
       coalesce(s.spent, 0) as spent,
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
+      coalesce(s.days, 0) as days,
       s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
     from public.community_members as m
-    left join sums as s on m.user_id = s.user_id
+    left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
   )
-
   select
-    w.user_id,
-    w.eligible,
-    w.spent,
-    w.declarations,
-    w.witnessed,
-    w.joined_at,
+    w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
     case
       when w.eligible then row_number() over (
-        partition by w.eligible
-        order by w.spent asc, w.declarations desc, w.witnessed desc, w.joined_at asc, w.user_id asc
+        partition by w.eligible order by w.spent, w.declarations desc, w.witnessed desc, w.joined_at, w.user_id
       )::integer
-    end
+    end,
+    w.days
   from weeks as w;
 end;
+$$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
 Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.';
 revoke all on function private.reckon from public, anon, authenticated, service_role;
-grant execute on function private.reckon to authenticated;
 
 create function private.hold_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
 returns public.jashns
@@ -2009,74 +2048,72 @@ comment on function private.jashns_due is
 a call and turns those with nothing due to their next look.';
 revoke all on function private.jashns_due from public, anon, authenticated, service_role;
 
-create function private.most_restrained(p_community_id uuid, p_week_start date, p_timezone text)
-returns uuid
-language plpgsql stable security invoker set search_path = ''
+create function private.get_leaderboard(p_community_id uuid, p_week_start date)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_jashn public.jashns;
+  v_today record;
+  v_week date;
 begin
-  select j.* into v_jashn from public.jashns as j
-  where j.community_id = p_community_id and j.week_start = p_week_start;
-  if found then
-    return v_jashn.honored_user_id;
-  end if;
-  return (select r.user_id from private.reckon(p_community_id, p_week_start, p_timezone) as r where r.place = 1);
+  perform private.require_member(p_community_id);
+  v_today := private.day_at(p_community_id, private.clock());
+  v_week := private.require_week(coalesce(p_week_start, v_today.day));
+  return (
+    with reckoning as materialized (
+      select r.* from private.reckon(p_community_id, v_week, v_today.timezone) as r
+    ), board as (
+      select
+        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+      from reckoning as r
+      join private.shown_people as p on p.id = r.user_id
+      where r.total_declarations > 0
+    ), honoured as (
+      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+      select j.honored_user_id as user_id from public.jashns as j
+      where j.community_id = p_community_id and j.week_start = v_week
+      union all
+      select r.user_id from reckoning as r
+      where r.place = 1 and not exists (
+        select from public.jashns as j where j.community_id = p_community_id and j.week_start = v_week
+      )
+    )
+    select jsonb_build_object(
+      'week_start', v_week,
+      'week_end', v_week + 6,
+      'entries', coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
+            'total_cc_spent', b.total_cc_spent,
+            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
+            'witnessed_received', b.witnessed_received,
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today.day),
+            'active_days', b.active_days
+          )
+          order by b.rank, b.person ->> 'display_name', b.user_id
+        ),
+        '[]'
+      ),
+      'most_restrained', (
+        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
+      )
+    )
+    from board as b
+  );
 end;
 $$;
-comment on function private.most_restrained is
-'Whom the Jashn of a week honoured or, where none was held yet, would honour as things stand.';
-revoke all on function private.most_restrained from public, anon, authenticated, service_role;
-grant execute on function private.most_restrained to authenticated;
+comment on function private.get_leaderboard is
+'What get_leaderboard answers, out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
+revoke all on function private.get_leaderboard from public, anon, authenticated, service_role;
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-declare
-  v_today date;
-  v_timezone text;
-  v_week date;
-  v_entries jsonb;
 begin
-  perform private.require_member(get_leaderboard.community_id);
-  select d.day, d.timezone into v_today, v_timezone
-  from private.day_at(get_leaderboard.community_id, private.clock()) as d;
-  v_week := private.require_week(coalesce(get_leaderboard.week_start, v_today));
-
-  select jsonb_agg(
-    jsonb_build_object(
-      'rank', e.rank, 'user', e.person, 'total_declarations', e.declarations, 'total_cc_spent', e.spent,
-      'avg_cc_per_declaration', round(e.spent::numeric / e.declarations, 2), 'witnessed_received', e.witnessed,
-      'streak_days', private.current_streak(get_leaderboard.community_id, e.user_id, v_today),
-      'active_days', e.days
-    )
-    order by e.rank, e.person ->> 'display_name', e.user_id
-  )
-  into v_entries
-  from (
-    select d.*, p.person, rank() over (order by d.spent desc, d.declarations desc) as rank
-    from (
-      select
-        o.user_id, count(*) as declarations, sum(o.cc_spent) as spent, sum(o.witnessed_count) as witnessed,
-        count(distinct o.day) as days
-      from public.declarations as o
-      where o.community_id = get_leaderboard.community_id and o.day between v_week and v_week + 6
-      group by o.user_id
-    ) as d
-    join public.community_members as m
-      on m.community_id = get_leaderboard.community_id and m.user_id = d.user_id and m.left_at is null
-    join private.shown_people as p on p.id = d.user_id
-  ) as e;
-  return jsonb_build_object(
-    'week_start', v_week,
-    'week_end', v_week + 6,
-    'entries', coalesce(v_entries, '[]'),
-    'most_restrained', (
-      select p.person from private.shown_people as p
-      where p.id = private.most_restrained(get_leaderboard.community_id, v_week, v_timezone)
-    )
-  );
+  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
 end;
 $$;
 comment on function public.get_leaderboard is
@@ -2089,7 +2126,7 @@ most_restrained is whom its Jashn honoured, or would as things stand. Returns {w
 [{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
 active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_leaderboard from public, anon, authenticated, service_role;
-grant execute on function public.get_leaderboard to authenticated;
+grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
 
 create view private.shown_celebrations with (security_invoker = on) as
 select
@@ -2404,6 +2441,10 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from public.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
+    'joy_runs', (
+      select coalesce(jsonb_agg(to_jsonb(r) order by r.first_day), '[]') from private.joy_runs as r
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from public.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -2503,7 +2544,7 @@ comment on function public.export_my_data is
 
 Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they
 have left too. Refuses: INVITE_REQUIRED.';
 revoke all on function public.export_my_data from public, anon, authenticated, service_role;

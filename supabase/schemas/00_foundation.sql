@@ -1,4 +1,8 @@
 -- The ground the rooms stand on: the private schema, closed defaults, the settings and the clock.
+--
+-- What every call passes through is plpgsql even where it is one statement: a SQL function that is not inlined (none
+-- with a search_path of its own is) is read and planned anew for each call, a plpgsql one once for each session. For
+-- the same reason a long check on a busy table is one call of an immutable function.
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;

@@ -33,7 +33,7 @@ begin
   from private.requests as r
   where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id
     and r.created_at > private.clock() - interval '7 days';
-  if v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+  if found and v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
     perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
       jsonb_build_object('request_id', p_request_id));
   end if;

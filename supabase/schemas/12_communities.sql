@@ -52,11 +52,12 @@ create table public.join_codes (
   expires_at timestamptz,
   constraint join_codes_pkey primary key (community_id),
   constraint join_codes_community_id_fkey foreign key (community_id) references public.communities (id),
-  constraint join_codes_code_unique unique (code),
   constraint join_codes_code_length check (char_length(code) >= 12)
 );
 comment on table public.join_codes is
 'The code a community is joined by; apart from communities, for only moderators see it.';
+-- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
+create unique index join_codes_code_unique on public.join_codes (extensions.digest(code, 'sha256'));
 alter table public.join_codes enable row level security;
 grant select on public.join_codes to authenticated;
 
@@ -122,13 +123,14 @@ returns public.community_members
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.require_admitted();
   v_member public.community_members;
 begin
+  -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from public.community_members as m
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null;
+  where m.community_id = p_community_id and m.user_id = private.my_id() and m.left_at is null;
   if not found then
+    perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');
   end if;
   return v_member;
@@ -256,11 +258,11 @@ language sql stable security definer set search_path = ''
 begin atomic
   select j.community_id from public.join_codes as j
   where
-    j.code = lower(btrim(p_code, e' \t\n\r'))
+    extensions.digest(j.code, 'sha256') = extensions.digest(lower(btrim(p_code, e' \t\n\r')), 'sha256')
     and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
 end;
 comment on function private.find_by_join_code is
-'The community a join code opens now, or null: an exact match after trimming and lower-casing, never a pattern.';
+'The community a join code opens now, or null: by hash, an exact match after trimming and lower-casing.';
 revoke all on function private.find_by_join_code from public, anon, authenticated, service_role;
 
 create function private.add_member(p_community_id uuid, p_user_id uuid)
@@ -397,7 +399,7 @@ language sql stable security definer set search_path = ''
 begin atomic
   select m.user_id from public.community_members as m
   where m.community_id = p_community_id and m.user_id <> p_user_id and m.left_at is null
-  order by ('council' = any(m.roles)) desc, m.council_since, m.joined_at asc, m.user_id asc
+  order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
   limit 1;
 end;
 comment on function private.heir_of is

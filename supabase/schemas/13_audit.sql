@@ -16,7 +16,7 @@ create table public.audit_entries (
 comment on table public.audit_entries is
 'What moderators and stewards did in a community or, where community_id is null, stewards in the whole Bureau; the
 latter only stewards read. actor_id is null for the house, and for a steward who gave no name. What a steward did is
-called steward_…';
+called steward_something.';
 create index audit_entries_community_id_id_idx on public.audit_entries (community_id, id);
 create index audit_entries_of_stewards_idx on public.audit_entries (id) where starts_with(action, 'steward_');
 create index audit_entries_actor_id_idx on public.audit_entries (actor_id);

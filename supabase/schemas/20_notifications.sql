@@ -108,7 +108,7 @@ begin
   v_page := array(
     select s.notification from private.shown_notifications as s
     where s.user_id = v_me.id
-      and (before_id is null or s.id < before_id)
+      and s.id < coalesce(before_id, 9223372036854775807)
       and (s.read_at is null or not coalesce(unread_only, false))
     order by s.id desc
     limit page_size + 1

@@ -1,5 +1,24 @@
 -- The Chamber's lines as they are stored: messages, cards and the system's own words (RULES 3).
 
+create function private.is_sound_line(p_type text, p_user_id uuid, p_event text, p_reference_id uuid)
+returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_type = 'message' then p_user_id is not null and p_event is null
+    when p_type = 'system' then p_user_id is null and p_event is not null
+    when p_type in ('declaration', 'borrow_request', 'tip_to_tip', 'election')
+      then p_user_id is not null and p_event is null and p_reference_id is not null
+    else false
+  end;
+end;
+$$;
+comment on function private.is_sound_line is
+'Whether a line of the Chamber is of a known type and has what its type needs: a system line an event and no author,
+every other line an author and no event, a card what it shows.';
+revoke all on function private.is_sound_line from public, anon, authenticated, service_role;
+
 create table public.chat_messages (
   id bigint generated always as identity,
   community_id uuid not null,
@@ -17,15 +36,8 @@ create table public.chat_messages (
   constraint chat_messages_community_id_fkey foreign key (community_id) references public.communities (id),
   constraint chat_messages_author_fkey foreign key (community_id, user_id)
   references public.community_members (community_id, user_id),
-  constraint chat_messages_type_known check (
-    type in ('message', 'declaration', 'borrow_request', 'tip_to_tip', 'election', 'system')
-  ),
   constraint chat_messages_content_length check (char_length(content) <= 2000),
-  constraint chat_messages_system_has_no_author check ((type = 'system') = (user_id is null)),
-  constraint chat_messages_system_has_an_event check ((type = 'system') = (event is not null)),
-  constraint chat_messages_card_has_a_reference check (
-    type in ('message', 'system') or reference_id is not null
-  )
+  constraint chat_messages_line_is_sound check (private.is_sound_line(type, user_id, event, reference_id))
 );
 comment on table public.chat_messages is
 'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event
@@ -60,9 +72,8 @@ returns bigint
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.last_value from public.chat_messages_id_seq as s
-  );
+  -- Null before the first line ever.
+  return coalesce(pg_sequence_last_value('public.chat_messages_id_seq'), 0);
 end;
 $$;
 comment on function private.last_position is 'The last id handed to any line of any Chamber, committed or not.';

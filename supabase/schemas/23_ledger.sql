@@ -1,5 +1,59 @@
 -- The ledger: every movement of every coin, append-only (RULES 5).
 
+create function private.source_of(p_type text, p_amount integer)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_type = 'daily_reset' or (p_type = 'correction' and p_amount > 0) then 'minted'
+    when p_type in ('stake_refund', 'stake_forfeit') then 'escrow'
+    else 'purse'
+  end;
+end;
+$$;
+comment on function private.source_of is 'Where the coins of an entry come from: minted, escrow or purse.';
+revoke all on function private.source_of from public, anon, authenticated, service_role;
+
+create function private.destination_of(p_type text, p_amount integer)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_type = 'declaration' then 'spent'
+    when p_type = 'tip_to_tip' then 'escrow'
+    when p_type = 'expired' then 'expired'
+    when p_type = 'stake_forfeit' or (p_type = 'correction' and p_amount < 0) then 'forfeited'
+    else 'purse'
+  end;
+end;
+$$;
+comment on function private.destination_of is
+'Where the coins of an entry go: purse, escrow, spent, forfeited or expired.';
+revoke all on function private.destination_of from public, anon, authenticated, service_role;
+
+create function private.is_sound_entry(p_type text, p_amount integer, p_moved integer, p_counterparty_id uuid)
+returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_moved > 0 and case
+    when p_type in ('daily_reset', 'stake_refund') then p_amount = p_moved and p_counterparty_id is null
+    when p_type in ('declaration', 'tip_to_tip', 'expired') then p_amount = -p_moved and p_counterparty_id is null
+    when p_type in ('borrow_received', 'debt_collected') then p_amount = p_moved and p_counterparty_id is not null
+    when p_type in ('borrow_given', 'debt_repaid') then p_amount = -p_moved and p_counterparty_id is not null
+    when p_type = 'stake_forfeit' then p_amount = 0 and p_counterparty_id is null
+    when p_type = 'correction' then abs(p_amount) = p_moved and p_counterparty_id is null
+    else false
+  end;
+end;
+$$;
+comment on function private.is_sound_entry is
+'Whether an entry is of a known type, moves coins, has the sign of its type, and names another member exactly where
+coins went from purse to purse.';
+revoke all on function private.is_sound_entry from public, anon, authenticated, service_role;
+
 create table public.ledger_entries (
   id bigint generated always as identity,
   community_id uuid not null,
@@ -8,41 +62,15 @@ create table public.ledger_entries (
   amount integer not null,
   moved integer not null,
   balance_after integer not null,
-  source text not null generated always as (
-    case
-      when type = 'daily_reset' or (type = 'correction' and amount > 0) then 'minted'
-      when type in ('stake_refund', 'stake_forfeit') then 'escrow'
-      else 'purse'
-    end
-  ) stored,
-  destination text not null generated always as (
-    case
-      when type = 'declaration' then 'spent'
-      when type = 'tip_to_tip' then 'escrow'
-      when type = 'expired' then 'expired'
-      when type = 'stake_forfeit' or (type = 'correction' and amount < 0) then 'forfeited'
-      else 'purse'
-    end
-  ) stored,
+  source text not null generated always as (private.source_of(type, amount)) stored,
+  destination text not null generated always as (private.destination_of(type, amount)) stored,
   counterparty_id uuid,
   reference_id uuid,
   day date not null,
   created_at timestamptz not null,
   constraint ledger_entries_pkey primary key (id),
-  constraint ledger_entries_moved_positive check (moved > 0),
   constraint ledger_entries_balance_never_below_zero check (balance_after >= 0),
-  constraint ledger_entries_sign_fits_type check (
-    case
-      when type in ('daily_reset', 'borrow_received', 'debt_collected', 'stake_refund') then amount = moved
-      when type in ('declaration', 'borrow_given', 'debt_repaid', 'tip_to_tip', 'expired') then amount = -moved
-      when type = 'stake_forfeit' then amount = 0
-      when type = 'correction' then abs(amount) = moved
-      else false
-    end
-  ),
-  constraint ledger_entries_counterparty_of_purses check (
-    (counterparty_id is not null) = (type in ('borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected'))
-  )
+  constraint ledger_entries_entry_is_sound check (private.is_sound_entry(type, amount, moved, counterparty_id))
 );
 comment on table public.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins

@@ -126,8 +126,15 @@ as $$
 declare
   v_day public.community_days;
 begin
-  perform private.settle(p_community_id, p_now);
-  select d.* into v_day from public.community_days as d where d.community_id = p_community_id for share;
+  perform pg_advisory_xact_lock_shared(26, hashtext(p_community_id::text));
+  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
+  select d.* into v_day from public.community_days as d
+  where d.community_id = p_community_id and d.due_at > p_now
+  for share;
+  if not found then
+    perform private.settle(p_community_id, p_now);
+    select d.* into v_day from public.community_days as d where d.community_id = p_community_id for share;
+  end if;
   return v_day;
 end;
 $$;
@@ -144,6 +151,9 @@ as $$
 declare
   v_day public.community_days;
 begin
+  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
+  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
+  perform pg_advisory_xact_lock(26, hashtext(p_community_id::text));
   perform private.settle(p_community_id, p_now);
   select d.* into v_day from public.community_days as d where d.community_id = p_community_id for no key update;
   return v_day;
@@ -202,7 +212,11 @@ begin
       jsonb_build_object(
         'community_id', b.community_id, 'user_id', b.user_id, 'daily_budget', c.daily_cc_budget,
         'remaining', b.remaining, 'spent_today', b.spent_today,
-        'debt', private.debt_of(p_community_id, p_user_id), 'last_reset', b.granted_at, 'day', d.day,
+        'debt', (
+          select coalesce(sum(l.outstanding), 0) from public.loans as l
+          where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
+        ),
+        'last_reset', b.granted_at, 'day', d.day,
         'day_open', d.is_open, 'next_sunset_at', d.sunset_at, 'next_dawn_at', d.dawn_at
       )
     from public.cc_balances as b

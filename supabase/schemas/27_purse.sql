@@ -15,10 +15,12 @@ revoke all on function private.get_balance from public, anon, authenticated, ser
 
 create function public.get_balance(community_id uuid)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.get_balance(get_balance.community_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_balance(get_balance.community_id);
 end;
+$$;
 comment on function public.get_balance is
 'The caller''s purse in a community, true now: an overdue day is settled first (by GET, what is stored).
 
@@ -46,7 +48,7 @@ begin
   v_page := array(
     select e from public.ledger_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
-      and (before_id is null or e.id < before_id)
+      and e.id < coalesce(before_id, 9223372036854775807)
       and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1

@@ -25,8 +25,7 @@ with (fillfactor = 80);
 comment on table public.declarations is
 'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
 their money and lose their words.';
-create index declarations_community_id_number_idx on public.declarations (community_id, number);
-create index declarations_community_id_day_idx on public.declarations (community_id, day);
+create index declarations_community_id_day_number_idx on public.declarations (community_id, day, number);
 create index declarations_community_id_user_id_day_number_idx on public.declarations (
   community_id, user_id, day, number
 );
@@ -115,10 +114,11 @@ begin
   if v_answer is not null then
     return v_answer;
   end if;
-  perform private.require_text('title', p_title, 120);
-  perform private.require_text('description', p_description, 1000, 0);
-  perform private.require_amount('cc_spent', p_cc_spent);
-  perform private.require_link('image_url', p_image_url);
+  perform
+    private.require_text('title', p_title, 120),
+    private.require_text('description', p_description, 1000, 0),
+    private.require_amount('cc_spent', p_cc_spent),
+    private.require_link('image_url', p_image_url);
   v_day := private.require_open_day(p_community_id);
 
   perform private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id);
@@ -126,11 +126,13 @@ begin
   values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day);
   v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id);
 
-  v_answer := private.show_declaration(v_id);
-  return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, jsonb_build_object(
-    'declaration', v_answer,
-    'message', private.show_message(v_message_id, v_answer),
-    'balance', private.show_balance(p_community_id, v_me.user_id)
+  return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, (
+    select jsonb_build_object(
+      'declaration', s.declaration,
+      'message', private.show_message(v_message_id, s.declaration),
+      'balance', private.show_balance(p_community_id, v_me.user_id)
+    )
+    from private.shown_declarations as s where s.id = v_id
   ));
 end;
 $$;
@@ -146,13 +148,15 @@ create function public.declare_joy(
   request_id uuid default null
 )
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.declare_joy(
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.declare_joy(
     declare_joy.community_id, declare_joy.title, declare_joy.cc_spent, declare_joy.description, declare_joy.image_url,
     declare_joy.request_id
   );
 end;
+$$;
 comment on function public.declare_joy is
 'Declares a joy, for at least 1 CC and at most the purse.
 
@@ -223,10 +227,12 @@ revoke all on function private.witness_declaration from public, anon, authentica
 
 create function public.witness_declaration(declaration_id uuid)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.witness_declaration(witness_declaration.declaration_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.witness_declaration(witness_declaration.declaration_id);
 end;
+$$;
 comment on function public.witness_declaration is
 'Bears witness to a declaration, once per member, and tells its author.
 
@@ -267,32 +273,36 @@ returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_before public.declarations;
+  -- Later than any: a bound that is always there is one the index can begin at.
+  v_day date := date 'infinity';
+  v_number bigint := 9223372036854775807;
   v_page uuid[];
 begin
   perform private.require_member(list_gazette.community_id);
   perform private.require_page_size(list_gazette.page_size);
   if before_id is not null then
-    select d.* into v_before from public.declarations as d
+    select d.day, d.number into v_day, v_number from public.declarations as d
     where d.id = before_id and d.community_id = list_gazette.community_id;
     if not found then
       perform private.refuse('NOT_FOUND', 'There is no such declaration.');
     end if;
   end if;
 
-  -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers.
+  -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers, for a day is
+  -- held while a joy is declared in it.
   if author_id is null then
     v_page := array(
       select d.id from public.declarations as d
-      where d.community_id = list_gazette.community_id and (before_id is null or d.number < v_before.number)
-      order by d.number desc
+      where d.community_id = list_gazette.community_id
+        and (d.day, d.number) < (v_day, v_number)
+      order by d.day desc, d.number desc
       limit page_size + 1
     );
   else
     v_page := array(
       select d.id from public.declarations as d
       where d.community_id = list_gazette.community_id and d.user_id = author_id
-        and (before_id is null or (d.day, d.number) < (v_before.day, v_before.number))
+        and (d.day, d.number) < (v_day, v_number)
       order by d.day desc, d.number desc
       limit page_size + 1
     );

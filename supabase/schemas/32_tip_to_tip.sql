@@ -481,7 +481,7 @@ begin
   v_page := array(
     select t.id from public.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
-      and (before_id is null or t.number < v_before)
+      and t.number < coalesce(v_before, 9223372036854775807)
       and (list_tip_to_tips.status is null or private.tip_status(t.status, t.deadline) = list_tip_to_tips.status)
     order by t.number desc
     limit page_size + 1

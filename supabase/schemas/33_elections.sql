@@ -787,7 +787,7 @@ begin
   end if;
   v_page := array(
     select e.id from public.elections as e
-    where e.community_id = list_elections.community_id and (v_before is null or e.number < v_before)
+    where e.community_id = list_elections.community_id and e.number < coalesce(v_before, 9223372036854775807)
     order by e.number desc
     limit page_size + 1
   );

@@ -1,23 +1,77 @@
 -- Days, weeks and streaks: counting by the community's own days (RULES 10.1).
 
-create function private.day_at(p_community_id uuid, p_at timestamptz, out timezone text, out day date)
-language sql stable security definer set search_path = ''
-begin atomic
-  with zones as (
-    select
-      d.day,
-      case when d.dawn_at <= p_at then coalesce(c.pending ->> 'timezone', c.timezone) else c.timezone end as name,
-      d.dawn_at <= p_at as dawn_has_come
-    from public.community_days as d
-    inner join public.communities as c on d.community_id = c.id
-    where d.community_id = p_community_id
-  )
+create table private.joy_runs (
+  community_id uuid not null,
+  user_id uuid not null,
+  first_day date not null,
+  last_day date not null,
+  constraint joy_runs_pkey primary key (community_id, user_id, first_day),
+  constraint joy_runs_member_fkey foreign key (community_id, user_id)
+  references public.community_members (community_id, user_id),
+  constraint joy_runs_forward check (first_day <= last_day)
+)
+with (fillfactor = 80);
+comment on table private.joy_runs is
+'Each member''s unbroken runs of days with a joy, kept by private.keep_run: counted from the joys themselves a streak
+would cost every board and profile the whole history.';
+alter table private.joy_runs enable row level security;
+create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
 
-  select
-    z.name,
-    case when z.dawn_has_come then greatest(z.day, (p_at at time zone z.name)::date) else z.day end
-  from zones as z;
+create function private.keep_run()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_run private.joy_runs;
+  v_next private.joy_runs;
+begin
+  select r.* into v_run from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day <= new.day
+  order by r.first_day desc
+  limit 1;
+  if v_run.last_day >= new.day then
+    return null;
+  end if;
+  delete from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = new.day + 1
+  returning r.* into v_next;
+  if v_run.last_day = new.day - 1 then
+    update private.joy_runs as r set last_day = coalesce(v_next.last_day, new.day)
+    where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = v_run.first_day;
+  else
+    insert into private.joy_runs (community_id, user_id, first_day, last_day)
+    values (new.community_id, new.user_id, new.day, coalesce(v_next.last_day, new.day));
+  end if;
+  return null;
 end;
+$$;
+comment on function private.keep_run is
+'Enters the day of a new joy into its author''s runs: most joys find it there, the first of a day begins a run,
+lengthens one or joins two. Joys of one member take turns at their purse.';
+revoke all on function private.keep_run from public, anon, authenticated, service_role;
+create trigger declarations_keep_runs
+after insert on public.declarations
+for each row execute function private.keep_run();
+
+create function private.day_at(p_community_id uuid, p_at timestamptz, out timezone text, out day date)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_dawn_at timestamptz;
+begin
+  select
+    d.day,
+    d.dawn_at,
+    case when d.dawn_at <= p_at then coalesce(c.pending ->> 'timezone', c.timezone) else c.timezone end
+  into day, v_dawn_at, timezone
+  from public.community_days as d
+  join public.communities as c on c.id = d.community_id
+  where d.community_id = p_community_id;
+  if v_dawn_at <= p_at then
+    day := greatest(day, (p_at at time zone timezone)::date);
+  end if;
+end;
+$$;
 comment on function private.day_at is
 'The day a community lives at a moment, and the zone it lives it in, whether or not its Dawn has been settled: what a
 read, which settles nothing, must go by.';
@@ -26,10 +80,12 @@ grant execute on function private.day_at to authenticated;
 
 create function private.week_of(p_day date)
 returns date
-language sql immutable set search_path = ''
-begin atomic
-  select p_day - extract(dow from p_day)::integer;
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_day - extract(dow from p_day)::integer;
 end;
+$$;
 comment on function private.week_of is 'The Sunday a day''s week begins with.';
 revoke all on function private.week_of from public, anon, authenticated, service_role;
 grant execute on function private.week_of to authenticated;
@@ -38,61 +94,31 @@ create function private.current_streak(p_community_id uuid, p_user_id uuid, p_to
 returns integer
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_last date := (
-    select max(d.day) from public.declarations as d
-    where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= p_today
-  );
 begin
-  if v_last is null or v_last < p_today - 1 then
-    return 0;
-  end if;
-  -- Going back by the index, it stops at the first gap: a streak costs its own length, never the history before it.
-  return v_last + 1 - (
-    select r.day
-    from (
-      select d.day, lead(d.day) over (order by d.day desc) as earlier
-      from public.declarations as d
-      where d.community_id = p_community_id and d.user_id = p_user_id and d.day <= v_last
-    ) as r
-    where r.earlier is null or r.earlier < r.day - 1
-    order by r.day desc
+  return coalesce((
+    select r.last_day + 1 - r.first_day from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
+      and r.last_day >= p_today - 1
+    order by r.first_day desc
     limit 1
-  );
+  ), 0);
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
-or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today or
+the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
 revoke all on function private.current_streak from public, anon, authenticated, service_role;
-grant execute on function private.current_streak to authenticated;
 
-create function private.streaks(
-  p_community_id uuid, p_user_id uuid, out current_streak integer, out longest_streak integer
-)
-language sql stable security definer set search_path = ''
-begin atomic
-  select
-    private.current_streak(p_community_id, p_user_id, (private.day_at(p_community_id, private.clock())).day),
-    (
-      select coalesce(max(runs.length), 0)::integer
-      from (
-        select count(*) as length
-        from (
-          select
-            o.day,
-            row_number() over (order by o.day) as place
-          from (
-            select distinct d.day from public.declarations as d
-            where d.community_id = p_community_id and d.user_id = p_user_id
-          ) as o
-        ) as days
-        group by days.day - days.place::integer
-      ) as runs
-    );
+create function private.longest_streak(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select max(r.last_day + 1 - r.first_day) from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id
+  ), 0);
 end;
-comment on function private.streaks is
-'A member''s streak now and their longest ever in a community. The longest reads all the days of that one member,
-from the index alone.';
-revoke all on function private.streaks from public, anon, authenticated, service_role;
-grant execute on function private.streaks to authenticated;
+$$;
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days.';
+revoke all on function private.longest_streak from public, anon, authenticated, service_role;

@@ -1,50 +1,60 @@
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create view private.shown_lines with (security_invoker = on) as
-select
-  m.id,
-  m.community_id,
-  s.message || case m.type
-    when 'declaration'
-      then
-        jsonb_build_object('declaration', (
-          select d.declaration from private.shown_declarations as d
-          where d.id = m.reference_id
-        ))
-    when 'borrow_request'
-      then
-        jsonb_build_object('borrow_request', (
-          select b.borrow_request from private.shown_borrow_requests as b
-          where b.id = m.reference_id
-        ))
-    when 'tip_to_tip'
-      then
-        jsonb_build_object('tip_to_tip', (
-          select t.proposal from private.shown_proposals as t
-          where t.id = m.reference_id
-        ))
-    when 'election'
-      then
-        jsonb_build_object('election', (
-          select e.election from private.shown_elections as e
-          where e.id = m.reference_id
-        ))
-    else '{}'
-  end as message
-from public.chat_messages as m
-inner join private.shown_messages as s on m.id = s.id;
-comment on view private.shown_lines is 'The shape message with its card filled in.';
-grant select on private.shown_lines to authenticated;
+create function private.show_lines(p_message_ids bigint[])
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_types text[];
+  v_ids uuid[];
+  v_cards jsonb := jsonb_build_object();
+begin
+  select array_agg(distinct m.type), array_agg(m.reference_id) into v_types, v_ids
+  from public.chat_messages as m
+  where m.id = any(p_message_ids) and m.reference_id is not null;
+  -- One question for each kind of card there is: one view of all kinds costs a page of talk the setting up of them all.
+  if 'declaration' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(d.id, d.declaration), '{}') into v_cards
+    from private.shown_declarations as d where d.id = any(v_ids);
+  end if;
+  if 'borrow_request' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
+    from private.shown_borrow_requests as b where b.id = any(v_ids);
+  end if;
+  if 'tip_to_tip' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
+    from private.shown_proposals as t where t.id = any(v_ids);
+  end if;
+  if 'election' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
+    from private.shown_elections as e where e.id = any(v_ids);
+  end if;
+  return (
+    select coalesce(
+      jsonb_agg(
+        case
+          when s.type in ('message', 'system') then s.message
+          else s.message || jsonb_build_object(s.type, v_cards -> s.reference_id::text)
+        end
+        order by s.id
+      ),
+      '[]'
+    )
+    from private.shown_messages as s where s.id = any(p_message_ids)
+  );
+end;
+$$;
+comment on function private.show_lines is
+'The shape message of each of these lines, with its card filled in, oldest first: those the caller may see.';
+revoke all on function private.show_lines from public, anon, authenticated, service_role;
+grant execute on function private.show_lines to authenticated;
 
 create function private.show_line(p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select jsonb_build_object('message', s.message) from private.shown_lines as s
-    where s.id = p_message_id
-  );
+  return jsonb_build_object('message', private.show_lines(array[p_message_id]) -> 0);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
@@ -77,16 +87,13 @@ begin
   else
     v_page := array(
       select m.id from public.chat_messages as m
-      where m.community_id = list_messages.community_id and (before_id is null or m.id < before_id)
+      where m.community_id = list_messages.community_id and m.id < coalesce(before_id, 9223372036854775807)
       order by m.id desc
       limit page_size + 1
     );
   end if;
   return jsonb_build_object(
-    'messages', (
-      select coalesce(jsonb_agg(s.message order by s.id), '[]')
-      from private.shown_lines as s where s.id = any(v_page[:page_size])
-    ),
+    'messages', private.show_lines(v_page[:page_size]),
     'has_more', cardinality(v_page) > page_size
   );
 end;
@@ -127,10 +134,7 @@ language plpgsql stable security invoker set search_path = ''
 as $$
 begin
   perform private.require_line(get_message.message_id);
-  return (
-    select jsonb_build_object('message', s.message)
-    from private.shown_lines as s where s.id = get_message.message_id
-  );
+  return jsonb_build_object('message', private.show_lines(array[get_message.message_id]) -> 0);
 end;
 $$;
 comment on function public.get_message is
@@ -197,10 +201,12 @@ revoke all on function private.send_message from public, anon, authenticated, se
 
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.send_message(send_message.community_id, send_message.content, send_message.request_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.send_message(send_message.community_id, send_message.content, send_message.request_id);
 end;
+$$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 

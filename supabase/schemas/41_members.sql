@@ -323,32 +323,31 @@ back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no
 revoke all on function public.remove_member from public, anon, authenticated, service_role;
 grant execute on function public.remove_member, private.remove_member to authenticated;
 
-create function public.get_member_profile(community_id uuid, user_id uuid)
+create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
+  v_me public.community_members := private.require_member(p_community_id);
+  v_today date := (private.day_at(p_community_id, private.clock())).day;
   v_profile jsonb;
 begin
-  perform private.require_member(get_member_profile.community_id);
   select jsonb_build_object(
     'user', s.member -> 'user',
     'communities_shared', (
       select count(*) from public.community_members as m
-      where m.user_id = get_member_profile.user_id and m.left_at is null
-        and m.community_id = any (array(select private.my_communities()))
+      where m.user_id = p_user_id and m.left_at is null
+        and private.is_standing_member(m.community_id, v_me.user_id)
     ),
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', (
-      select e.declaration from private.shown_declarations as e where e.id = d.dearest
-    ),
-    'current_streak', k.current_streak,
-    'longest_streak', k.longest_streak,
+    'most_expensive_declaration', private.show_declaration(d.dearest),
+    'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
+    'longest_streak', private.longest_streak(p_community_id, p_user_id),
     'witnessed_given', (
       select count(*) from public.witnesses as w
-      where w.community_id = get_member_profile.community_id and w.user_id = get_member_profile.user_id
+      where w.community_id = p_community_id and w.user_id = p_user_id
     ),
     'witnessed_received', d.witnessed,
     'joined_at', s.joined_at,
@@ -363,14 +362,26 @@ begin
       coalesce(sum(o.witnessed_count), 0) as witnessed,
       (array_agg(o.id order by o.cc_spent desc, o.number))[1] as dearest
     from public.declarations as o
-    where o.community_id = get_member_profile.community_id and o.user_id = get_member_profile.user_id
+    where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
-  cross join private.streaks(get_member_profile.community_id, get_member_profile.user_id) as k
-  where s.community_id = get_member_profile.community_id and s.user_id = get_member_profile.user_id;
+  where s.community_id = p_community_id and s.user_id = p_user_id;
   if v_profile is null then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
   return v_profile;
+end;
+$$;
+comment on function private.get_member_profile is
+'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row level
+security would double its cost.';
+revoke all on function private.get_member_profile from public, anon, authenticated, service_role;
+
+create function public.get_member_profile(community_id uuid, user_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_member_profile(get_member_profile.community_id, get_member_profile.user_id);
 end;
 $$;
 comment on function public.get_member_profile is
@@ -380,4 +391,4 @@ Returns {user, communities_shared (how many), total_declarations, total_cc_spent
 most_expensive_declaration (a declaration or null; the earliest of equals), current_streak, longest_streak (days),
 witnessed_given, witnessed_received, joined_at, left_at}. Refuses: NOT_FOUND.';
 revoke all on function public.get_member_profile from public, anon, authenticated, service_role;
-grant execute on function public.get_member_profile to authenticated;
+grant execute on function public.get_member_profile, private.get_member_profile to authenticated;

@@ -109,57 +109,53 @@ grant execute on function private.require_week to authenticated;
 create function private.reckon(
   p_community_id uuid, p_week_start date, p_timezone text,
   out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
-  out witnessed_received integer, out joined_at timestamptz, out place integer
+  out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
 returns setof record
-language sql stable security invoker set search_path = ''
-begin atomic
+language plpgsql stable security definer set search_path = '' rows 50
+as $$
+begin
+  return query
   with sums as (
     select
       d.user_id,
       sum(d.cc_spent)::integer as spent,
       count(*)::integer as declarations,
-      sum(d.witnessed_count)::integer as witnessed
+      sum(d.witnessed_count)::integer as witnessed,
+      bit_count(bit_or(1 << (d.day - p_week_start))::bit(8))::integer as days
     from public.declarations as d
     where d.community_id = p_community_id and d.day between p_week_start and p_week_start + 6
     group by d.user_id
-  ),
-
-  weeks as (
+  ), weeks as (
     select
       m.user_id,
       m.joined_at,
       coalesce(s.spent, 0) as spent,
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
+      coalesce(s.days, 0) as days,
       s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
     from public.community_members as m
-    left join sums as s on m.user_id = s.user_id
+    left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
   )
-
   select
-    w.user_id,
-    w.eligible,
-    w.spent,
-    w.declarations,
-    w.witnessed,
-    w.joined_at,
+    w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
     case
       when w.eligible then row_number() over (
-        partition by w.eligible
-        order by w.spent asc, w.declarations desc, w.witnessed desc, w.joined_at asc, w.user_id asc
+        partition by w.eligible order by w.spent, w.declarations desc, w.witnessed desc, w.joined_at, w.user_id
       )::integer
-    end
+    end,
+    w.days
   from weeks as w;
 end;
+$$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
 Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.';
 revoke all on function private.reckon from public, anon, authenticated, service_role;
-grant execute on function private.reckon to authenticated;
 
 create function private.hold_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
 returns public.jashns
@@ -335,74 +331,72 @@ comment on function private.jashns_due is
 a call and turns those with nothing due to their next look.';
 revoke all on function private.jashns_due from public, anon, authenticated, service_role;
 
-create function private.most_restrained(p_community_id uuid, p_week_start date, p_timezone text)
-returns uuid
-language plpgsql stable security invoker set search_path = ''
+create function private.get_leaderboard(p_community_id uuid, p_week_start date)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_jashn public.jashns;
+  v_today record;
+  v_week date;
 begin
-  select j.* into v_jashn from public.jashns as j
-  where j.community_id = p_community_id and j.week_start = p_week_start;
-  if found then
-    return v_jashn.honored_user_id;
-  end if;
-  return (select r.user_id from private.reckon(p_community_id, p_week_start, p_timezone) as r where r.place = 1);
+  perform private.require_member(p_community_id);
+  v_today := private.day_at(p_community_id, private.clock());
+  v_week := private.require_week(coalesce(p_week_start, v_today.day));
+  return (
+    with reckoning as materialized (
+      select r.* from private.reckon(p_community_id, v_week, v_today.timezone) as r
+    ), board as (
+      select
+        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+      from reckoning as r
+      join private.shown_people as p on p.id = r.user_id
+      where r.total_declarations > 0
+    ), honoured as (
+      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+      select j.honored_user_id as user_id from public.jashns as j
+      where j.community_id = p_community_id and j.week_start = v_week
+      union all
+      select r.user_id from reckoning as r
+      where r.place = 1 and not exists (
+        select from public.jashns as j where j.community_id = p_community_id and j.week_start = v_week
+      )
+    )
+    select jsonb_build_object(
+      'week_start', v_week,
+      'week_end', v_week + 6,
+      'entries', coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
+            'total_cc_spent', b.total_cc_spent,
+            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
+            'witnessed_received', b.witnessed_received,
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today.day),
+            'active_days', b.active_days
+          )
+          order by b.rank, b.person ->> 'display_name', b.user_id
+        ),
+        '[]'
+      ),
+      'most_restrained', (
+        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
+      )
+    )
+    from board as b
+  );
 end;
 $$;
-comment on function private.most_restrained is
-'Whom the Jashn of a week honoured or, where none was held yet, would honour as things stand.';
-revoke all on function private.most_restrained from public, anon, authenticated, service_role;
-grant execute on function private.most_restrained to authenticated;
+comment on function private.get_leaderboard is
+'What get_leaderboard answers, out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
+revoke all on function private.get_leaderboard from public, anon, authenticated, service_role;
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
-declare
-  v_today date;
-  v_timezone text;
-  v_week date;
-  v_entries jsonb;
 begin
-  perform private.require_member(get_leaderboard.community_id);
-  select d.day, d.timezone into v_today, v_timezone
-  from private.day_at(get_leaderboard.community_id, private.clock()) as d;
-  v_week := private.require_week(coalesce(get_leaderboard.week_start, v_today));
-
-  select jsonb_agg(
-    jsonb_build_object(
-      'rank', e.rank, 'user', e.person, 'total_declarations', e.declarations, 'total_cc_spent', e.spent,
-      'avg_cc_per_declaration', round(e.spent::numeric / e.declarations, 2), 'witnessed_received', e.witnessed,
-      'streak_days', private.current_streak(get_leaderboard.community_id, e.user_id, v_today),
-      'active_days', e.days
-    )
-    order by e.rank, e.person ->> 'display_name', e.user_id
-  )
-  into v_entries
-  from (
-    select d.*, p.person, rank() over (order by d.spent desc, d.declarations desc) as rank
-    from (
-      select
-        o.user_id, count(*) as declarations, sum(o.cc_spent) as spent, sum(o.witnessed_count) as witnessed,
-        count(distinct o.day) as days
-      from public.declarations as o
-      where o.community_id = get_leaderboard.community_id and o.day between v_week and v_week + 6
-      group by o.user_id
-    ) as d
-    join public.community_members as m
-      on m.community_id = get_leaderboard.community_id and m.user_id = d.user_id and m.left_at is null
-    join private.shown_people as p on p.id = d.user_id
-  ) as e;
-  return jsonb_build_object(
-    'week_start', v_week,
-    'week_end', v_week + 6,
-    'entries', coalesce(v_entries, '[]'),
-    'most_restrained', (
-      select p.person from private.shown_people as p
-      where p.id = private.most_restrained(get_leaderboard.community_id, v_week, v_timezone)
-    )
-  );
+  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
 end;
 $$;
 comment on function public.get_leaderboard is
@@ -415,7 +409,7 @@ most_restrained is whom its Jashn honoured, or would as things stand. Returns {w
 [{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
 active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
 revoke all on function public.get_leaderboard from public, anon, authenticated, service_role;
-grant execute on function public.get_leaderboard to authenticated;
+grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
 
 create view private.shown_celebrations with (security_invoker = on) as
 select

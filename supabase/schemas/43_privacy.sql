@@ -122,6 +122,10 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from public.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
+    'joy_runs', (
+      select coalesce(jsonb_agg(to_jsonb(r) order by r.first_day), '[]') from private.joy_runs as r
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from public.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -221,7 +225,7 @@ comment on function public.export_my_data is
 
 Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they
 have left too. Refuses: INVITE_REQUIRED.';
 revoke all on function public.export_my_data from public, anon, authenticated, service_role;

@@ -172,13 +172,12 @@ begin atomic
   select private.find_people(find_people.query, find_people.page_size, find_people.before_id);
 end;
 comment on function public.find_people is
-'Finds people by id, by whole e-mail address or by part of their name; without a query everybody, newest first. For the
-service role alone.
+'Finds people by id, whole e-mail address or part of their name. For the service role alone.
 
-Returns {people: [person + {standing, is_steward, admitted_at, suspended_at, created_at, communities: [{id, name,
-roles}]}], has_more}; standing is admitted, waiting (for an invite), suspended, banned (by Auth), anonymous or unknown
-(their sign-in is gone). An e-mail address finds its owner but is never shown. Refuses: INVALID_INPUT, NOT_FOUND
-(before_id).';
+Without a query it lists everybody, newest first. Returns {people: [person + {standing, is_steward, admitted_at,
+suspended_at, created_at, communities: [{id, name, roles}]}], has_more}; standing is admitted, waiting (for an invite),
+suspended, banned (by Auth), anonymous or unknown (their sign-in is gone). An e-mail address finds its owner but is
+never shown. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
 revoke all on function public.find_people from public, anon, authenticated, service_role;
 grant execute on function public.find_people, private.find_people to service_role;
 
@@ -245,13 +244,12 @@ begin atomic
   select private.suspend_person(suspend_person.user_id, suspend_person.reason, suspend_person.steward_id);
 end;
 comment on function public.suspend_person is
-'Takes a person''s admission back, whether invites are needed or not; it bites on their next call. For the service role
-alone.
+'Takes a person''s admission back, from their next call on. For the service role alone.
 
-reason (1 to 280 characters) is for the audit log. Nothing else changes: they stay in their communities, their purse is
-granted and expires, and what awaits their vote goes on waiting; a moderator may remove them. Suspended again, nothing
-changes, the first reason stays. Returns {person}. Refuses: NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no
-steward).';
+It holds whether invites are needed or not. reason (1 to 280 characters) is for the audit log. Nothing else changes:
+they stay in their communities, their purse is granted and expires, and what awaits their vote goes on waiting; a
+moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
+NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 revoke all on function public.suspend_person from public, anon, authenticated, service_role;
 grant execute on function public.suspend_person, private.suspend_person to service_role;
 
@@ -392,9 +390,9 @@ begin atomic
   );
 end;
 comment on function public.inspect_community is
-'A community''s day as it is stored, nothing settled: its calendar and lag, members, books in totals, last runs and
-troubles. For the service role alone; the community''s moderators see in their audit log that somebody looked.
+'A community''s day as it is stored: calendar, members, books, runs and troubles. For the service role alone.
 
+Nothing is settled: what is late shows as late. The community''s moderators see in their audit log that somebody looked.
 Returns {community, pending, calendar: {day, day_open, next_sunset_at, next_dawn_at, last_closed_day, late_seconds},
 members: [member], open: {tip_to_tips, elections, loans}, books, runs: [{id, job, community_id, day, started_at,
 finished_at, rows, error}], troubles: [{job, tries, retry_at}]}; books as audit_ledger answers, null with prove_books
@@ -443,12 +441,12 @@ begin atomic
   select private.settle_community(settle_community.community_id, settle_community.steward_id);
 end;
 comment on function public.settle_community is
-'Does now whatever is overdue in a community: its Sunset, its Dawn, proposals, elections and the Jashn, as the jobs
-would, and without waiting for their next try. For the service role alone.
+'Does now whatever is overdue in a community, as the scheduled jobs would. For the service role alone.
 
-Time is the house''s own: what is not due does not happen, and done twice it changes nothing more. Returns {calendar,
-runs}, as inspect_community shows them; a run that failed says why in error, and the others went on. Refuses: NOT_FOUND,
-FORBIDDEN (steward_id is no steward).';
+That is its Sunset and Dawn, proposals, elections and the Jashn, each without waiting for the job''s next try. Time is
+the house''s own: what is not due does not happen, and done twice it changes nothing more. Returns {calendar, runs}, as
+inspect_community shows them; a run that failed says why in error, and the others went on. Refuses: NOT_FOUND, FORBIDDEN
+(steward_id is no steward).';
 revoke all on function public.settle_community from public, anon, authenticated, service_role;
 grant execute on function public.settle_community, private.settle_community to service_role;
 
@@ -498,12 +496,11 @@ begin
     return v_answer;
   end if;
   perform private.require_text('reason', p_reason, 280);
-  perform private.require_number('amount', p_amount, -1000000000, 1000000000);
+  perform private.require_number('amount', p_amount, -1000000, 1000000);
   if p_amount = 0 then
     perform private.refuse('INVALID_INPUT', 'amount must not be 0.', jsonb_build_object('field', 'amount'));
   end if;
   perform private.hold_day(p_community_id);
-  perform private.hold_roll(p_community_id);
   perform private.require_fellow(p_community_id, p_user_id);
 
   perform private.post_entry(p_community_id, p_user_id, 'correction', p_amount, v_id);
@@ -534,13 +531,13 @@ begin atomic
   );
 end;
 comment on function public.post_correction is
-'Sets a member''s purse up or down by a signed amount, as a new entry of the ledger, with a reason (1 to 280
-characters) told to the member and the Chamber and kept in the audit log. For the service role alone.
+'Sets a member''s purse up or down, for a reason told to everyone. For the service role alone.
 
-Up counts as minted, down as forfeited (RULES 5.2); neither counts as spent. It works by night too; what it leaves in a
-purse then expires before the next grant. Returns {correction_id, amount, balance}; the ledger entry has the
-correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT, INSUFFICIENT_CC {short_by, largest_possible} below
-zero, CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
+The reason goes to the member, the Chamber and the audit log. amount is signed, up to 1000000 either way; reason has 1
+to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as spent. It
+works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id, amount,
+balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT, INSUFFICIENT_CC {short_by,
+largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
 revoke all on function public.post_correction from public, anon, authenticated, service_role;
 grant execute on function public.post_correction, private.post_correction to service_role;
 
@@ -582,11 +579,10 @@ begin atomic
   );
 end;
 comment on function public.list_job_runs is
-'What the jobs did, a line for each community served, newest first: of all jobs or one, all runs or those that failed.
-For the service role alone.
+'What the jobs did, a line for each community served, newest first. For the service role alone.
 
-Returns {runs: [{id, job, community_id, day, started_at, finished_at, rows, error}], has_more}; rows is null where
-error is not. Kept 30 days. Refuses: INVALID_INPUT.';
+Of all jobs or one, all runs or only those that failed. Returns {runs: [{id, job, community_id, day, started_at,
+finished_at, rows, error}], has_more}; rows is null where error is not. Kept 30 days. Refuses: INVALID_INPUT.';
 revoke all on function public.list_job_runs from public, anon, authenticated, service_role;
 grant execute on function public.list_job_runs, private.list_job_runs to service_role;
 
@@ -656,11 +652,10 @@ begin atomic
   select private.get_jobs();
 end;
 comment on function public.get_jobs is
-'Every scheduled job: when pg_cron last ran it and how that ended, how late it is with its work, and what failed. For
-the service role alone.
+'Every scheduled job: its last run, how late it is with its work, what failed. For the service role alone.
 
 Returns {jobs: [{name, schedule, active, next_due_at, late_seconds, last_started_at, last_status, last_message,
-failed_in_a_day, communities_in_trouble}]}. tip_to_tip_expiry runs every 15 minutes, so up to 900 late seconds are
-its usual; failed_in_a_day counts runs for one community.';
+failed_in_a_day, communities_in_trouble}]}. tip_to_tip_expiry runs every 15 minutes, so up to 900 late seconds are its
+usual; failed_in_a_day counts runs for one community.';
 revoke all on function public.get_jobs from public, anon, authenticated, service_role;
 grant execute on function public.get_jobs, private.get_jobs to service_role;

@@ -1,0 +1,76 @@
+-- What CHAS is measured against, in the same database: each does only what cannot be left out.
+
+-- The least a declaration must write: the purse, the ledger, the joy, its card, the request's id, and the two
+-- broadcasts RULES 11.2 asks for. Same tables, same constraints; nobody is asked who they are and nothing is answered.
+create function bench.declare_minimum(p_community_id uuid, p_user_id uuid, p_title text, p_cc_spent integer)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid := gen_random_uuid();
+  v_balance public.cc_balances;
+  v_message_id bigint;
+begin
+  update public.cc_balances as b
+  set remaining = b.remaining - p_cc_spent, spent_today = b.spent_today + p_cc_spent,
+    spent_total = b.spent_total + p_cc_spent
+  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining >= p_cc_spent
+  returning b.* into v_balance;
+  insert into public.ledger_entries (
+    community_id, user_id, type, amount, moved, balance_after, reference_id, day, created_at
+  )
+  values (
+    p_community_id, p_user_id, 'declaration', -p_cc_spent, p_cc_spent, v_balance.remaining, v_id, v_balance.day, now()
+  );
+  insert into public.declarations (id, community_id, user_id, title, cc_spent, day, created_at)
+  values (v_id, p_community_id, p_user_id, p_title, p_cc_spent, v_balance.day, now());
+  insert into public.chat_messages (community_id, user_id, type, reference_id, created_at)
+  values (p_community_id, p_user_id, 'declaration', v_id, now())
+  returning id into v_message_id;
+  insert into private.requests (user_id, rpc, request_id, arguments_hash, answer, created_at)
+  values (p_user_id, 'minimum', gen_random_uuid(), '', '{}', now());
+  perform realtime.send(jsonb_build_object('kind', 'balance'), 'balance', 'user:' || p_user_id::text, true);
+  perform realtime.send(
+    jsonb_build_object('message_id', v_message_id), 'message', 'community:' || p_community_id::text, true
+  );
+  return v_id;
+end;
+$$;
+-- As the house's own functions are: owned by postgres, who bypasses row level security.
+alter function bench.declare_minimum owner to postgres;
+
+create function public.noop() returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select '{}'::jsonb;
+end;
+grant execute on function public.noop() to authenticated;
+
+-- The same writes for a whole day, in two statements: everybody's Sunset, then everybody's Dawn.
+create function bench.bare_day(p_at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  with emptied as (
+    update public.cc_balances as b set remaining = 0
+    from public.cc_balances as o
+    where b.remaining > 0 and o.community_id = b.community_id and o.user_id = b.user_id
+    returning b.community_id, b.user_id, o.remaining as amount, b.day
+  ), told as (
+    insert into public.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+    select e.community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
+  )
+  insert into public.sunset_entries (community_id, day, user_id, unspent_cc)
+  select e.community_id, e.day, e.user_id, e.amount from emptied as e;
+  with granted as (
+    update public.cc_balances as b
+    set remaining = c.daily_cc_budget, spent_today = 0, day = p_at::date, granted_at = p_at
+    from public.communities as c
+    where c.id = b.community_id
+    returning b.community_id, b.user_id, b.remaining, b.day
+  )
+  insert into public.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+  select g.community_id, g.user_id, 'daily_reset', g.remaining, g.remaining, g.remaining, g.day, p_at
+  from granted as g;
+end;
+$$;

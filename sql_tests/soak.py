@@ -1,0 +1,97 @@
+"""The long proofs of the economy: `soak.py [history] [storm] [crashes]`, all of them by default.
+
+history   at least 10,000 random acts over at least 30 days, each compared with the model
+storm     16 members lending to each other in both directions for 30 seconds
+crashes   backends and whole servers killed in the middle of load, and nothing lost or done twice
+
+Each prints what it did. A failure is raised and leaves a non-zero status.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster import ROOT
+from crashes import Crashes
+from driver import Driver
+from flaws import assert_flawless
+from own_house import own_house
+from people import House
+from storm import Storm
+
+PLACE = ROOT / ".local" / f"soak-{os.getpid()}"
+
+
+def history(seed: int, acts: int) -> None:
+    with own_house(PLACE) as (_, house):
+        driver = Driver(house, seed, others=11, minutes_an_act=3, start="2026-03-20 09:00+00:00")
+        driver.play(acts)
+        assert_flawless(house)
+        print(driver.summary())
+        people = sum(1 for person in driver.people if person.id in driver.model.purses)
+        assert sum((driver.done + driver.denied).values()) >= acts
+        assert people >= 8
+        assert len(driver.days) >= acts // 10_000 * 30
+        balanced(house, driver.community)
+
+
+def storm(seed: int, seconds: float) -> None:
+    with own_house(PLACE) as (_, house):
+        storm = Storm(house, members=16, seed=seed)
+        storm.blow(seconds)
+        assert_flawless(house)
+        print(storm.summary())
+        balanced(house, storm.community)
+
+
+def crashes(seed: int, kills: int) -> None:
+    with own_house(PLACE, durable=True) as (cluster, house):
+        crashes = Crashes(cluster, house, seed, members=10)
+        crashes.survive(kills)
+        crashes.assert_nothing_lost_or_doubled()
+        print(crashes.summary())
+        balanced(house, crashes.community)
+
+
+def balanced(house: House, community: str) -> None:
+    books = house.books(community)
+    print("  the books: " + ", ".join(f"{name} {value}" for name, value in books.items()))
+
+
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    print(f"--- {name}", flush=True)
+    begun = time.monotonic()
+    yield
+    print(f"  {time.monotonic() - begun:.0f} seconds", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parts = ["history", "storm", "crashes"]
+    parser.add_argument("part", nargs="*", help=", ".join(parts))
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--acts", type=int, default=12_000)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--kills", type=int, default=24)
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}")
+    for part in chosen.part or parts:
+        with told(part):
+            if part == "history":
+                history(chosen.seed, chosen.acts)
+            elif part == "storm":
+                storm(chosen.seed, chosen.seconds)
+            else:
+                crashes(chosen.seed, chosen.kills)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
