@@ -74,7 +74,7 @@ contract-test: install ## supabase-py and supabase-js, through the gateway
 
 .PHONY: soak
 soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes (ARGS=crashes), nonsense
-	@PYTHONPATH=supabase/local python sql_tests/soak.py $(ARGS)
+	@PYTHONPATH=supabase/local:. python sql_tests/soak.py $(ARGS)
 	@$(if $(ARGS),,$(MAKE) soak-input)
 
 .PHONY: soak-input

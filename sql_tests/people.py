@@ -135,8 +135,10 @@ class House:
         self._idle: dict[str, list[Connection]] = defaultdict(list)
 
     def close(self) -> None:
+        """Everybody hangs up; whoever calls again is connected anew."""
         for connection in self._opened:
             connection.close()
+        self._idle.clear()
 
     @contextmanager
     def connection(self, login: str) -> Iterator[Connection]:

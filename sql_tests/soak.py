@@ -1,8 +1,10 @@
-"""The long proofs of the economy: `soak.py [history] [storm] [crashes]`, all of them by default.
+"""The long proofs: `soak.py [history] [storm] [crashes] [outages]`, all of them by default.
 
 history   at least 10,000 random acts over at least 30 days, each compared with the model
 storm     16 members lending to each other in both directions for 30 seconds
 crashes   backends and whole servers killed in the middle of load, and nothing lost or done twice
+outages   64 clients for 5 minutes while PostgREST, the edge and PostgreSQL are killed and started
+          again, the pool and all connections are taken, the disk is full
 
 Each prints what it did. A failure is raised and leaves a non-zero status.
 """
@@ -19,6 +21,7 @@ from cluster import ROOT
 from crashes import Crashes
 from driver import Driver
 from flaws import assert_flawless
+from outages import Outages, whole_house
 from own_house import own_house
 from people import House
 from storm import Storm
@@ -57,6 +60,15 @@ def crashes(seed: int, kills: int) -> None:
         balanced(house, crashes.community)
 
 
+def outages(seed: int, seconds: float) -> None:
+    with whole_house(PLACE, megabytes=1500) as (stack, house, is_limited):
+        outages = Outages(stack, house, seed)
+        outages.endure(seconds, is_limited)
+        outages.assert_nothing_lost_or_doubled()
+        print(outages.summary())
+        balanced(house, outages.community)
+
+
 def balanced(house: House, community: str) -> None:
     books = house.books(community)
     print("  the books: " + ", ".join(f"{name} {value}" for name, value in books.items()))
@@ -74,11 +86,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parts = ["history", "storm", "crashes"]
+    parts = ["history", "storm", "crashes", "outages"]
     parser.add_argument("part", nargs="*", help=", ".join(parts))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--acts", type=int, default=12_000)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, help="of storm (30) and of outages (300)")
     parser.add_argument("--kills", type=int, default=24)
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}")
@@ -87,9 +99,11 @@ def main() -> int:
             if part == "history":
                 history(chosen.seed, chosen.acts)
             elif part == "storm":
-                storm(chosen.seed, chosen.seconds)
-            else:
+                storm(chosen.seed, chosen.seconds or 30)
+            elif part == "crashes":
                 crashes(chosen.seed, chosen.kills)
+            else:
+                outages(chosen.seed, chosen.seconds or 300)
     return 0
 
 

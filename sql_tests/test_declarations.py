@@ -17,6 +17,15 @@ def joy(asha, rain):
 # ------------------------------------------------------------------------------ declaring
 
 
+def test_what_declaring_answers_is_what_reading_shows(rain, asha):
+    told = asha.declare_joy(community_id=rain, title="First rain", cc_spent=3, description="Wet")
+
+    read = asha.get_declaration(declaration_id=told["declaration"]["id"])
+    assert told["declaration"] == read["declaration"]
+    assert told["message"] == asha.list_messages(community_id=rain)["messages"][-1]
+    assert told["balance"] == asha.get_balance(community_id=rain)["balance"]
+
+
 def test_a_joy_costs_its_price_and_is_told_in_the_chamber(rain, asha, books):
     answer = asha.declare_joy(
         community_id=rain,

@@ -526,6 +526,25 @@ $$;
 comment on function private.show_message is 'The shape message of a line just posted, with its card if it is one.';
 revoke all on function private.show_message from public, anon, authenticated, service_role;
 
+create function private.show_new_card(
+  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
+    'event', null, 'facts', null, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
+    'election', null, 'created_at', private.clock(), 'edited_at', null, 'deleted', false,
+    'struck_reason', null, p_type, p_card
+  );
+end;
+$$;
+comment on function private.show_new_card is
+'What private.show_message would say of a card posted in this transaction, without reading it back.';
+revoke all on function private.show_new_card from public, anon, authenticated, service_role;
+
 create function private.lock_line(p_message_id bigint)
 returns public.chat_messages
 language plpgsql security definer set search_path = ''

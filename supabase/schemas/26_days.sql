@@ -202,6 +202,31 @@ Refuses: as require_member.';
 revoke all on function private.enter_day from public, anon, authenticated, service_role;
 grant execute on function private.enter_day to authenticated;
 
+create function private.show_purse(p_balance public.cc_balances, p_day public.community_days)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'community_id', p_balance.community_id, 'user_id', p_balance.user_id, 'daily_budget', c.daily_cc_budget,
+        'remaining', p_balance.remaining, 'spent_today', p_balance.spent_today,
+        'debt', (
+          select coalesce(sum(l.outstanding), 0) from public.loans as l
+          where l.community_id = c.id and l.borrower_id = p_balance.user_id and l.status = 'open'
+        ),
+        'last_reset', p_balance.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
+        'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
+      )
+    from public.communities as c where c.id = p_balance.community_id
+  );
+end;
+$$;
+comment on function private.show_purse is
+'The shape balance of a purse just changed on a day just held, as private.show_balance would read it.';
+revoke all on function private.show_purse from public, anon, authenticated, service_role;
+
 create function private.show_balance(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
