@@ -73,7 +73,7 @@ contract-test: install ## supabase-py and supabase-js, through the gateway
 	@$(PYTEST) -m contract $(ARGS)
 
 .PHONY: soak
-soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes (ARGS=crashes), nonsense
+soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes, outages (ARGS=outages), nonsense
 	@PYTHONPATH=supabase/local:. python sql_tests/soak.py $(ARGS)
 	@$(if $(ARGS),,$(MAKE) soak-input)
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import psycopg
-from cluster import free_port, is_free, reachable
+from cluster import free_port, reachable
 from crashes import CUT_OFF, Crashes
 from keys import PUBLISHABLE
 from own_house import own_house
@@ -39,6 +39,9 @@ OUT_OF_ROOM = ("53100", "53300", "55P03", "57014")
 # PostgREST has the status 500 for what Postgres interrupts, and 400 with an empty code where the
 # server was killed: the code must tell.
 INTERRUPTED = ("", *CUT_OFF[1:], "55P03", "57014")
+
+# Of PostgREST itself, with the status 500, when it cannot write its own log to a full disk.
+SPEECHLESS = "Something went wrong"
 
 
 # ------------------------------------------------------------------------------ the whole of CHAS
@@ -90,11 +93,11 @@ def limited(place: Path, megabytes: int) -> Iterator[bool]:
 class Unanswered(Exception):
     """No answer, or one in the range 5xx."""
 
-    def __init__(self, name: str, at_edge: bool, may_be_repeated: bool) -> None:
+    def __init__(self, name: str, at_edge: bool, may_be_repeated: bool, text: str = "") -> None:
         self.name = name
         self.at_edge = at_edge
         self.may_be_repeated = may_be_repeated
-        super().__init__(f"{name}{' at the edge' if at_edge else ''}")
+        super().__init__(f"{name}{' at the edge' if at_edge else ''} {text}")
 
 
 class HttpRefusal(Refusal):
@@ -127,8 +130,8 @@ class Line:
             raise Unanswered(type(error).__name__, at_edge, True) from None
         status, code = answer.status_code, code_of(answer)
         if status >= 500 or code == "":
-            may_be = status in (502, 503, 504) or code in INTERRUPTED
-            raise Unanswered(f"{status} {code or 'without a code'}", at_edge, may_be)
+            may_be = status in (502, 503, 504) or code in INTERRUPTED or answer.text == SPEECHLESS
+            raise Unanswered(f"{status} {code or 'without a code'}", at_edge, may_be, answer.text)
         self.last_heard = begun
         if status >= 400:
             raise HttpRefusal(answer)
@@ -184,8 +187,9 @@ class Outages(Crashes):
         self.rest, self.edge, self.gateway = stack.services
         self.invite = house.service.mint_invites()["invites"][0]["code"]
         self.outages: list[Outage] = []
+        self.bugs: list[Exception] = []
         self.unanswered: Counter[str] = Counter()
-        self.died: Counter[str] = Counter()
+        self.died_of_it = 0
         self.back_after: dict[str, list[float]] = defaultdict(list)
         edge_address = f"http://127.0.0.1:{self.edge.port}"
         ways = [f"http://127.0.0.1:{self.rest.port}", f"{stack.url}/rest/v1"]
@@ -229,9 +233,7 @@ class Outages(Crashes):
         assert pid, f"{service.name} does not run"
         os.kill(pid, signal.SIGKILL)
         self.kills[service.name] += 1
-        # A program of many threads is dead a little before its port is free.
-        until = time.monotonic() + 5
-        while not is_free(service.port) and time.monotonic() < until:
+        while service.pid():
             time.sleep(0.01)
 
     def _kill_postgres(self) -> None:
@@ -242,7 +244,7 @@ class Outages(Crashes):
             self._kill_server()
 
     def _hold_every_purse(self) -> None:
-        """Longer than anybody may wait for a lock, or PostgREST for one of its connections."""
+        """Longer than anybody may wait for a lock; to the others PostgREST has nothing to lend."""
         with self._outage("the pool"), psycopg.connect(self.cluster.url()) as holder:
             holder.execute("lock table public.cc_balances in access exclusive mode")
             self.over.wait(12)
@@ -266,14 +268,18 @@ class Outages(Crashes):
             pass
 
     def _fill_the_disk(self) -> None:
+        """To the last page, and whatever is freed meanwhile is taken as well."""
         ballast = self.cluster.directory / "ballast"
-        with self._outage("the disk"), ballast.open("wb", buffering=0) as file:
-            until = time.monotonic() + 5
-            while time.monotonic() < until:
-                try:
-                    file.write(bytes(64 * 1024))
-                except OSError:
-                    time.sleep(0.01)
+        with self._outage("the disk"):
+            with ballast.open("wb") as file:
+                until, taken, more = time.monotonic() + 5, 0, 2**28
+                while time.monotonic() < until:
+                    try:
+                        os.posix_fallocate(file.fileno(), taken, more)
+                        taken += more
+                    except OSError:
+                        more = max(more // 2, 4096)
+                        time.sleep(0.001)
             ballast.unlink()
 
     @contextmanager
@@ -285,16 +291,18 @@ class Outages(Crashes):
             mended = time.monotonic()
             while min(line.last_heard for line in self.lines) < mended and not self.over.is_set():
                 assert time.monotonic() < mended + 90, f"{what}: not everybody is answered again"
-                self._start_what_died()
+                self._start_what_died(what)
                 time.sleep(0.1)
             self.back_after[what].append(time.monotonic() - mended)
         finally:
             outage.over = time.monotonic() + 2
 
-    def _start_what_died(self) -> None:
-        """As whatever watches over them would; PostgreSQL may die of a full disk, nothing else."""
+    def _start_what_died(self, what: str) -> None:
+        """As whatever watches over it would: PostgreSQL may die of a full disk, and of nothing else
+        may anything."""
         if not self.cluster.is_running():
-            self.died["PostgreSQL"] += 1
+            assert what == "the disk", f"PostgreSQL died by itself: {what}"
+            self.died_of_it += 1
             self.cluster.start()
         for service in self.stack.services:
             assert service.pid(), f"{service.name} died by itself"
@@ -322,6 +330,8 @@ class Outages(Crashes):
             state = error.sqlstate if isinstance(error, psycopg.OperationalError) else "none"
             name, may_be = f"a job {state or 'cut off'}", state in (*CUT_OFF, *OUT_OF_ROOM)
         if not may_be or not any(one.excuses(begun, at_edge) for one in self.outages):
+            self.bugs.append(error)
+            error.add_note(f"in {self.outages[-1:]}; the first bug of all: {self.bugs[0]!r}")
             return False
         self.unanswered[name] += 1
         return True
@@ -333,12 +343,11 @@ class Outages(Crashes):
             f"{what} {len(times)} times ({max(times):.1f} s)"
             for what, times in self.back_after.items()
         )
-        died = f"; PostgreSQL died of it {self.died.total()} times" if self.died else ""
         errors = ", ".join(f"{name} {n}" for name, n in self.unanswered.most_common())
         return (
             f"{sum(line.calls for line in self.lines)} calls of {len(self.lines)} clients; "
             f"bugs 0, refused {self.refused.total()}, to repeat {self.unanswered.total()}: "
             f"{errors}\n"
-            f"  out, and everybody answered again after at most: {back}{died}\n  "
-            + super().summary()
+            f"  out, and everybody answered again after at most: {back}; "
+            f"of a full disk PostgreSQL died {self.died_of_it} times\n  " + super().summary()
         )

@@ -80,6 +80,11 @@ from (
   where j.c > 0 or j.n <= :busy * 19 / 21
 ) as l
 order by l.at;
+insert into public.chamber_marks (community_id, user_id, last_read_id)
+select p.community_id, p.user_id, l.last_id
+from public.community_members as p
+join (select m.community_id, max(m.id) - 20 as last_id from public.chat_messages as m group by m.community_id) as l
+  on l.community_id = p.community_id;
 insert into public.witnesses (declaration_id, user_id, community_id, created_at)
 select j.id, bench.person(1 + (j.n + 7) % 50), bench.community(0), j.at + interval '1 minute'
 from bench.joys as j where j.c = 0 and j.n <= :busy * 20 / 21;
