@@ -237,6 +237,10 @@ class Economy:
             self._post(loan.lender, "debt_collected", amount, loan.borrower, identity)
             self._reduce(identity, amount, "repaid")
 
+    @property
+    def next_budget(self) -> int:
+        return int(self.pending.get("daily_cc_budget", self.budget))
+
     def repayments_due(self, budget: int) -> dict[str, int]:
         """Each debtor's open loans, oldest first, up to the whole budget."""
         left: Counter[str] = Counter()
@@ -276,7 +280,7 @@ class Economy:
                 "INSUFFICIENT_CC",
                 short_by=-amount - purse.remaining,
                 largest_possible=purse.remaining,
-                possible_at=self.dawn_at,
+                possible_at=self.dawn_at if -amount <= self.next_budget else None,
             )
         spent = -amount if kind in ("declaration", "tip_to_tip", "stake_refund") else 0
         is_old = kind == "stake_refund" and self.tips[reference or ""].staked_on != self.day
@@ -470,7 +474,7 @@ class Economy:
     def preview_dawn(self, who: str) -> Facts:
         self._require_member(who)
         self.settle()
-        grant = self.pending.get("daily_cc_budget", self.budget)
+        grant = self.next_budget
         owed: Counter[str] = Counter()
         lent: Counter[str] = Counter()
         for identity, amount in self.repayments_due(grant).items():
@@ -552,12 +556,13 @@ class Economy:
 
     def _require_room_for_debt(self, borrower: str, amount: int) -> None:
         debt = self.debt_of(borrower)
+        left = max(debt - self.next_budget, 0)
         if debt + amount > self.budget:
             raise Denied(
                 "DEBT_LIMIT",
                 short_by=debt + amount - self.budget,
                 largest_possible=max(self.budget - debt, 0),
-                possible_at=self.dawn_at,
+                possible_at=self.dawn_at if left + amount <= self.next_budget else None,
             )
 
     def respond_borrow(

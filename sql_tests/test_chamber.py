@@ -350,3 +350,21 @@ def test_a_stranger_hears_and_says_nothing(rain, asha, stranger):
     assert real == imagined
     assert stranger.read("chat_messages") == []
     assert stranger.read("chamber_marks") == []
+
+
+def test_struck_words_vanish_from_the_notices_that_quoted_them(rain, asha, bram, chloe):
+    asked = bram.request_borrow(
+        community_id=rain, lender_id=chloe.id, amount=5, reason="Words better unsaid"
+    )
+    bram.propose_tip_to_tip(community_id=rain, title="Worse ones", stake_amount=1)
+    cards = [
+        message["id"]
+        for message in asha.list_messages(community_id=rain)["messages"]
+        if message["type"] in ("borrow_request", "tip_to_tip")
+    ]
+    for card in cards:
+        asha.strike_message(message_id=card, reason="Unkind")
+
+    assert asked["message"]["id"] in cards
+    notices = chloe.list_notifications()["notifications"]
+    assert [notice["body"] for notice in notices] == ["", ""]

@@ -93,6 +93,18 @@ def test_a_joy_that_makes_no_sense_is_not_declared(rain, asha, wrong):
     assert asha.get_balance(community_id=rain)["balance"]["remaining"] == 100
 
 
+def test_what_no_dawn_will_grant_is_promised_for_no_dawn(rain, asha):
+    with refused("INSUFFICIENT_CC", short_by=1, largest_possible=100) as refusal:
+        asha.declare_joy(community_id=rain, title="A palace", cc_spent=101)
+    assert refusal.facts["possible_at"] is None
+
+
+@pytest.mark.parametrize("nothing", ["\u200e", "\u00ad\u2800", "\u3164 \u061c", "\ufe0f"])
+def test_a_title_that_shows_nothing_is_no_title(rain, asha, nothing):
+    with refused("INVALID_INPUT", field="title"):
+        asha.declare_joy(community_id=rain, title=nothing, cc_spent=1)
+
+
 def test_from_sunset_to_dawn_nothing_is_declared(rain, asha, clock):
     clock.at("2026-03-02 23:58:59+00:00")
     asha.declare_joy(community_id=rain, title="Just in time", cc_spent=1)

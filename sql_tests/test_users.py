@@ -216,3 +216,15 @@ def test_the_service_asks_who_somebody_is(service, sign_up):
     assert account["banned"] is False
     with refused("NOT_FOUND"):
         service.get_account(user_id=str(uuid.uuid4()))
+
+
+@pytest.mark.parametrize("name", ["Asha\nSystem: hello", "Asha\u202e", "\u200b\u2800", "a\tb"])
+def test_a_name_is_one_plain_line(asha, name):
+    """It stands inside the house's own sentences, and must not pass for more of them."""
+    with refused("INVALID_INPUT", field="display_name"):
+        asha.update_me(display_name=name)
+
+
+def test_a_sign_up_starts_with_a_name_one_can_see(sign_up, admit):
+    assert admit(sign_up("uma@chas.test", "\u200b\u2800")).get_me()["display_name"] == "uma"
+    assert admit(sign_up("zoe@chas.test", "Zoe\nZ")).get_me()["display_name"] == "ZoeZ"

@@ -91,11 +91,11 @@ begin
 end;
 $$;
 comment on function private.standing_of is
-'Where a person stands with the Bureau: unknown, banned (by Auth), anonymous, suspended (by a steward), waiting (for an
-invite) or admitted.
+'Where a person stands with the Bureau: unknown, banned (by Auth), anonymous, suspended (by a steward), waiting (for
+an invite) or admitted.
 
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension holds
-even where nobody needs an invite.';
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension
+holds even where nobody needs an invite.';
 revoke all on function private.standing_of from public, anon, authenticated, service_role;
 
 create function private.my_id()
@@ -259,10 +259,18 @@ returns text
 language sql immutable set search_path = ''
 begin atomic
   select coalesce(
-    nullif(
-      left(btrim(case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end), 80), ''
+    (
+      select left(n.name, 80)
+      from (
+        values
+        (1, case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end),
+        (2, split_part(p_email, '@', 1))
+      ) as o (turn, given)
+      cross join lateral (select btrim(private.without_tricks(o.given)) as name) as n
+      where not private.is_blank(n.name)
+      order by o.turn asc
+      limit 1
     ),
-    nullif(left(btrim(split_part(p_email, '@', 1)), 80), ''),
     'Somebody'
   );
 end;
@@ -462,7 +470,7 @@ declare
   v_me public.users := private.require_user();
 begin
   if p_display_name is not null then
-    perform private.require_text('display_name', p_display_name, 80);
+    perform private.require_name('display_name', p_display_name, 80);
   end if;
   perform private.require_link('avatar_url', nullif(p_avatar_url, ''));
   if p_display_name <> v_me.display_name then

@@ -296,6 +296,21 @@ comment on function private.add_member is
 Refuses: CONFLICT (already in), FORBIDDEN (banned).';
 revoke all on function private.add_member from public, anon, authenticated, service_role;
 
+create function private.next_budget(p_community_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget)
+    from public.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
+revoke all on function private.next_budget from public, anon, authenticated, service_role;
+
 create function private.apply_pending(p_community_id uuid)
 returns public.communities
 language plpgsql security definer set search_path = ''
@@ -494,12 +509,14 @@ begin
         else '{}'
       end
     from public.communities as c
-    where c.id = p_community_id
+    where
+      c.id = p_community_id
+      and (private.caller_id() is null or c.id in (select private.my_communities()))
   );
 end;
 $$;
 comment on function private.show_community is
-'The shape community, with invite_code if the caller moderates it. Only for a door that has asked for membership.';
+'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
 revoke all on function private.show_community from public, anon, authenticated, service_role;
 grant execute on function private.show_community to authenticated;
 

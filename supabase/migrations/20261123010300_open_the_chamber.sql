@@ -298,6 +298,18 @@ out of those about things of their own (p_own). Notices go by themselves after 9
 long.';
 revoke all on function private.forget_in_notifications from public, anon, authenticated, service_role;
 
+create function private.blank_notices(p_community_id uuid, p_ref_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update public.notifications as n set body = ''
+  where n.community_id = p_community_id and n.ref_id = p_ref_id and n.body <> '';
+end;
+$$;
+comment on function private.blank_notices is 'Takes the words of a struck thing out of the notices that quoted them.';
+revoke all on function private.blank_notices from public, anon, authenticated, service_role;
+
 create function private.forget_notifications(p_now timestamptz, p_limit integer)
 returns integer
 language plpgsql security definer set search_path = ''

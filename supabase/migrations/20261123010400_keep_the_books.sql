@@ -94,7 +94,10 @@ begin
       jsonb_build_object(
         'short_by', -p_amount - v_balance.remaining,
         'largest_possible', v_balance.remaining,
-        'possible_at', (select d.dawn_at from public.community_days as d where d.community_id = p_community_id)
+        'possible_at', (
+          select d.dawn_at from public.community_days as d
+          where d.community_id = p_community_id and -p_amount <= private.next_budget(p_community_id)
+        )
       )
     );
   end if;
@@ -104,7 +107,7 @@ $$;
 comment on function private.change_balance is
 'Changes one purse by a signed amount, and what counts as spent today and in all; only private.post_entry calls it.
 
-Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn}.';
+Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not do}.';
 revoke all on function private.change_balance from public, anon, authenticated, service_role;
 
 create function private.change_balances(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
@@ -1238,10 +1241,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me public.community_members := private.enter_day(p_community_id);
-  v_grant integer := (
-    select coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget)
-    from public.communities as c where c.id = p_community_id
-  );
+  v_grant integer := private.next_budget(p_community_id);
   v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
 begin
   return (
@@ -1298,7 +1298,9 @@ declare
   v_day date := get_sunset.day;
 begin
   perform private.enter_day(get_sunset.community_id);
-  if v_day is null then
+  if not isfinite(v_day) then
+    perform private.refuse('INVALID_INPUT', 'day must be a date.', '{"field": "day"}');
+  elsif v_day is null then
     select d.last_closed_day into v_day
     from public.community_days as d where d.community_id = get_sunset.community_id;
   end if;
@@ -1378,7 +1380,7 @@ begin
   if v_answer is not null then
     return v_answer;
   end if;
-  perform private.require_text('name', p_name, 50);
+  perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);

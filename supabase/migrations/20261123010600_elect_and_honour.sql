@@ -146,11 +146,15 @@ as $$
 declare
   v_me uuid := private.caller_id();
   v_status text := (
-    select private.election_status(e.status, e.ends_at) from public.elections as e where e.id = p_election_id
+    select private.election_status(e.status, e.ends_at) from public.elections as e
+    where e.id = p_election_id and private.is_standing_member(e.community_id, v_me)
   );
   v_shown jsonb;
   v_winner jsonb;
 begin
+  if v_status is null then
+    return '{}'::jsonb;
+  end if;
   -- While it is open, and if it was called off, the count is not even made.
   if v_status = 'completed' then
     select
@@ -677,7 +681,8 @@ comment on function public.close_election is
 'Closes an election before its end, for moderators, once everyone on the roll has voted.
 
 Returns {election} with tallies and winner. Refuses: NOT_FOUND, FORBIDDEN, ELECTION_CLOSED {status, closed_at},
-CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
+CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}. A ballot cast for somebody who has
+left since counts as voted here, though for nobody: to wait for its owner would tell whom it was for.';
 revoke all on function public.close_election from public, anon, authenticated, service_role;
 grant execute on function public.close_election, private.close_election to authenticated;
 
@@ -888,7 +893,6 @@ comment on function private.day_at is
 'The day a community lives at a moment, and the zone it lives it in, whether or not its Dawn has been settled: what a
 read, which settles nothing, must go by.';
 revoke all on function private.day_at from public, anon, authenticated, service_role;
-grant execute on function private.day_at to authenticated;
 
 create function private.week_of(p_day date)
 returns date
@@ -917,8 +921,8 @@ begin
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today or
-the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
+or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
 revoke all on function private.current_streak from public, anon, authenticated, service_role;
 
 create function private.longest_streak(p_community_id uuid, p_user_id uuid)
@@ -1245,11 +1249,13 @@ begin
     when 'borrow_request' then perform private.strike_borrow_request(p_line.reference_id);
     when 'tip_to_tip' then perform private.strike_proposal(p_line.reference_id);
     when 'election' then perform private.strike_election(p_line.reference_id);
-    else null;
+    else return;
   end case;
+  perform private.blank_notices(p_line.community_id, p_line.reference_id);
 end;
 $$;
-comment on function private.strike_card is 'Takes away the words of the thing a card shows.';
+comment on function private.strike_card is
+'Takes away the words of the thing a card shows, in the notices about it too.';
 revoke all on function private.strike_card from public, anon, authenticated, service_role;
 
 create function private.strike_message(p_message_id bigint, p_reason text)
@@ -1694,8 +1700,8 @@ begin
 end;
 $$;
 comment on function private.get_member_profile is
-'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row level
-security would double its cost.';
+'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row
+level security would double its cost.';
 revoke all on function private.get_member_profile from public, anon, authenticated, service_role;
 
 create function public.get_member_profile(community_id uuid, user_id uuid)
@@ -2104,8 +2110,8 @@ begin
 end;
 $$;
 comment on function private.get_leaderboard is
-'What get_leaderboard answers, out of one reckoning of the week. It asks for membership once and reads with its owner''s
-rights: row by row, row level security would double its cost.';
+'What get_leaderboard answers, out of one reckoning of the week. It asks for membership once and reads with its
+owner''s rights: row by row, row level security would double its cost.';
 revoke all on function private.get_leaderboard from public, anon, authenticated, service_role;
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
@@ -2542,11 +2548,11 @@ end;
 comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
-Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities: [{community,
-membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they
-have left too. Refuses: INVITE_REQUIRED.';
+Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities:
+[{community, membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets,
+stakes, borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes,
+elections, candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of
+communities they have left too. Refuses: INVITE_REQUIRED.';
 revoke all on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 

@@ -52,7 +52,9 @@ begin
   return btrim(
       p_text,
       e' \t\n\r\f\v\u0085\u00a0\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b'
-      || e'\u200c\u200d\u2028\u2029\u202f\u205f\u2060\u3000\ufeff'
+      || e'\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2061\u2062'
+      || e'\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\u00ad\u034f\u061c\u115f'
+      || e'\u1160\u180b\u180c\u180d\u2800\u3000\u3164\ufe0e\ufe0f\ufeff\uffa0'
     ) = '';
 end;
 $$;
@@ -82,6 +84,40 @@ comment on function private.require_text is
 
 Refuses: INVALID_INPUT {field, shortest, longest}, in characters.';
 revoke all on function private.require_text from public, anon, authenticated, service_role;
+
+create function private.without_tricks(p_name text)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return regexp_replace(p_name, e'[[:cntrl:]\u2028\u2029\u202a-\u202e\u2066-\u2069]', '', 'g');
+end;
+$$;
+comment on function private.without_tricks is
+'A name without line breaks, control characters and marks that turn the direction of writing: names stand inside the
+house''s own sentences, and must not pass for more of them.';
+revoke all on function private.without_tricks from public, anon, authenticated, service_role;
+
+create function private.require_name(p_field text, p_value text, p_longest integer)
+returns text
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  perform private.require_text(p_field, p_value, p_longest);
+  if private.without_tricks(p_value) <> p_value then
+    perform private.refuse(
+      'INVALID_INPUT', format('%s must be one line, without control characters.', p_field),
+      jsonb_build_object('field', p_field)
+    );
+  end if;
+  return p_value;
+end;
+$$;
+comment on function private.require_name is
+'Returns a name unchanged, or refuses one that is blank, too long or more than a plain line.
+
+Refuses: INVALID_INPUT {field}.';
+revoke all on function private.require_name from public, anon, authenticated, service_role;
 
 create function private.require_number(p_field text, p_value bigint, p_least bigint, p_most bigint)
 returns bigint

@@ -92,7 +92,10 @@ begin
       jsonb_build_object(
         'short_by', -p_amount - v_balance.remaining,
         'largest_possible', v_balance.remaining,
-        'possible_at', (select d.dawn_at from public.community_days as d where d.community_id = p_community_id)
+        'possible_at', (
+          select d.dawn_at from public.community_days as d
+          where d.community_id = p_community_id and -p_amount <= private.next_budget(p_community_id)
+        )
       )
     );
   end if;
@@ -102,7 +105,7 @@ $$;
 comment on function private.change_balance is
 'Changes one purse by a signed amount, and what counts as spent today and in all; only private.post_entry calls it.
 
-Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn}.';
+Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not do}.';
 revoke all on function private.change_balance from public, anon, authenticated, service_role;
 
 create function private.change_balances(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])

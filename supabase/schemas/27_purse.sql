@@ -164,10 +164,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me public.community_members := private.enter_day(p_community_id);
-  v_grant integer := (
-    select coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget)
-    from public.communities as c where c.id = p_community_id
-  );
+  v_grant integer := private.next_budget(p_community_id);
   v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
 begin
   return (
@@ -224,7 +221,9 @@ declare
   v_day date := get_sunset.day;
 begin
   perform private.enter_day(get_sunset.community_id);
-  if v_day is null then
+  if not isfinite(v_day) then
+    perform private.refuse('INVALID_INPUT', 'day must be a date.', '{"field": "day"}');
+  elsif v_day is null then
     select d.last_closed_day into v_day
     from public.community_days as d where d.community_id = get_sunset.community_id;
   end if;

@@ -48,7 +48,7 @@ begin
   if v_answer is not null then
     return v_answer;
   end if;
-  perform private.require_text('name', p_name, 50);
+  perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);

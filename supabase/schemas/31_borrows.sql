@@ -116,7 +116,13 @@ begin
       jsonb_build_object(
         'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
         'largest_possible', greatest(v_budget - v_debt, 0),
-        'possible_at', (select d.dawn_at from public.community_days as d where d.community_id = p_community_id)
+        -- The next Dawn repays up to its grant, and lends to nobody: is there room then?
+        'possible_at', (
+          select d.dawn_at from public.community_days as d
+          where d.community_id = p_community_id
+            and greatest(v_debt - private.next_budget(p_community_id), 0) + p_amount
+            <= private.next_budget(p_community_id)
+        )
       )
     );
   end if;
@@ -125,7 +131,8 @@ $$;
 comment on function private.require_room_for_debt is
 'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
 
-Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays}.';
+Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
+would not do}.';
 revoke all on function private.require_room_for_debt from public, anon, authenticated, service_role;
 
 create function private.request_borrow(

@@ -144,11 +144,15 @@ as $$
 declare
   v_me uuid := private.caller_id();
   v_status text := (
-    select private.election_status(e.status, e.ends_at) from public.elections as e where e.id = p_election_id
+    select private.election_status(e.status, e.ends_at) from public.elections as e
+    where e.id = p_election_id and private.is_standing_member(e.community_id, v_me)
   );
   v_shown jsonb;
   v_winner jsonb;
 begin
+  if v_status is null then
+    return '{}'::jsonb;
+  end if;
   -- While it is open, and if it was called off, the count is not even made.
   if v_status = 'completed' then
     select
@@ -675,7 +679,8 @@ comment on function public.close_election is
 'Closes an election before its end, for moderators, once everyone on the roll has voted.
 
 Returns {election} with tallies and winner. Refuses: NOT_FOUND, FORBIDDEN, ELECTION_CLOSED {status, closed_at},
-CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
+CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}. A ballot cast for somebody who has
+left since counts as voted here, though for nobody: to wait for its owner would tell whom it was for.';
 revoke all on function public.close_election from public, anon, authenticated, service_role;
 grant execute on function public.close_election, private.close_election to authenticated;
 

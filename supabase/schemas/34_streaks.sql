@@ -76,7 +76,6 @@ comment on function private.day_at is
 'The day a community lives at a moment, and the zone it lives it in, whether or not its Dawn has been settled: what a
 read, which settles nothing, must go by.';
 revoke all on function private.day_at from public, anon, authenticated, service_role;
-grant execute on function private.day_at to authenticated;
 
 create function private.week_of(p_day date)
 returns date
@@ -105,8 +104,8 @@ begin
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today or
-the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
+or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
 revoke all on function private.current_streak from public, anon, authenticated, service_role;
 
 create function private.longest_streak(p_community_id uuid, p_user_id uuid)

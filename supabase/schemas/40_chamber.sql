@@ -308,11 +308,13 @@ begin
     when 'borrow_request' then perform private.strike_borrow_request(p_line.reference_id);
     when 'tip_to_tip' then perform private.strike_proposal(p_line.reference_id);
     when 'election' then perform private.strike_election(p_line.reference_id);
-    else null;
+    else return;
   end case;
+  perform private.blank_notices(p_line.community_id, p_line.reference_id);
 end;
 $$;
-comment on function private.strike_card is 'Takes away the words of the thing a card shows.';
+comment on function private.strike_card is
+'Takes away the words of the thing a card shows, in the notices about it too.';
 revoke all on function private.strike_card from public, anon, authenticated, service_role;
 
 create function private.strike_message(p_message_id bigint, p_reason text)

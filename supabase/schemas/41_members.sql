@@ -372,8 +372,8 @@ begin
 end;
 $$;
 comment on function private.get_member_profile is
-'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row level
-security would double its cost.';
+'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row
+level security would double its cost.';
 revoke all on function private.get_member_profile from public, anon, authenticated, service_role;
 
 create function public.get_member_profile(community_id uuid, user_id uuid)

@@ -223,11 +223,11 @@ end;
 comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
-Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities: [{community,
-membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they
-have left too. Refuses: INVITE_REQUIRED.';
+Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities:
+[{community, membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets,
+stakes, borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes,
+elections, candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of
+communities they have left too. Refuses: INVITE_REQUIRED.';
 revoke all on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 

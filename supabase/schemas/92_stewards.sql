@@ -80,8 +80,8 @@ end;
 comment on function public.list_steward_acts is
 'What stewards did, in communities and in the whole Bureau, newest first. For the service role alone.
 
-Returns {acts: [{id, community_id, action, actor, subject, facts, created_at}], has_more}; community_id is null for an
-act of the whole Bureau, actor for one in nobody''s name. Refuses: INVALID_INPUT.';
+Returns {acts: [{id, community_id, action, actor, subject, facts, created_at}], has_more}; community_id is null for
+an act of the whole Bureau, actor for one in nobody''s name. Refuses: INVALID_INPUT.';
 revoke all on function public.list_steward_acts from public, anon, authenticated, service_role;
 grant execute on function public.list_steward_acts, private.list_steward_acts to service_role;
 
@@ -175,9 +175,9 @@ comment on function public.find_people is
 'Finds people by id, whole e-mail address or part of their name. For the service role alone.
 
 Without a query it lists everybody, newest first. Returns {people: [person + {standing, is_steward, admitted_at,
-suspended_at, created_at, communities: [{id, name, roles}]}], has_more}; standing is admitted, waiting (for an invite),
-suspended, banned (by Auth), anonymous or unknown (their sign-in is gone). An e-mail address finds its owner but is
-never shown. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
+suspended_at, created_at, communities: [{id, name, roles}]}], has_more}; standing is admitted, waiting (for an
+invite), suspended, banned (by Auth), anonymous or unknown (their sign-in is gone). An e-mail address finds its
+owner but is never shown. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
 revoke all on function public.find_people from public, anon, authenticated, service_role;
 grant execute on function public.find_people, private.find_people to service_role;
 
@@ -376,7 +376,8 @@ begin
 end;
 $$;
 comment on function private.inspect_community is
-'What inspect_community answers. It looks at what is stored and settles nothing: a day that is late must show as late.';
+'What inspect_community answers. It looks at what is stored and settles nothing: a day that is late must show as
+late.';
 revoke all on function private.inspect_community from public, anon, authenticated, service_role;
 
 create function public.inspect_community(
@@ -392,11 +393,11 @@ end;
 comment on function public.inspect_community is
 'A community''s day as it is stored: calendar, members, books, runs and troubles. For the service role alone.
 
-Nothing is settled: what is late shows as late. The community''s moderators see in their audit log that somebody looked.
-Returns {community, pending, calendar: {day, day_open, next_sunset_at, next_dawn_at, last_closed_day, late_seconds},
-members: [member], open: {tip_to_tips, elections, loans}, books, runs: [{id, job, community_id, day, started_at,
-finished_at, rows, error}], troubles: [{job, tries, retry_at}]}; books as audit_ledger answers, null with prove_books
-false: a proof reads the whole ledger. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no steward).';
+Nothing is settled: what is late shows as late. The community''s moderators see in their audit log that somebody
+looked. Returns {community, pending, calendar: {day, day_open, next_sunset_at, next_dawn_at, last_closed_day,
+late_seconds}, members: [member], open: {tip_to_tips, elections, loans}, books, runs: [{id, job, community_id, day,
+started_at, finished_at, rows, error}], troubles: [{job, tries, retry_at}]}; books as audit_ledger answers, null
+with prove_books false: a proof reads the whole ledger. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no steward).';
 revoke all on function public.inspect_community from public, anon, authenticated, service_role;
 grant execute on function public.inspect_community, private.inspect_community to service_role;
 
@@ -443,10 +444,10 @@ end;
 comment on function public.settle_community is
 'Does now whatever is overdue in a community, as the scheduled jobs would. For the service role alone.
 
-That is its Sunset and Dawn, proposals, elections and the Jashn, each without waiting for the job''s next try. Time is
-the house''s own: what is not due does not happen, and done twice it changes nothing more. Returns {calendar, runs}, as
-inspect_community shows them; a run that failed says why in error, and the others went on. Refuses: NOT_FOUND, FORBIDDEN
-(steward_id is no steward).';
+That is its Sunset and Dawn, proposals, elections and the Jashn, each without waiting for the job''s next try. Time
+is the house''s own: what is not due does not happen, and done twice it changes nothing more. Returns {calendar,
+runs}, as inspect_community shows them; a run that failed says why in error, and the others went on. Refuses:
+NOT_FOUND, FORBIDDEN (steward_id is no steward).';
 revoke all on function public.settle_community from public, anon, authenticated, service_role;
 grant execute on function public.settle_community, private.settle_community to service_role;
 
@@ -533,11 +534,12 @@ end;
 comment on function public.post_correction is
 'Sets a member''s purse up or down, for a reason told to everyone. For the service role alone.
 
-The reason goes to the member, the Chamber and the audit log. amount is signed, up to 1000000 either way; reason has 1
-to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as spent. It
-works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id, amount,
-balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT, INSUFFICIENT_CC {short_by,
-largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
+The reason goes to the member, the Chamber and the audit log. amount is signed, up to 1000000 either way; reason has
+1 to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as
+spent. It works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id,
+amount, balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT,
+INSUFFICIENT_CC {short_by, largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no
+steward).';
 revoke all on function public.post_correction from public, anon, authenticated, service_role;
 grant execute on function public.post_correction, private.post_correction to service_role;
 
@@ -655,7 +657,7 @@ comment on function public.get_jobs is
 'Every scheduled job: its last run, how late it is with its work, what failed. For the service role alone.
 
 Returns {jobs: [{name, schedule, active, next_due_at, late_seconds, last_started_at, last_status, last_message,
-failed_in_a_day, communities_in_trouble}]}. tip_to_tip_expiry runs every 15 minutes, so up to 900 late seconds are its
-usual; failed_in_a_day counts runs for one community.';
+failed_in_a_day, communities_in_trouble}]}. tip_to_tip_expiry runs every 15 minutes, so up to 900 late seconds are
+its usual; failed_in_a_day counts runs for one community.';
 revoke all on function public.get_jobs from public, anon, authenticated, service_role;
 grant execute on function public.get_jobs, private.get_jobs to service_role;
