@@ -57,7 +57,8 @@ class Gateway:
             await self._service.auth.admin.delete_user(str(user_id))
         except AuthError as error:
             status = error.status if isinstance(error, AuthApiError) else None
-            if status != 404:
+            # Auth's own word, not any 404: a wrong address must not pass for a deletion.
+            if error.code != "user_not_found":
                 cause = {"cause": type(error).__name__, "status": status}
                 log.warning("the admin API did not answer", extra=cause)
                 raise unavailable() from None

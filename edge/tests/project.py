@@ -128,6 +128,7 @@ class AuthServer:
     database_url: str
     published: dict[str, Any]
     fails: bool = False
+    failure: int = 500
     port: int = 0
     asked_for_keys: int = 0
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -151,7 +152,8 @@ class AuthServer:
                 if self.headers.get("apikey") != SECRET:
                     self.answer(401, {"code": 401, "error_code": "no_authorization", "msg": "No"})
                 elif auth.fails:
-                    self.answer(500, {"code": 500, "error_code": "unexpected_failure", "msg": "No"})
+                    broken = {"code": auth.failure, "error_code": "unexpected", "msg": "No"}
+                    self.answer(auth.failure, broken)
                 elif auth.delete(self.path.rpartition("/")[2]):
                     self.answer(200, {})
                 else:

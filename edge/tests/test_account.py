@@ -15,9 +15,10 @@ def profile(house, person):
     return house.owner.read("users", id=person.id)[0]
 
 
-@pytest.fixture
-def auth_fails(project):
-    project.auth.fails = True
+@pytest.fixture(params=[500, 404], ids=["broken", "not found by somebody else"])
+def auth_fails(project, request):
+    """A 404 that is not Auth's own word about the person says nothing of the person."""
+    project.auth.fails, project.auth.failure = True, request.param
     yield
     project.auth.fails = False
 

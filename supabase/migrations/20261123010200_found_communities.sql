@@ -601,13 +601,14 @@ using (community_id = any(array(select private.my_moderated_communities())));
 grant select on public.audit_entries to authenticated;
 
 create function private.record_act(
-  p_community_id uuid, p_actor_id uuid, p_action text, p_subject_id uuid default null, p_facts jsonb default '{}'
+  p_community_id uuid, p_actor_id uuid, p_action text, p_subject_id uuid default null, p_facts jsonb default '{}',
+  p_at timestamptz default private.clock()
 )
 returns void
 language sql security definer set search_path = ''
 begin atomic
-  insert into public.audit_entries (community_id, actor_id, action, subject_id, facts)
-  values (p_community_id, p_actor_id, p_action, p_subject_id, p_facts);
+  insert into public.audit_entries (community_id, actor_id, action, subject_id, facts, created_at)
+  values (p_community_id, p_actor_id, p_action, p_subject_id, p_facts, p_at);
 end;
 comment on function private.record_act is 'Writes one line of the audit log, of a community or (null) of the Bureau.';
 revoke all on function private.record_act from public, anon, authenticated, service_role;

@@ -370,7 +370,7 @@ begin
     )
   end;
   perform private.record_act(
-    v_election.community_id, p_actor_id, 'election_closed', v_election.winner_id, v_facts - 'user_id'
+    v_election.community_id, p_actor_id, 'election_closed', v_election.winner_id, v_facts - 'user_id', p_at
   );
   perform private.announce(v_election.community_id, 'election_closed', v_words, v_facts, p_at);
   perform private.notify(
