@@ -280,6 +280,8 @@ def test_words_come_back_as_they_were_said(towns, door):
     name, others, table = SAID[door]
     here = {"community_id": town.rain.community} if "community_id" in town.doors[door] else {}
     for text in SCRIPTS + QUOTES:
+        if name in ("name", "display_name") and "\n" in text:
+            continue  # a name is one line
         # Each by somebody new, with a purse of their own.
         person = town.newcomer()
         answer = town.rest.call(person, door, **here, **others, **{name: text})

@@ -90,12 +90,12 @@ returns text
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return regexp_replace(p_name, e'[[:cntrl:]\u2028\u2029\u202a-\u202e\u2066-\u2069]', '', 'g');
+  return regexp_replace(p_name, e'[[:cntrl:]\u2028\u2029\u202d\u202e]', '', 'g');
 end;
 $$;
 comment on function private.without_tricks is
-'A name without line breaks, control characters and marks that turn the direction of writing: names stand inside the
-house''s own sentences, and must not pass for more of them.';
+'A name without line breaks, control characters and overrides of the direction of writing: names stand inside the
+house''s own sentences, and must not pass for more of them. What right-to-left names need stays.';
 revoke all on function private.without_tricks from public, anon, authenticated, service_role;
 
 create function private.require_name(p_field text, p_value text, p_longest integer)
