@@ -299,3 +299,18 @@ def test_whoever_left_sees_nothing_any_more(rain, banned):
 def test_nobody_writes_past_the_doors(rain, bram, deed):
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         bram.sql(deed)
+
+
+def test_the_kernel_itself_tells_a_stranger_nothing(rain, asha, bram, stranger, unadmitted):
+    """No request reaches the schema private; should one ever, it learns no more than at a door."""
+    asha.set_council(community_id=rain, user_id=bram.id, granted=True)
+    ends_at = "2026-03-03 12:00+00"
+    election = asha.create_election(community_id=rain, title="Who?", ends_at=ends_at)["election"]
+    ask = "select private.show_community(%(c)s) as community, private.show_poll(%(e)s) as poll"
+
+    for nobody in (stranger, unadmitted):
+        seen = nobody.sql(ask, c=rain, e=election["id"])
+        assert seen == [{"community": None, "poll": {}}]
+    (seen,) = asha.sql(ask, c=rain, e=election["id"])
+    assert seen["community"]["name"] == "Rain"
+    assert seen["poll"]["electors"] == 2

@@ -807,3 +807,17 @@ def test_who_left_sees_the_election_no_more(rain, council, election):
 def test_the_unadmitted_are_sent_for_an_invite(unadmitted, election):
     with refused("INVITE_REQUIRED"):
         unadmitted.get_election(election_id=election["id"])
+
+
+def test_the_audit_log_tells_the_moment_of_the_job(house, rain, asha, bram):
+    asha.set_council(community_id=rain, user_id=bram.id, granted=True)
+    asha.create_election(community_id=rain, title="Who?", ends_at="2026-03-03 12:00+00")
+
+    house.owner.sql("select private.election_close('2026-03-03 12:01+00')")
+
+    (closed,) = [
+        entry
+        for entry in asha.list_audit(community_id=rain)["entries"]
+        if entry["action"] == "election_closed"
+    ]
+    assert closed["created_at"] == "2026-03-03T12:01:00+00:00"

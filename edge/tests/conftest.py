@@ -16,7 +16,7 @@ from edge.tests.project import AuthServer, Edge, Project, gateway, postgrest
 
 
 @pytest.fixture(scope="session")
-def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:  # noqa: F811
+def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:  # noqa: F811  (a fixture asked for by name)
     place = tmp_path_factory.mktemp("project")
     keys = Keys.kept_in(place / "keys.json")
     database = server.copy(server.platform, "edge")

@@ -11,9 +11,10 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,9 +176,8 @@ class Bench:
         for name, text in scripts.items():
             path = str(self.script(name, text))
             login = "authenticator" if name == "envelope" else "postgres"
-            acts[name] = lambda path=path, login=login: pgbench(  # type: ignore[misc]
-                self.cluster.url("busy_house", login), "-f", path, seconds=self.form.seconds
-            )
+            url = self.cluster.url("busy_house", login)
+            acts[name] = partial(pgbench, url, "-f", path, seconds=self.form.seconds)
         tps = self.in_turn(acts)
         said = {name: f"{median(values):,.0f} tps" for name, values in tps.items()}
 
@@ -190,7 +190,7 @@ class Bench:
         compare("declare_joy in PostgREST's envelope : tpcb-like", "envelope", "tpcb", 0.9)
         compare("one busy community : the same load spread", "busy", "bare", 0.8)
 
-    def in_turn(self, acts: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
+    def in_turn(self, acts: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
         """Every round does each act once, in an order of its own; one unmeasured round first."""
         found: dict[str, list[float]] = {name: [] for name in acts}
         for number in range(self.form.rounds + 1):
@@ -213,12 +213,10 @@ class Bench:
                     )
                     return [service.pid() or 0, *(pid for (pid,) in found)]
 
-            acts: dict[str, Callable[[], float]] = {}
-            for door in ("noop", *CPU_BARS):
-                acts[door] = lambda door=door: cpu_per_call(  # type: ignore[misc]
-                    service.port, calls.to(door, self.form.calls), pids
-                )
-            found = self.in_turn(acts)
+            def cost(door: str) -> float:
+                return cpu_per_call(service.port, calls.to(door, self.form.calls), pids)
+
+            found = self.in_turn({door: partial(cost, door) for door in ("noop", *CPU_BARS)})
         for door, bar in CPU_BARS.items():
             ratios = [a / b for a, b in zip(found[door], found["noop"], strict=True)]
             said = f"{median(found[door]):.2f} : {median(found['noop']):.2f} CPU ms"
@@ -372,7 +370,7 @@ class Bench:
                     }
                     act_as(connection, who["u"])
                     for door, statement in READS.items():
-                        ask = lambda: connection.execute(statement.encode(), who).fetchall()  # noqa: B023, E731
+                        ask = partial(fetch, connection, statement, who)
                         ask()
                         if number:
                             found[door].append(milliseconds(ask))
@@ -396,13 +394,12 @@ class Bench:
         ):
             time.sleep(1)
             memory = resident(edge.pid() or 0)
-            acts: dict[str, Callable[[], float]] = {}
-            for service in (edge, bare):
-                acts[service.name] = lambda service=service: cpu_per_call(  # type: ignore[misc]
-                    service.port,
-                    [Call("/health")] * self.form.calls * 4,
-                    lambda: [service.pid() or 0],
-                )
+            calls = [Call("/health")] * self.form.calls * 4
+
+            def cost(service: Service) -> float:
+                return cpu_per_call(service.port, calls, lambda: [service.pid() or 0])
+
+            acts = {service.name: partial(cost, service) for service in (edge, bare)}
             spent = self.in_turn(acts)
         self.add("memory of the edge at rest, MB", [memory], 120, "resident")
         ratios = [b / a for a, b in zip(spent["edge"], spent["bare"], strict=True)]
@@ -518,6 +515,10 @@ def one(connection: psycopg.Connection, statement: str, *values: object) -> obje
     row = connection.execute(statement.encode(), values).fetchone()
     assert row is not None
     return row[0]
+
+
+def fetch(connection: psycopg.Connection, statement: str, values: dict[str, object]) -> object:
+    return connection.execute(statement.encode(), values).fetchall()
 
 
 def resident(pid: int) -> float:

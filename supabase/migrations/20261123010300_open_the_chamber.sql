@@ -125,7 +125,8 @@ $$;
 comment on function public.list_notifications is
 'The caller''s notices from all their communities, newest first.
 
-Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT.';
+New is when a thing was first told: one that folds more in keeps its place and its id. Returns {notifications:
+[notification], has_more, unread}. Refuses: INVALID_INPUT.';
 revoke all on function public.list_notifications from public, anon, authenticated, service_role;
 grant execute on function public.list_notifications to authenticated;
 

@@ -381,6 +381,7 @@ end;
 comment on function public.mark_chamber_read is
 'Sets the caller''s mark at a message; it moves forward only.
 
-Returns {unread}: what others wrote since, at most 1000. Refuses: NOT_FOUND.';
+A line that is committed late, by an act under way while the mark was set past it, counts as read. Returns {unread}:
+what others wrote since, at most 1000. Refuses: NOT_FOUND.';
 revoke all on function public.mark_chamber_read from public, anon, authenticated, service_role;
 grant execute on function public.mark_chamber_read, private.mark_chamber_read to authenticated;
