@@ -1488,8 +1488,7 @@ begin
 end;
 $$;
 comment on function private.hold_community is
-'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings and
-roles change and members go, so that two moderators leaving at once cannot both be the one who is not the last.
+'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings change.
 
 Whoever stood in it asks again afterwards who they are.';
 revoke all on function private.hold_community from public, anon, authenticated, service_role;
