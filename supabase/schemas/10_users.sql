@@ -65,45 +65,47 @@ comment on function private.caller_id is 'The id in the caller''s token, or null
 revoke all on function private.caller_id from public, anon, authenticated, service_role;
 grant execute on function private.caller_id to authenticated, service_role;
 
+create view private.standings with (security_invoker = on) as
+select
+  u.id as user_id,
+  case
+    when a.banned_until > now() then 'banned'
+    when a.is_anonymous then 'anonymous'
+    when d.suspended_at is not null then 'suspended'
+    when d.user_id is not null or not private.invites_enforced() then 'admitted'
+    else 'waiting'
+  end as standing
+from public.users as u
+inner join auth.users as a on u.id = a.id
+left join private.admissions as d on u.id = d.user_id
+where u.erased_at is null and a.deleted_at is null;
+comment on view private.standings is
+'Where everybody known stands with the Bureau: banned (by Auth), anonymous, suspended (by a steward), waiting (for an
+invite) or admitted.
+
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension
+holds even where nobody needs an invite. Only the kernel reads it.';
+
 create function private.standing_of(p_user_id uuid)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_standing text;
 begin
-  select
-    case
-      when a.banned_until > now() then 'banned'
-      when a.is_anonymous then 'anonymous'
-      when d.suspended_at is not null then 'suspended'
-      when d.user_id is not null or not private.invites_enforced() then 'admitted'
-      else 'waiting'
-    end
-  into v_standing
-  from public.users as u
-  inner join auth.users as a on u.id = a.id
-  left join private.admissions as d on u.id = d.user_id
-  where u.id = p_user_id and u.erased_at is null and a.deleted_at is null;
-  return coalesce(v_standing, 'unknown');
+  return coalesce((select s.standing from private.standings as s where s.user_id = p_user_id), 'unknown');
 end;
 $$;
-comment on function private.standing_of is
-'Where a person stands with the Bureau: unknown, banned (by Auth), anonymous, suspended (by a steward), waiting (for
-an invite) or admitted.
-
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension
-holds even where nobody needs an invite.';
+comment on function private.standing_of is 'Where one person stands, as private.standings says, or unknown.';
 revoke all on function private.standing_of from public, anon, authenticated, service_role;
 
 create function private.my_id()
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_me uuid := private.caller_id();
 begin
-  return case when private.standing_of(v_me) = 'admitted' then v_me end;
+  return (
+    select s.user_id from private.standings as s
+    where s.user_id = private.caller_id() and s.standing = 'admitted'
+  );
 end;
 $$;
 comment on function private.my_id is

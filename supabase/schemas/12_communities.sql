@@ -123,12 +123,14 @@ returns public.community_members
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
+  v_me uuid := private.caller_id();
   v_member public.community_members;
 begin
   -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from public.community_members as m
-  where m.community_id = p_community_id and m.user_id = private.my_id() and m.left_at is null;
+  join private.standings as s on s.user_id = m.user_id
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
   if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');

@@ -67,24 +67,13 @@ create policy people_read_their_marks on public.chamber_marks for select to auth
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on public.chamber_marks to authenticated;
 
-create function private.last_position()
-returns bigint
-language plpgsql volatile security definer set search_path = ''
-as $$
-begin
-  -- Null before the first line ever.
-  return coalesce(pg_sequence_last_value('public.chat_messages_id_seq'), 0);
-end;
-$$;
-comment on function private.last_position is 'The last id handed to any line of any Chamber, committed or not.';
-revoke all on function private.last_position from public, anon, authenticated, service_role;
-
 create function private.take_position()
 returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock_shared(private.last_position());
+  -- The last id handed to any line of any Chamber, committed or not; null before the first line ever.
+  perform pg_advisory_xact_lock_shared(coalesce(pg_sequence_last_value('public.chat_messages_id_seq'), 0));
 end;
 $$;
 comment on function private.take_position is
@@ -101,7 +90,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 declare
   -- In this order: whoever took an id up to v_last had their lock before, so they hold it still or have committed.
-  v_last bigint := private.last_position();
+  v_last bigint := coalesce(pg_sequence_last_value('public.chat_messages_id_seq'), 0);
 begin
   return least(v_last, (
     select min((l.classid::bigint << 32) | l.objid::bigint)
@@ -116,7 +105,6 @@ comment on function private.settled_position is
 'A line''s id up to which nothing can appear any more that a later statement would not see: what a reader who pages
 forward may be shown (RULES 3.3). It comes late by as much as the longest act now under way, and never skips.';
 revoke all on function private.settled_position from public, anon, authenticated, service_role;
-grant execute on function private.settled_position to authenticated;
 
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
@@ -175,18 +163,27 @@ select
   m.id,
   m.community_id,
   m.type,
+  m.content,
+  m.event,
+  m.facts,
+  m.created_at,
+  m.edited_at,
+  m.struck_reason,
   m.reference_id,
-  jsonb_build_object(
-    'id', m.id, 'community_id', m.community_id, 'type', m.type, 'user', p.person, 'content', m.content,
-    'event', m.event, 'facts', m.facts, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
-    'election', null, 'created_at', m.created_at, 'edited_at', m.edited_at, 'deleted', m.deleted_at is not null,
-    'struck_reason', m.struck_reason
-  ) as message
-from public.chat_messages as m
-left join private.shown_people as p on m.user_id = p.id;
+  null::jsonb as declaration,
+  null::jsonb as borrow_request,
+  null::jsonb as tip_to_tip,
+  null::jsonb as election,
+  (
+    select p.person from private.shown_people as p
+    where p.id = m.user_id
+  ) as user,
+  m.deleted_at is not null as deleted
+from public.chat_messages as m;
 comment on view private.shown_messages is
-'The shape message with every card still null; the rooms of the cards fill theirs in.';
-grant select on private.shown_messages to authenticated;
+'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
+reference_id: what a card shows. Authors are looked up, not joined, so that no page is ever read by a scan of
+everybody. Only for the kernel.';
 
 create function private.show_message(p_message_id bigint, p_card jsonb default null)
 returns jsonb
@@ -196,8 +193,8 @@ begin
   return (
     select
       case
-        when p_card is null then s.message
-        else s.message || jsonb_build_object(s.type, p_card)
+        when p_card is null then to_jsonb(s) - 'reference_id'
+        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
       end
     from private.shown_messages as s
     where s.id = p_message_id
@@ -208,7 +205,7 @@ comment on function private.show_message is 'The shape message of a line just po
 revoke all on function private.show_message from public, anon, authenticated, service_role;
 
 create function private.show_new_card(
-  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb
+  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb, p_at timestamptz
 )
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -217,7 +214,7 @@ begin
   return jsonb_build_object(
     'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
     'event', null, 'facts', null, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
-    'election', null, 'created_at', private.clock(), 'edited_at', null, 'deleted', false,
+    'election', null, 'created_at', p_at, 'edited_at', null, 'deleted', false,
     'struck_reason', null, p_type, p_card
   );
 end;

@@ -68,7 +68,7 @@ create table public.ledger_entries (
   reference_id uuid,
   day date not null,
   created_at timestamptz not null,
-  constraint ledger_entries_pkey primary key (id),
+  constraint ledger_entries_pkey primary key (community_id, user_id, id),
   constraint ledger_entries_balance_never_below_zero check (balance_after >= 0),
   constraint ledger_entries_entry_is_sound check (private.is_sound_entry(type, amount, moved, counterparty_id))
 );
@@ -76,7 +76,6 @@ comment on table public.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
 went from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just
 changed the purse it names, and a check per row would double the work of a Dawn.';
-create index ledger_entries_community_id_user_id_id_idx on public.ledger_entries (community_id, user_id, id);
 alter table public.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on public.ledger_entries for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));

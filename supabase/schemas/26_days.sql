@@ -164,12 +164,12 @@ comment on function private.hold_day_alone is
 many purses or change who is a member, such as leaving.';
 revoke all on function private.hold_day_alone from public, anon, authenticated, service_role;
 
-create function private.require_open_day(p_community_id uuid)
+create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns public.community_days
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day public.community_days := private.hold_day(p_community_id);
+  v_day public.community_days := private.hold_day(p_community_id, p_now);
 begin
   if not v_day.is_open then
     perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',

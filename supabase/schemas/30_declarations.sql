@@ -1,5 +1,21 @@
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
+create function private.is_sound_joy(
+  p_title text, p_description text, p_cc_spent integer, p_witnessed_count integer, p_struck_at timestamptz
+)
+returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return (char_length(p_title) between 1 and 120 or p_struck_at is not null)
+    and char_length(p_description) <= 1000 and p_cc_spent > 0 and p_witnessed_count >= 0;
+end;
+$$;
+comment on function private.is_sound_joy is
+'Whether a joy has a title (1 to 120 characters, unless struck), at most 1000 characters of description, a price and
+no negative count of witnesses.';
+revoke all on function private.is_sound_joy from public, anon, authenticated, service_role;
+
 create table public.declarations (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
@@ -16,10 +32,9 @@ create table public.declarations (
   constraint declarations_pkey primary key (id),
   constraint declarations_author_fkey foreign key (community_id, user_id)
   references public.community_members (community_id, user_id),
-  constraint declarations_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
-  constraint declarations_description_length check (char_length(description) <= 1000),
-  constraint declarations_cc_spent_positive check (cc_spent > 0),
-  constraint declarations_witnessed_count_positive check (witnessed_count >= 0)
+  constraint declarations_joy_is_sound check (
+    private.is_sound_joy(title, description, cc_spent, witnessed_count, struck_at)
+  )
 )
 with (fillfactor = 80);
 comment on table public.declarations is
@@ -54,22 +69,27 @@ grant select on public.witnesses to authenticated;
 create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
-  d.number,
   d.community_id,
-  d.user_id,
-  d.day,
-  jsonb_build_object(
-    'id', d.id, 'community_id', d.community_id, 'user', p.person, 'title', d.title, 'description', d.description,
-    'cc_spent', d.cc_spent, 'image_url', d.image_url, 'witnessed_count', d.witnessed_count,
-    'has_witnessed', exists (
-      select from public.witnesses as w
-      where w.declaration_id = d.id and w.user_id = (select private.caller_id())
-    ),
-    'created_at', d.created_at
-  ) as declaration
-from public.declarations as d
-inner join private.shown_people as p on d.user_id = p.id;
-comment on view private.shown_declarations is 'The shape declaration, as the caller sees it.';
+  d.title,
+  d.description,
+  d.cc_spent,
+  d.image_url,
+  d.witnessed_count,
+  d.created_at,
+  (
+    select p.person from private.shown_people as p
+    where p.id = d.user_id
+  ) as user,
+  exists(
+    select from public.witnesses as w
+    where w.declaration_id = d.id and w.user_id = (select private.caller_id())
+  ) as has_witnessed
+from public.declarations as d;
+comment on view private.shown_declarations is
+'The shape declaration, key by column, as the caller sees it.
+
+Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
+level (measured: a page of the Chamber in a third of the time).';
 grant select on private.shown_declarations to authenticated;
 
 create function private.show_declaration(p_declaration_id uuid)
@@ -78,7 +98,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select s.declaration from private.shown_declarations as s
+    select to_jsonb(s) from private.shown_declarations as s
     where s.id = p_declaration_id
   );
 end;
@@ -107,6 +127,7 @@ declare
   v_me public.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_answer jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
+  v_now timestamptz := private.clock();
   v_id uuid := gen_random_uuid();
   v_person jsonb;
   v_day public.community_days;
@@ -121,23 +142,23 @@ begin
     private.require_text('description', p_description, 1000, 0),
     private.require_amount('cc_spent', p_cc_spent),
     private.require_link('image_url', p_image_url);
-  v_day := private.require_open_day(p_community_id);
+  v_day := private.require_open_day(p_community_id, v_now);
 
-  v_balance := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id);
-  insert into public.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day)
-  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day);
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id);
+  v_balance := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  insert into public.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
+  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
+  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
   select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
   v_answer := jsonb_build_object(
     'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
     'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
-    'created_at', private.clock()
+    'created_at', v_now
   );
   return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, jsonb_build_object(
     'declaration', v_answer,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_answer),
+    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_answer, v_now),
     'balance', private.show_purse(v_balance, v_day)
   ));
 end;
@@ -254,7 +275,7 @@ begin
   perform private.require_declaration(get_declaration.declaration_id);
   return jsonb_build_object(
     'declaration', (
-      select s.declaration from private.shown_declarations as s where s.id = get_declaration.declaration_id
+      select to_jsonb(s) from private.shown_declarations as s where s.id = get_declaration.declaration_id
     ),
     'witnesses', (
       select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
@@ -275,7 +296,7 @@ grant execute on function public.get_declaration to authenticated;
 create function public.list_gazette(
   community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
 )
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 declare
@@ -313,9 +334,9 @@ begin
       limit page_size + 1
     );
   end if;
-  return jsonb_build_object(
+  return json_build_object(
     'declarations', (
-      select coalesce(jsonb_agg(s.declaration order by s.number desc), '[]')
+      select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
       from private.shown_declarations as s where s.id = any(v_page[:page_size])
     ),
     'has_more', cardinality(v_page) > page_size

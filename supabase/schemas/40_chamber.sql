@@ -1,22 +1,19 @@
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
 create function private.show_lines(p_message_ids bigint[])
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
+returns json
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_types text[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
 begin
-  select array_agg(distinct m.type), array_agg(m.reference_id) into v_types, v_ids
+  -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
+  -- statement would cost a page of talk the setting up of them.
+  select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from public.chat_messages as m
-  where m.id = any(p_message_ids) and m.reference_id is not null;
-  -- One question for each kind of card there is: one view of all kinds costs a page of talk the setting up of them all.
-  if 'declaration' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(d.id, d.declaration), '{}') into v_cards
-    from private.shown_declarations as d where d.id = any(v_ids);
-  end if;
+  where m.id = any(p_message_ids) and m.type in ('borrow_request', 'tip_to_tip', 'election');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.id = any(v_ids);
@@ -30,24 +27,29 @@ begin
     from private.shown_elections as e where e.id = any(v_ids);
   end if;
   return (
-    select coalesce(
-      jsonb_agg(
-        case
-          when s.type in ('message', 'system') then s.message
-          else s.message || jsonb_build_object(s.type, v_cards -> s.reference_id::text)
-        end
-        order by s.id
-      ),
-      '[]'
-    )
-    from private.shown_messages as s where s.id = any(p_message_ids)
+    select coalesce(json_agg(line order by line.id), '[]')
+    from (
+      select
+        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts,
+        case when s.type = 'declaration' then (
+          select row_to_json(d) from private.shown_declarations as d where d.id = s.reference_id
+        ) end as declaration,
+        case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
+        case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
+        case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
+        s.created_at, s.edited_at, s.deleted, s.struck_reason
+      from private.shown_messages as s
+      where s.id = any(p_message_ids)
+    ) as line
   );
 end;
 $$;
 comment on function private.show_lines is
-'The shape message of each of these lines, with its card filled in, oldest first: those the caller may see.';
+'The shape message of each of these lines, with its card filled in, oldest first.
+
+Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
+made of.';
 revoke all on function private.show_lines from public, anon, authenticated, service_role;
-grant execute on function private.show_lines to authenticated;
 
 create function private.show_line(p_message_id bigint)
 returns jsonb
@@ -60,41 +62,54 @@ $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
 revoke all on function private.show_line from public, anon, authenticated, service_role;
 
-create function public.list_messages(
-  community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
-)
-returns jsonb
-language plpgsql security invoker set search_path = ''
+create function private.list_messages(p_community_id uuid, p_page_size integer, p_before_id bigint, p_after_id bigint)
+returns json
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_page bigint[];
   v_settled bigint;
 begin
-  perform private.require_member(list_messages.community_id);
-  perform private.require_page_size(list_messages.page_size);
-  if before_id is not null and after_id is not null then
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null and p_after_id is not null then
     perform private.refuse('INVALID_INPUT', 'Page before a message or after one, not both.',
       '{"field": "after_id"}');
-  elsif after_id is not null then
+  elsif p_after_id is not null then
     -- Asked before the page is read: this function is volatile so that the page has a later snapshot.
     v_settled := private.settled_position();
     v_page := array(
       select m.id from public.chat_messages as m
-      where m.community_id = list_messages.community_id and m.id > after_id and m.id <= v_settled
+      where m.community_id = p_community_id and m.id > p_after_id and m.id <= v_settled
       order by m.id
-      limit page_size + 1
+      limit p_page_size + 1
     );
   else
     v_page := array(
       select m.id from public.chat_messages as m
-      where m.community_id = list_messages.community_id and m.id < coalesce(before_id, 9223372036854775807)
+      where m.community_id = p_community_id and m.id < coalesce(p_before_id, 9223372036854775807)
       order by m.id desc
-      limit page_size + 1
+      limit p_page_size + 1
     );
   end if;
-  return jsonb_build_object(
-    'messages', private.show_lines(v_page[:page_size]),
-    'has_more', cardinality(v_page) > page_size
+  return json_build_object(
+    'messages', private.show_lines(v_page[:p_page_size]),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+comment on function private.list_messages is 'What list_messages does.';
+revoke all on function private.list_messages from public, anon, authenticated, service_role;
+
+create function public.list_messages(
+  community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
+)
+returns json
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.list_messages(
+    list_messages.community_id, list_messages.page_size, list_messages.before_id, list_messages.after_id
   );
 end;
 $$;
@@ -106,7 +121,7 @@ direction paged. Paging forward (after_id) holds back what is newer than an act 
 late but is never skipped. Returns {messages: [message], has_more}. Refuses: NOT_FOUND, INVALID_INPUT (both anchors;
 page_size).';
 revoke all on function public.list_messages from public, anon, authenticated, service_role;
-grant execute on function public.list_messages to authenticated;
+grant execute on function public.list_messages, private.list_messages to authenticated;
 
 create function private.require_line(p_message_id bigint)
 returns public.chat_messages
@@ -126,15 +141,25 @@ $$;
 comment on function private.require_line is
 'Returns a line of a Chamber the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 revoke all on function private.require_line from public, anon, authenticated, service_role;
-grant execute on function private.require_line to authenticated;
+
+create function private.get_message(p_message_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  perform private.require_line(p_message_id);
+  return private.show_line(p_message_id);
+end;
+$$;
+comment on function private.get_message is 'What get_message does.';
+revoke all on function private.get_message from public, anon, authenticated, service_role;
 
 create function public.get_message(message_id bigint)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  perform private.require_line(get_message.message_id);
-  return jsonb_build_object('message', private.show_lines(array[get_message.message_id]) -> 0);
+  return private.get_message(get_message.message_id);
 end;
 $$;
 comment on function public.get_message is
@@ -142,7 +167,7 @@ comment on function public.get_message is
 
 Returns {message}. Refuses: NOT_FOUND.';
 revoke all on function public.get_message from public, anon, authenticated, service_role;
-grant execute on function public.get_message to authenticated;
+grant execute on function public.get_message, private.get_message to authenticated;
 
 create function private.require_calm(p_community_id uuid, p_user_id uuid)
 returns void
