@@ -5,13 +5,12 @@ measured in turn in the same rounds. Writes bench.json and bench.svg to .local/b
 """
 
 import argparse
-import json
 import os
 import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,14 +24,13 @@ from cluster import (
     Cluster,
     Trouble,
     check,
-    free_port,
     lay_platform,
     newest_server,
     push,
     run,
     run_sql,
 )
-from keys import Keys
+from keys import PUBLISHABLE, SECRET, Keys
 from meters import (
     Call,
     PacedLoad,
@@ -40,28 +38,51 @@ from meters import (
     cpu_per_call,
     median,
     milliseconds,
+    on_one_core,
     percentile,
     pgbench,
     session,
 )
+from programs import gateway, resident, rest, served
+from psycopg.rows import dict_row
 from report import Figure, table, write
 from service import Service
-from stack import POSTGREST, answers
 
 HERE = Path(__file__).parent
 OUT = ROOT / ".local" / "bench"
 PURSE = 1_000_000
 HOUSE = "house"
+# Ten million joys with all that hangs on them, twice that of lines, the log and what is sorted.
+GROWTH_NEEDS = 40 << 30
 
-# Read doors, as a member of a community calls them; page sizes are the defaults of 50.
+# A page by the index that begins with the community, for a member and the owner alike. Asked as
+# `community_id = …`, the owner's page would be read by the primary key, past everybody else's
+# lines, since half the table is this community's: a worse plan, and no evidence.
+FIFTY_ROWS = """
+    select * from public.chat_messages where (community_id, id) < (%s, 9223372036854775807)
+    order by community_id desc, id desc limit 50
+"""
+
+VISITORS = 100
+
+# Every read door whose tables grow, but the two that tell a member everything there is. Pages are
+# the default of 50 lines, or of 10 where after ten weeks a member has not yet 50 of their own.
 READS = {
     "get_balance": "select public.get_balance(%(c)s)",
     "list_messages": "select public.list_messages(%(c)s)",
+    "list_messages, an old page": "select public.list_messages(%(c)s, before_id => %(m)s)",
     "list_gazette": "select public.list_gazette(%(c)s)",
-    "list_ledger": "select public.list_ledger(%(c)s)",
+    "list_gazette, an old page": "select public.list_gazette(%(c)s, before_id => %(d)s)",
+    "list_gazette of one author": "select public.list_gazette(%(c)s, 10, author_id => %(u)s)",
+    "list_ledger": "select public.list_ledger(%(c)s, 10)",
     "get_leaderboard": "select public.get_leaderboard(%(c)s)",
     "get_member_profile": "select public.get_member_profile(%(c)s, %(u)s)",
+    "get_community": "select public.get_community(%(c)s)",
+    "list_members": "select public.list_members(%(c)s)",
     "get_sunset": "select public.get_sunset(%(c)s)",
+    "preview_dawn": "select public.preview_dawn(%(c)s)",
+    "get_declaration": "select public.get_declaration(%(d)s)",
+    "get_message": "select public.get_message(%(m)s)",
     "list_notifications": "select public.list_notifications()",
     "list_my_communities": "select public.list_my_communities()",
 }
@@ -91,8 +112,8 @@ class Form:
 
 
 FORMS = {
-    "quick": Form(3, 2, 400, 1_000, 1, ()),
-    "full": Form(7, 5, 2_000, 10_000, 3, (50, 500, 5_000)),
+    "quick": Form(3, 2, 1_000, 1_000, 1, ()),
+    "full": Form(9, 10, 2_000, 10_000, 3, (50, 500, 5_000)),
 }
 
 
@@ -137,11 +158,17 @@ class Bench:
         create = f"create database {name} template {template} strategy file_copy"
         run_sql(self.admin("template1"), "-c", drop, "-c", create)
 
-    def fill(self, database: str, purse: int = PURSE, **numbers: int) -> None:
+    def fill(
+        self, database: str, purse: int = PURSE, in_bulk: bool = False, **numbers: int
+    ) -> None:
         given = [part for name, n in numbers.items() for part in ("-v", f"{name}={n}")]
-        files = ("-f", HERE / "data.sql", "-f", HERE / "references.sql")
+        names = ["data.sql", "references.sql"]
+        if in_bulk:
+            names = ["indexes_away.sql", "data.sql", "indexes_back.sql", "references.sql"]
+        files = [part for name in names for part in ("-f", HERE / name)]
         run_sql(self.admin(database), *given, "-v", f"purse={purse}", *files)
-        run_sql(self.admin(database), "-c", "vacuum analyze")
+        # What was laid in is on the disk before anything is measured.
+        run_sql(self.admin(database), "-c", "vacuum analyze", "-c", "checkpoint")
 
     # ------------------------------------------------------------------------------- figures
 
@@ -150,6 +177,19 @@ class Bench:
     ) -> None:
         self.figures.append(Figure(what, median(rounds), bar, at_least, medians, rounds))
         print(f"  {what}: {median(rounds):.2f}", file=sys.stderr, flush=True)
+
+    def compare(
+        self,
+        what: str,
+        these: Sequence[float],
+        those: Sequence[float],
+        bar: float,
+        said: str = "{:.2f} : {:.2f} ms",
+        at_least: bool = False,
+    ) -> None:
+        """Round by round; what is said are the two medians."""
+        ratios = [a / b for a, b in zip(these, those, strict=True)]
+        self.add(what, ratios, bar, said.format(median(these), median(those)), at_least)
 
     def script(self, name: str, text: str) -> Path:
         path = self.workplace / f"{name}.pgbench"
@@ -179,16 +219,13 @@ class Bench:
             url = self.cluster.url("busy_house", login)
             acts[name] = partial(pgbench, url, "-f", path, seconds=self.form.seconds)
         tps = self.in_turn(acts)
-        said = {name: f"{median(values):,.0f} tps" for name, values in tps.items()}
-
-        def compare(what: str, one: str, other: str, bar: float) -> None:
-            ratios = [a / b for a, b in zip(tps[one], tps[other], strict=True)]
-            self.add(what, ratios, bar, f"{said[one]} : {said[other]}", at_least=True)
-
-        compare("declare_joy, bare : pgbench tpcb-like, 16 clients", "bare", "tpcb", 1.2)
-        compare("declare_joy, bare : the hand-written minimum", "bare", "minimum", 0.6)
-        compare("declare_joy in PostgREST's envelope : tpcb-like", "envelope", "tpcb", 0.9)
-        compare("one busy community : the same load spread", "busy", "bare", 0.8)
+        for what, one, other, bar in (
+            ("declare_joy, bare : pgbench tpcb-like, 16 clients", "bare", "tpcb", 1.2),
+            ("declare_joy, bare : the hand-written minimum", "bare", "minimum", 0.6),
+            ("declare_joy in PostgREST's envelope : tpcb-like", "envelope", "tpcb", 0.9),
+            ("one busy community : the same load spread", "busy", "bare", 0.8),
+        ):
+            self.compare(what, tps[one], tps[other], bar, "{:,.0f} : {:,.0f} tps", at_least=True)
 
     def in_turn(self, acts: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
         """Every round does each act once, in an order of its own; one unmeasured round first."""
@@ -200,9 +237,9 @@ class Bench:
                     found[name].append(value)
         return found
 
-    def cpu_through_postgrest(self) -> None:
+    def cpu(self) -> None:
         keys = Keys.kept_in(self.workplace / "keys.json")
-        with rest(self.cluster, self.workplace, keys) as service:
+        with rest(self.cluster.url(HOUSE, "authenticator"), self.workplace, keys) as service:
             calls = Callers(self.cluster, keys)
 
             def pids() -> list[int]:
@@ -218,83 +255,84 @@ class Bench:
 
             found = self.in_turn({door: partial(cost, door) for door in ("noop", *CPU_BARS)})
         for door, bar in CPU_BARS.items():
-            ratios = [a / b for a, b in zip(found[door], found["noop"], strict=True)]
-            said = f"{median(found[door]):.2f} : {median(found['noop']):.2f} CPU ms"
-            self.add(f"CPU through PostgREST, {door} : no-op", ratios, bar, said)
+            what = f"CPU through PostgREST, {door} : no-op"
+            self.compare(what, found[door], found["noop"], bar, "{:.2f} : {:.2f} CPU ms")
 
     def pages(self) -> None:
         """Deep pages, and what row level security costs one."""
-        with session(self.admin(HOUSE), "authenticated") as member:
-            who = one(member, "select bench.person(1)")
-            where = one(member, "select bench.community(0)")
-            act_as(member, who)
-            for door, table, key in (
-                ("list_messages", "chat_messages", "id"),
-                ("list_gazette", "declarations", "number"),
-            ):
-                deep = one(
-                    member,
-                    f"select id from public.{table} where community_id = %s"
-                    f" order by {key} desc offset 19980 limit 1",
-                    where,
-                )
-                near, far = (
-                    self.timed(member, f"select public.{door}(%s, 20, {before})", (where, *more))
-                    for before, more in (("null", ()), ("%s", (deep,)))
-                )
-                ratios = [a / b for a, b in zip(far, near, strict=True)]
-                said = f"{median(far):.2f} : {median(near):.2f} ms"
-                self.add(f"page 1,000 of {door} : page 1", ratios, 1.3, said)
-            statements = {
-                "list_messages(50)": "select public.list_messages(%s)",
-                "50 bare rows of chat_messages": "select * from public.chat_messages "
-                "where community_id = %s order by id desc limit 50",
-            }
-            with session(self.admin(HOUSE), "postgres") as owner:
-                act_as(owner, who)
-                for name, statement in statements.items():
-                    seen, all_ = (
-                        self.timed(connection, statement, (where,))
-                        for connection in (member, owner)
-                    )
-                    ratios = [a / b for a, b in zip(seen, all_, strict=True)]
-                    said = f"{median(seen):.2f} : {median(all_):.2f} ms"
-                    self.add(f"row level security, {name} : none", ratios, 1.5, said)
+        with (
+            session(self.admin(HOUSE), "authenticated") as member,
+            session(self.admin(HOUSE), "postgres") as owner,
+            on_one_core(member, owner),
+        ):
+            who = one(owner, "select bench.person(1)")
+            where = one(owner, "select bench.community(0)")
+            for connection in (member, owner):
+                act_as(connection, who)
+            self.deep_pages(member, where)
+            self.row_level_security(member, owner, where)
 
-    def timed(
-        self, connection: psycopg.Connection, statement: str, values: tuple[object, ...]
-    ) -> list[float]:
-        """The median latency of each round, in milliseconds."""
+    def deep_pages(self, member: psycopg.Connection, where: object) -> None:
+        for door, rows, key in (
+            ("list_messages", "chat_messages", "id"),
+            ("list_gazette", "declarations", "number"),
+        ):
+            deep = one(
+                member,
+                f"select id from public.{rows} where community_id = %s"
+                f" order by {key} desc offset 19980 limit 1",
+                where,
+            )
+            found = self.in_turn(
+                {
+                    "near": partial(latency, member, f"select public.{door}(%s, 20)", where),
+                    "far": partial(
+                        latency, member, f"select public.{door}(%s, 20, %s)", where, deep
+                    ),
+                }
+            )
+            self.compare(f"page 1,000 of {door} : page 1", found["far"], found["near"], 1.3)
 
-        def ask() -> float:
-            return milliseconds(lambda: connection.execute(statement.encode(), values).fetchall())
-
-        for _ in range(10):
-            ask()
-        return [median(ask() for _ in range(100)) for _ in range(self.form.rounds)]
+    def row_level_security(
+        self, member: psycopg.Connection, owner: psycopg.Connection, where: object
+    ) -> None:
+        """The same statement, by the same plan, asked by a member and by whom no policy holds."""
+        for name, statement in (
+            ("list_messages(50)", "select public.list_messages(%s)"),
+            ("50 bare rows of chat_messages", FIFTY_ROWS),
+        ):
+            plans = {scan(connection, statement, where) for connection in (member, owner)}
+            if len(plans) > 1:
+                raise Trouble(f"{name}: row level security changes the plan: {sorted(plans)}.")
+            found = self.in_turn(
+                {
+                    "seen": partial(latency, member, statement, where),
+                    "all": partial(latency, owner, statement, where),
+                }
+            )
+            what = f"row level security, {name} : none"
+            self.compare(what, found["seen"], found["all"], 1.5)
 
     def proposals(self) -> None:
         """A proposal calls everybody else to vote: 1,999 notices against 4."""
         run_sql(self.admin(HOUSE), "-f", HERE / "roll.sql")
-        rounds = []
         big: list[float] = []
         small: list[float] = []
-        with session(self.cluster.url(HOUSE)) as connection:
+        with session(self.cluster.url(HOUSE)) as connection, on_one_core(connection):
 
             def propose(person: int, community: int) -> float:
                 act_as(connection, one(connection, "select bench.person(%s)", person))
-                statement = "select public.propose_tip_to_tip(bench.community(%s), 'A tip', 5)"
-                return milliseconds(lambda: connection.execute(statement, [community]))
+                where = one(connection, "select bench.community(%s)", community)
+                statement = "select public.propose_tip_to_tip(%s, 'A tip', 5)"
+                return milliseconds(lambda: connection.execute(statement, [where]))
 
             for number in range(self.form.rounds + 1):
                 many = [propose(51 + 5 * number + n, -1) for n in range(5)]
                 few = [propose(51 + 5 * number + n, -2 - number) for n in range(5)]
                 if number:
-                    rounds.append(median(many) / median(few))
                     big.append(median(many))
                     small.append(median(few))
-        said = f"{median(big):.1f} : {median(small):.2f} ms"
-        self.add("a proposal among 2,000 : among 5", rounds, 100, said)
+        self.compare("a proposal among 2,000 : among 5", big, small, 100)
 
     # ------------------------------------------------------------------------------ the day
 
@@ -309,28 +347,32 @@ class Bench:
         for _ in range(self.form.day_rounds):
             for name, statement in (("bare", bare), ("job", job)):
                 by[name].append(self.on_a_morning(statement))
-        ratios = [a / b for a, b in zip(by["job"], by["bare"], strict=True)]
-        said = f"{median(by['job']):.1f} : {median(by['bare']):.1f} s"
-        self.add(
-            f"{communities * 100:,} balances rolled in {communities:,} communities : bare",
-            *(ratios, 1.5, said),
-        )
+        what = f"{communities * 100:,} balances rolled in {communities:,} communities : bare"
+        self.compare(what, by["job"], by["bare"], 1.5, "{:.1f} : {:.1f} s")
         people = communities * 100 + 50
         everybody = f"\\set i random(51, {people})\n\\set c (:i - 51) / 100 + 1\n"
         script = self.script("paced", everybody + as_member("false") + ", " + DECLARE)
+        waits = [
+            self.waits_of_declares(script, job, median(by["job"]))
+            for _ in range(self.form.day_rounds)
+        ]
+        rolling, quiet = zip(*waits, strict=True)
+        said = "{:.1f} : {:.1f} ms, 100 a second"
+        self.compare("declares' p99 while the day rolls : quiet", rolling, quiet, 5, said)
+
+    def waits_of_declares(self, script: Path, job: str, seconds: float) -> tuple[float, float]:
+        """The p99 of declares at a steady pace: while a job rolls the day, and before it does."""
         self.copy("evening", "morning")
         url = self.cluster.url("evening")
-        quiet_load = PacedLoad(url, script, rate=100, seconds=12)
-        quiet = quiet_load.latencies(time.time() + 2, time.time() + 12)
-        load = PacedLoad(url, script, rate=100, seconds=4 + 2 * median(by["job"]))
+        load = PacedLoad(url, script, rate=100, seconds=12)
+        quiet = load.latencies(time.time() + 2, time.time() + 12)
+        load = PacedLoad(url, script, rate=100, seconds=4 + 2 * seconds)
         time.sleep(2)
         begun = time.time()
         with session(self.admin("evening"), "postgres") as connection:
             connection.execute(job.encode())
         rolling = load.latencies(begun, time.time())
-        p99 = [percentile(values, 0.99) for values in (rolling, quiet)]
-        said = f"{p99[0]:.1f} : {p99[1]:.1f} ms, 100 a second"
-        self.add("declares' p99 while the day rolls : quiet", [p99[0] / p99[1]], 5, said)
+        return percentile(rolling, 0.99), percentile(quiet, 0.99)
 
     def on_a_morning(self, statement: str) -> float:
         self.copy("evening", "morning")
@@ -341,74 +383,98 @@ class Bench:
     # --------------------------------------------------------------------------- the growth
 
     def growth(self) -> None:
-        """The same 2,000 communities after a week, ten weeks and two years."""
-        found: dict[int, dict[str, float]] = {}
-        for history in self.form.growth:
-            name = f"growth_{history}"
-            self.copy(name, "empty")
-            self.fill(name, communities=2_000, members=50, history=history, busy=0)
-            found[history] = self.reads(name)
-        if found:
-            before, after = self.form.growth[-2:]
-            for door in READS:
-                ratio = found[after][door] / found[before][door]
-                said = " : ".join(f"{found[size][door]:.2f}" for size in reversed(self.form.growth))
-                self.add(
-                    f"{door} at {after * 2_000 / 1e6:g} million joys : at {before * 2_000 / 1e6:g}",
-                    *([ratio], 1.3, f"{said} ms"),
-                )
+        """The same 2,000 communities after a week, ten weeks and two years, side by side."""
+        sizes = self.form.growth
+        if not sizes:
+            return
+        if shutil.disk_usage(self.cluster.directory).free < GROWTH_NEEDS:
+            raise Trouble(f"The growth series needs {GROWTH_NEEDS >> 30} GB of free disk.")
+        for size in sizes:
+            begun = time.monotonic()
+            self.copy(f"growth_{size}", "empty")
+            numbers = {"communities": 2_000, "members": 50, "history": size, "busy": 0}
+            self.fill(f"growth_{size}", in_bulk=True, **numbers)
+            took = time.monotonic() - begun
+            print(f"  {size * 2_000:,} joys in {took:.0f} s", file=sys.stderr, flush=True)
+        found = self.reads(sizes)
+        before, after = sizes[-2:]
+        for door in READS:
+            said = " : ".join(f"{median(found[size, door]):.2f}" for size in reversed(sizes))
+            ratios = [a / b for a, b in zip(found[after, door], found[before, door], strict=True)]
+            what = f"{door} at {after * 2_000 / 1e6:g} million joys : at {before * 2_000 / 1e6:g}"
+            self.add(what, ratios, 1.3, f"{said} ms")
 
-    def reads(self, database: str) -> dict[str, float]:
-        """The median latency of each door over the same 100 members, warm."""
-        found: dict[str, list[float]] = {door: [] for door in READS}
-        with session(self.cluster.url(database, "supabase_admin"), "authenticated") as connection:
+    def reads(self, sizes: Sequence[int]) -> dict[tuple[int, str], list[float]]:
+        """Each round's median of each door at each size; the first round is not counted."""
+        found: dict[tuple[int, str], list[float]] = {}
+        with ExitStack() as closing:
+            houses: dict[int, psycopg.Connection] = {}
+            visitors: dict[int, list[dict[str, object]]] = {}
+            for size in sizes:
+                url = self.admin(f"growth_{size}")
+                houses[size] = closing.enter_context(session(url, "authenticated"))
+                with session(url) as owner:
+                    visitors[size] = visitors_of(owner)
+            closing.enter_context(on_one_core(*houses.values()))
             for number in range(self.form.rounds + 1):
-                for c in range(1, 101):
-                    who = {
-                        "u": one(connection, "select bench.person(%s)", 50 * c + 5),
-                        "c": one(connection, "select bench.community(%s)", c),
-                    }
-                    act_as(connection, who["u"])
-                    for door, statement in READS.items():
-                        ask = partial(fetch, connection, statement, who)
-                        ask()
-                        if number:
-                            found[door].append(milliseconds(ask))
-        return {door: median(values) for door, values in found.items()}
+                for key, times in visits(houses, visitors).items():
+                    if number:
+                        found.setdefault(key, []).append(median(times))
+        return found
 
     # ------------------------------------------------------------------------------ the edge
 
     def edge(self) -> None:
         keys = Keys.kept_in(self.workplace / "keys.json")
-        environment = {
-            "SUPABASE_URL": "http://127.0.0.1:9",
-            "SUPABASE_ANON_KEY": "sb_publishable_local",
-            "SUPABASE_SERVICE_KEY": "sb_secret_local",
-            "SUPABASE_JWT_SECRET": keys.secret,
-            "ALLOWED_ORIGINS": "*",
-            "ENVIRONMENT": "local",
-        }
-        with (
-            served(self.workplace, "edge", [sys.executable, "-m", "edge"], environment) as edge,
-            served(self.workplace, "bare", [sys.executable, str(HERE / "bare.py")], {}) as bare,
-        ):
+        with ExitStack() as closing:
+            begin = closing.enter_context
+            database = self.cluster.url(HOUSE, "authenticator")
+            upstream = begin(rest(database, self.workplace, keys))
+            url = begin(gateway(upstream.port, self.workplace, keys))
+            settings = {
+                "SUPABASE_URL": url,
+                "SUPABASE_ANON_KEY": PUBLISHABLE,
+                "SUPABASE_SERVICE_KEY": SECRET,
+                "SUPABASE_JWT_SECRET": keys.secret,
+                "ALLOWED_ORIGINS": "*",
+                "ENVIRONMENT": "local",
+            }
+            python, place = sys.executable, self.workplace
+            edge = begin(served("edge", [python, "-m", "edge"], settings, place))
+            bare = begin(served("bare", [python, str(HERE / "bare.py")], settings, place))
             time.sleep(1)
-            memory = resident(edge.pid() or 0)
-            calls = [Call("/health")] * self.form.calls * 4
+            self.add("memory of the edge at rest, MB", [resident(edge.pid() or 0)], 120, "resident")
+            tokens = self.tokens(keys, url)
+            asked = {
+                "GET /health": [Call("/health")] * self.form.calls * 4,
+                "GET /auth/access, signed in": [
+                    Call("/auth/access", random.choice(tokens)) for _ in range(self.form.calls)
+                ],
+            }
+            for what, calls in asked.items():
+                self.edge_beside_bare(what, calls, edge, bare)
 
-            def cost(service: Service) -> float:
-                return cpu_per_call(service.port, calls, lambda: [service.pid() or 0])
+    def edge_beside_bare(
+        self, what: str, calls: Sequence[Call], edge: Service, bare: Service
+    ) -> None:
+        def served_per_second(service: Service) -> float:
+            return 1000 / cpu_per_call(service.port, calls, lambda: [service.pid() or 0])
 
-            acts = {service.name: partial(cost, service) for service in (edge, bare)}
-            spent = self.in_turn(acts)
-        self.add("memory of the edge at rest, MB", [memory], 120, "resident")
-        ratios = [b / a for a, b in zip(spent["edge"], spent["bare"], strict=True)]
-        said = " : ".join(f"{1000 / median(spent[name]):,.0f}" for name in ("edge", "bare"))
-        self.add(
-            "requests per CPU-second, the edge : a bare Litestar route",
-            *(ratios, 0.5, f"{said} GET /health"),
+        found = self.in_turn({each.name: partial(served_per_second, each) for each in (edge, bare)})
+        self.compare(
+            f"requests per CPU-second, the edge : a bare Litestar route, {what}",
+            *(found["edge"], found["bare"], 0.5, "{:,.0f} : {:,.0f}"),
             at_least=True,
         )
+
+    def tokens(self, keys: Keys, url: str) -> list[str]:
+        """Of the fifty, as Supabase Auth signs them: checking an ES256 signature is work."""
+        with psycopg.connect(self.cluster.url(HOUSE), row_factory=dict_row) as connection:
+            users = connection.execute("""
+                select u.* from auth.users as u join bench.people as p on p.id = u.id
+                where p.i <= 50
+            """)
+            return [keys.user_token(user, url) for user in users]
 
     def figures_for_scale(self) -> dict[str, object]:
         """What a plan for more than one machine starts from: bytes and rows of each table."""
@@ -424,16 +490,31 @@ class Bench:
         return {name: {"rows": count, "bytes_a_row": size} for name, count, size in rows}
 
 
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "throughput": Bench.throughput,
+    "cpu": Bench.cpu,
+    "pages": Bench.pages,
+    "proposals": Bench.proposals,
+    "day": Bench.day,
+    "growth": Bench.growth,
+    "edge": Bench.edge,
+}
+
+# Person i and community c of data.sql, written out: who calls is no part of what is measured.
+PERSON = "md5('person' || :i)::uuid"
+COMMUNITY = "md5('community' || :c)::uuid"
+
+
 def as_member(is_local: str) -> str:
-    claims = """'{"sub":"' || bench.person(:i) || '","role":"authenticated"}'"""
+    claims = f"""'{{"sub":"' || {PERSON} || '","role":"authenticated"}}'"""
     return f"select set_config('request.jwt.claims', {claims}, {is_local})"
 
 
 DECLARE = (
-    "public.declare_joy(community_id => bench.community(:c), title => 'A joy', cc_spent => 1, "
+    f"public.declare_joy(community_id => {COMMUNITY}, title => 'A joy', cc_spent => 1, "
     "request_id => gen_random_uuid());\n"
 )
-MINIMUM = "select bench.declare_minimum(bench.community(:c), bench.person(:i), 'A joy', 1);\n"
+MINIMUM = f"select bench.declare_minimum({COMMUNITY}, {PERSON}, 'A joy', 1);\n"
 # What PostgREST sends for one call: five statements, each a round trip.
 ENVELOPE = f"""begin;
 select set_config('search_path', 'public, extensions', true),
@@ -459,7 +540,7 @@ class Callers:
         with session(cluster.url(HOUSE)) as connection:
             ids = connection.execute("""
                 select i, id, bench.community(case when i <= 50 then 0 else (i - 51) / 50 + 1 end)
-                from bench.people where i <= 50 or i % 150 = 57
+                from bench.people where i <= 50 or i % 30 = 27
             """)
             self.people = {i: (str(user), str(community)) for i, user, community in ids}
             self.unwitnessed = connection.execute("""
@@ -517,64 +598,58 @@ def one(connection: psycopg.Connection, statement: str, *values: object) -> obje
     return row[0]
 
 
-def fetch(connection: psycopg.Connection, statement: str, values: dict[str, object]) -> object:
-    return connection.execute(statement.encode(), values).fetchall()
+def latency(connection: psycopg.Connection, statement: str, *values: object) -> float:
+    """The median over half a second of calls, in milliseconds; the first ten only warm."""
+    found: list[float] = []
+    while len(found) < 20 or sum(found) < 500:
+        found.append(once(connection, statement, values))
+    return median(found[10:])
 
 
-def resident(pid: int) -> float:
-    """Megabytes of a process in memory."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def scan(connection: psycopg.Connection, statement: str, *values: object) -> str:
+    """How the one table of a statement is read; nothing where a function reads it."""
+    lines = connection.execute(f"explain (costs off) {statement}".encode(), values).fetchall()
+    return next((line.strip(" ->") for (line,) in lines if "Scan" in line), "")
 
 
-@contextmanager
-def rest(cluster: Cluster, directory: Path, keys: Keys) -> Iterator[Service]:
-    """PostgREST as the local stack runs it."""
-    at = free_port()
-    settings = {
-        "db-uri": cluster.url(HOUSE, "authenticator"),
-        "db-schemas": "public",
-        "db-extra-search-path": "public,extensions",
-        "db-anon-role": "anon",
-        "db-pool": 10,
-        "server-host": "127.0.0.1",
-        "server-port": at,
-        "jwt-secret": json.dumps(keys.accepted),
-        "jwt-cache-max-lifetime": 3600,
-        "log-level": "error",
-    }
-    config = directory / "postgrest.conf"
-    service = Service(
-        *("PostgREST", directory, at, "CHAS_REST_PORT"),
-        command=[POSTGREST, config],
-        config=(config, "".join(f"{key} = {json.dumps(v)}\n" for key, v in settings.items())),
-        is_ready=lambda: answers(f"http://127.0.0.1:{at}/"),
+def visitors_of(connection: psycopg.Connection) -> list[dict[str, object]]:
+    """A member of each of some communities, with its fiftieth joy and hundredth line, long past."""
+    asked = connection.cursor(row_factory=dict_row).execute(
+        """
+        select bench.community(n) as c, bench.person(50 * n + 5) as u, (
+          select l.id from public.chat_messages as l
+          where l.community_id = bench.community(n) order by l.id offset 99 limit 1
+        ) as m, (
+          select d.id from public.declarations as d
+          where d.community_id = bench.community(n) order by d.day, d.number offset 49 limit 1
+        ) as d
+        from generate_series(1, %s) as n
+    """,
+        [VISITORS],
     )
-    service.start()
-    try:
-        service.wait()
-        yield service
-    finally:
-        service.stop()
+    return asked.fetchall()
 
 
-@contextmanager
-def served(
-    directory: Path, name: str, command: list[str], environment: dict[str, str]
-) -> Iterator[Service]:
-    at = free_port()
-    service = Service(
-        *(name, directory, at, "EDGE_PORT"),
-        command=command,
-        environment=environment | {"EDGE_PORT": str(at)},
-        is_ready=lambda: answers(f"http://127.0.0.1:{at}/health"),
-    )
-    service.start()
-    try:
-        service.wait()
-        yield service
-    finally:
-        service.stop()
+def visits(
+    houses: Mapping[int, psycopg.Connection], visitors: Mapping[int, list[dict[str, object]]]
+) -> dict[tuple[int, str], list[float]]:
+    """What each door takes when asked a second time; everybody asks in every house, in turn."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for number in range(VISITORS):
+        for size in random.sample(list(houses), len(houses)):
+            who = visitors[size][number]
+            act_as(houses[size], who["u"])
+            for door, statement in READS.items():
+                once(houses[size], statement, who)
+                found.setdefault((size, door), []).append(once(houses[size], statement, who))
+    return found
+
+
+def once(
+    connection: psycopg.Connection, statement: str, values: Sequence[object] | dict[str, object]
+) -> float:
+    """Milliseconds until the answer is here; what a client makes of it is its own affair."""
+    return milliseconds(lambda: connection.execute(statement.encode(), values))
 
 
 @contextmanager
@@ -597,7 +672,8 @@ def house(keep: bool) -> Iterator[tuple[Cluster, Path]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("form", choices=FORMS)
-    parser.add_argument("--only", nargs="+", help="these parts alone, and nothing written")
+    only = parser.add_argument("--only", nargs="+", choices=PARTS, metavar="PART")
+    only.help = f"these parts alone, and nothing written: {', '.join(PARTS)}"
     parser.add_argument("--keep", action="store_true", help="leave the data behind")
     asked = parser.parse_args()
     begun = time.monotonic()
@@ -608,18 +684,9 @@ def main() -> int:
             bench.build()
             print(f"Built in {time.monotonic() - begun:.0f} s.", file=sys.stderr, flush=True)
             sizes = bench.figures_for_scale()
-            parts = {
-                "throughput": bench.throughput,
-                "cpu": bench.cpu_through_postgrest,
-                "pages": bench.pages,
-                "proposals": bench.proposals,
-                "day": bench.day,
-                "growth": bench.growth,
-                "edge": bench.edge,
-            }
-            for name, measure in parts.items():
+            for name, measure in PARTS.items():
                 if not asked.only or name in asked.only:
-                    measure()
+                    measure(bench)
     except Trouble as trouble:
         print(trouble, file=sys.stderr)
         return 1

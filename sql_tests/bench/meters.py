@@ -53,15 +53,21 @@ class PacedLoad:
         self._flags = ["-R", str(rate), "-l", f"--log-prefix={self._place.name}/log"]
         self._run = (url, "-f", str(script), *self._flags)
         self._seconds = seconds
+        self._trouble: Trouble | None = None
         self._thread = threading.Thread(target=self._go)
         self._thread.start()
 
     def _go(self) -> None:
-        pgbench(*self._run, seconds=self._seconds, clients=4)
+        try:
+            pgbench(*self._run, seconds=self._seconds, clients=4)
+        except Trouble as trouble:
+            self._trouble = trouble
 
     def latencies(self, begin: float, end: float) -> list[float]:
         """Milliseconds of the calls that ended between the two moments."""
         self._thread.join()
+        if self._trouble:
+            raise self._trouble
         found = []
         for log in Path(self._place.name).iterdir():
             for line in log.read_text().splitlines():
@@ -152,6 +158,19 @@ def session(url: str, role: str = "postgres") -> Iterator[psycopg.Connection]:
 def act_as(connection: psycopg.Connection, user_id: object) -> None:
     claims = json.dumps({"sub": str(user_id), "role": "authenticated"})
     connection.execute("select set_config('request.jwt.claims', %s, false)", [claims])
+
+
+@contextmanager
+def on_one_core(*connections: psycopg.Connection) -> Iterator[None]:
+    """Who asks and who answers take turns there: waking another core costs as much as a small call,
+    and which of two connections has to pay for it is chance."""
+    before = os.sched_getaffinity(0)
+    try:
+        for pid in (0, *(connection.info.backend_pid for connection in connections)):
+            os.sched_setaffinity(pid, {max(before)})
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def milliseconds(act: Callable[[], object]) -> float:

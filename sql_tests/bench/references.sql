@@ -1,7 +1,8 @@
 -- What CHAS is measured against, in the same database: each does only what cannot be left out.
 
--- The least a declaration must write: the purse, the ledger, the joy, its card, the request's id, and the two
--- broadcasts RULES 11.2 asks for. Same tables, same constraints; nobody is asked who they are and nothing is answered.
+-- The least a declaration must write: the purse, the ledger, the joy, its card, the request's id with an answer as long
+-- as the real one (RULES 5.4), and the two broadcasts RULES 11.2 asks for. Same tables, same constraints; nobody is asked
+-- who they are and nothing is answered.
 create function bench.declare_minimum(p_community_id uuid, p_user_id uuid, p_title text, p_cc_spent integer)
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -28,7 +29,7 @@ begin
   values (p_community_id, p_user_id, 'declaration', v_id, now())
   returning id into v_message_id;
   insert into private.requests (user_id, rpc, request_id, arguments_hash, answer, created_at)
-  values (p_user_id, 'minimum', gen_random_uuid(), '', '{}', now());
+  values (p_user_id, 'minimum', gen_random_uuid(), '', jsonb_build_object('answer', repeat('x', 1650)), now());
   perform realtime.send(jsonb_build_object('kind', 'balance'), 'balance', 'user:' || p_user_id::text, true);
   perform realtime.send(
     jsonb_build_object('message_id', v_message_id), 'message', 'community:' || p_community_id::text, true

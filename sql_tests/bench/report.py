@@ -31,6 +31,8 @@ class Figure:
 
 
 def table(figures: list[Figure]) -> str:
+    if not figures:
+        return "Nothing was measured."
     width = max(len(figure.what) for figure in figures)
     lines = [f"{'':<{width}}  {'ratio':>8}  {'bar':>8}   rounds (least to most); medians"]
     for figure in figures:

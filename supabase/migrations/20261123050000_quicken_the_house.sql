@@ -1,4 +1,5 @@
--- Less work for the same answers: fewer questions in an act, pages written as text once, one index fewer in the ledger.
+-- Less work for the same answers: fewer questions in an act, pages written as text once, one index fewer in the ledger,
+-- no look at all communities in each tick of the Jashn.
 
 drop function public.list_messages(uuid, integer, bigint, bigint);
 drop function public.list_gazette(uuid, integer, uuid, uuid);
@@ -8,6 +9,59 @@ drop function private.require_open_day(uuid);
 drop view private.shown_declarations;
 drop view private.shown_messages;
 revoke all on function private.require_line, private.settled_position from authenticated;
+
+create or replace function private.recall(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.requests;
+begin
+  if p_request_id is null then
+    return null;
+  end if;
+  -- Two deliveries of one call wait for each other here; the second then finds the first one's answer.
+  perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_rpc || p_request_id::text, 0));
+  select r.* into v_request
+  from private.requests as r
+  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+  if not found then
+    return null;
+  elsif v_request.created_at <= private.clock() - interval '7 days' then
+    -- Housekeeping has not come by yet.
+    delete from private.requests as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+    return null;
+  elsif v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
+      jsonb_build_object('request_id', p_request_id));
+  end if;
+  return v_request.answer;
+end;
+$$;
+comment on function private.recall is
+'Returns the answer a call with this request_id was given, or null if it is new; locks the id until the transaction
+ends.
+
+Refuses: CONFLICT (the same id with other arguments).';
+
+create or replace function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_answer jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_request_id is not null then
+    insert into private.requests (user_id, rpc, request_id, arguments_hash, answer, created_at)
+    values (
+      p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_answer, private.clock()
+    );
+  end if;
+  return p_answer;
+end;
+$$;
+comment on function private.remember is
+'Keeps an answer under its request_id, if there is one, and returns it. private.recall has asked before, and holds the
+id. Refusals never get here.';
 
 create view private.standings with (security_invoker = on) as
 select
@@ -614,3 +668,164 @@ comment on function public.get_message is
 Returns {message}. Refuses: NOT_FOUND.';
 
 grant execute on function private.get_message to authenticated;
+
+create or replace function private.my_communities()
+returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+begin
+  return query
+  select m.community_id
+  from public.community_members as m
+  join private.standings as s on s.user_id = m.user_id
+  where m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+end;
+$$;
+comment on function private.my_communities is
+'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
+any(array(select private.my_communities())).';
+
+create index joy_runs_community_id_user_id_idx on private.joy_runs (community_id, user_id, (last_day - first_day));
+
+create or replace function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select case when r.last_day >= p_today - 1 then r.last_day + 1 - r.first_day end
+    from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
+    order by r.first_day desc
+    limit 1
+  ), 0);
+end;
+$$;
+comment on function private.current_streak is
+'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
+or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+
+create or replace function private.longest_streak(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select r.last_day - r.first_day + 1 from private.joy_runs as r
+    where r.community_id = p_community_id and r.user_id = p_user_id
+    order by r.last_day - r.first_day desc
+    limit 1
+  ), 0);
+end;
+$$;
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days.';
+
+create or replace function private.reckon(
+  p_community_id uuid, p_week_start date, p_timezone text,
+  out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
+  out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
+)
+returns setof record
+language plpgsql stable security definer rows 50
+set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+  with sums as (
+    select
+      d.user_id,
+      sum(d.cc_spent)::integer as spent,
+      count(*)::integer as declarations,
+      sum(d.witnessed_count)::integer as witnessed,
+      bit_count(bit_or(1 << (d.day - p_week_start))::bit(8))::integer as days
+    from public.declarations as d
+    where d.community_id = p_community_id and d.day between p_week_start and p_week_start + 6
+    group by d.user_id
+  ), weeks as (
+    select
+      m.user_id,
+      m.joined_at,
+      coalesce(s.spent, 0) as spent,
+      coalesce(s.declarations, 0) as declarations,
+      coalesce(s.witnessed, 0) as witnessed,
+      coalesce(s.days, 0) as days,
+      s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
+    from public.community_members as m
+    left join sums as s on s.user_id = m.user_id
+    where m.community_id = p_community_id and m.left_at is null
+  )
+  select
+    w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
+    case
+      when w.eligible then row_number() over (
+        partition by w.eligible order by w.spent, w.declarations desc, w.witnessed desc, w.joined_at, w.user_id
+      )::integer
+    end,
+    w.days
+  from weeks as w;
+end;
+$$;
+comment on function private.reckon is
+'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
+Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
+comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
+answer. Who came back in the week was not there all of it.
+
+Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
+
+create function private.enter_jashn_calendar()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.jashn_calendar (community_id, look_at) values (new.community_id, private.clock());
+  return null;
+end;
+$$;
+comment on function private.enter_jashn_calendar is
+'Enters a community that begins its first day: founding is a room below and knows nothing of honours.';
+revoke all on function private.enter_jashn_calendar from public, anon, authenticated, service_role;
+create trigger community_days_enter_jashn_calendar
+after insert on public.community_days
+for each row execute function private.enter_jashn_calendar();
+insert into private.jashn_calendar (community_id, look_at)
+select d.community_id, private.clock() from public.community_days as d
+on conflict (community_id) do nothing;
+
+create or replace function private.jashns_due(p_now timestamptz, p_limit integer, p_except uuid[])
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community_id uuid;
+  v_found record;
+  v_due uuid [] := array[]::uuid [];
+begin
+  for v_community_id in
+    select k.community_id from private.jashn_calendar as k
+    where k.look_at <= p_now and k.community_id <> all (p_except)
+    order by k.look_at
+    limit 1000
+    for no key update skip locked
+  loop
+    exit when cardinality(v_due) = p_limit;
+    begin
+      v_found := private.find_jashn_due(v_community_id, p_now);
+      if v_found.week_start is null then
+        update private.jashn_calendar as k set look_at = v_found.look_at where k.community_id = v_community_id;
+      else
+        v_due := v_due || v_community_id;
+      end if;
+    exception when others then
+      -- Whatever is wrong there will be met again, and recorded, when the job serves it alone.
+      v_due := v_due || v_community_id;
+    end;
+  end loop;
+  return v_due;
+end;
+$$;
+comment on function private.jashns_due is
+'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. It looks at up to 1000 calendars
+a call and turns those with nothing due to their next look.';

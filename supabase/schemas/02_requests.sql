@@ -31,9 +31,15 @@ begin
   perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_rpc || p_request_id::text, 0));
   select r.* into v_request
   from private.requests as r
-  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id
-    and r.created_at > private.clock() - interval '7 days';
-  if found and v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+  if not found then
+    return null;
+  elsif v_request.created_at <= private.clock() - interval '7 days' then
+    -- Housekeeping has not come by yet.
+    delete from private.requests as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+    return null;
+  elsif v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
     perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
       jsonb_build_object('request_id', p_request_id));
   end if;
@@ -53,19 +59,17 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   if p_request_id is not null then
-    insert into private.requests as r (user_id, rpc, request_id, arguments_hash, answer, created_at)
+    insert into private.requests (user_id, rpc, request_id, arguments_hash, answer, created_at)
     values (
       p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_answer, private.clock()
-    )
-    -- Only an id older than its 7 days can still be here: recall has looked.
-    on conflict (user_id, rpc, request_id) do update
-    set arguments_hash = excluded.arguments_hash, answer = excluded.answer, created_at = excluded.created_at;
+    );
   end if;
   return p_answer;
 end;
 $$;
 comment on function private.remember is
-'Keeps an answer under its request_id, if there is one, and returns it. Refusals never get here.';
+'Keeps an answer under its request_id, if there is one, and returns it. private.recall has asked before, and holds the
+id. Refusals never get here.';
 revoke all on function private.remember from public, anon, authenticated, service_role;
 
 create function private.forget_requests_of(p_user_id uuid)

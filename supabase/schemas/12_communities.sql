@@ -77,10 +77,14 @@ create function private.my_communities()
 returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_me uuid := private.caller_id();
 begin
   return query
-  select m.community_id from public.community_members as m
-  where m.user_id = private.my_id() and m.left_at is null;
+  select m.community_id
+  from public.community_members as m
+  join private.standings as s on s.user_id = m.user_id
+  where m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
 end;
 $$;
 comment on function private.my_communities is

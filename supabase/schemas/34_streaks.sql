@@ -14,6 +14,7 @@ with (fillfactor = 80);
 comment on table private.joy_runs is
 'Each member''s unbroken runs of days with a joy, kept by private.keep_run: counted from the joys themselves a streak
 would cost every board and profile the whole history.';
+create index joy_runs_community_id_user_id_idx on private.joy_runs (community_id, user_id, (last_day - first_day));
 alter table private.joy_runs enable row level security;
 create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
 
@@ -95,9 +96,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select r.last_day + 1 - r.first_day from private.joy_runs as r
+    select case when r.last_day >= p_today - 1 then r.last_day + 1 - r.first_day end
+    from private.joy_runs as r
     where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
-      and r.last_day >= p_today - 1
     order by r.first_day desc
     limit 1
   ), 0);
@@ -114,8 +115,10 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select max(r.last_day + 1 - r.first_day) from private.joy_runs as r
+    select r.last_day - r.first_day + 1 from private.joy_runs as r
     where r.community_id = p_community_id and r.user_id = p_user_id
+    order by r.last_day - r.first_day desc
+    limit 1
   ), 0);
 end;
 $$;

@@ -88,6 +88,22 @@ create index jashn_calendar_look_at_idx on private.jashn_calendar (look_at);
 alter table private.jashn_calendar enable row level security;
 create policy nobody_reads_jashn_calendar on private.jashn_calendar for select to authenticated using (false);
 
+create function private.enter_jashn_calendar()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.jashn_calendar (community_id, look_at) values (new.community_id, private.clock());
+  return null;
+end;
+$$;
+comment on function private.enter_jashn_calendar is
+'Enters a community that begins its first day: founding is a room below and knows nothing of honours.';
+revoke all on function private.enter_jashn_calendar from public, anon, authenticated, service_role;
+create trigger community_days_enter_jashn_calendar
+after insert on public.community_days
+for each row execute function private.enter_jashn_calendar();
+
 create function private.require_week(p_day date)
 returns date
 language plpgsql immutable security definer set search_path = ''
@@ -112,7 +128,8 @@ create function private.reckon(
   out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
 returns setof record
-language plpgsql stable security definer set search_path = '' rows 50
+language plpgsql stable security definer rows 50
+set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query
@@ -154,7 +171,9 @@ comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
 Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
-answer. Who came back in the week was not there all of it.';
+answer. Who came back in the week was not there all of it.
+
+Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
 revoke all on function private.reckon from public, anon, authenticated, service_role;
 
 create function private.hold_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
@@ -297,12 +316,6 @@ declare
   v_found record;
   v_due uuid [] := array[]::uuid [];
 begin
-  -- Founding is a room below and knows nothing of honours: whoever is new is entered here.
-  insert into private.jashn_calendar (community_id, look_at)
-  select d.community_id, p_now from public.community_days as d
-  where not exists (select from private.jashn_calendar as k where k.community_id = d.community_id)
-  on conflict do nothing;
-
   for v_community_id in
     select k.community_id from private.jashn_calendar as k
     where k.look_at <= p_now and k.community_id <> all (p_except)
