@@ -55,12 +55,16 @@ HOUSE = "house"
 # Ten million joys with all that hangs on them, twice that of lines, the log and what is sorted.
 GROWTH_NEEDS = 40 << 30
 
-# A page by the index that begins with the community, for a member and the owner alike. Asked as
-# `community_id = …`, the owner's page would be read by the primary key, past everybody else's
-# lines, since half the table is this community's: a worse plan, and no evidence.
+# A page of a table as PostgREST asks for it, by the index that begins with the community, for a
+# member and the owner alike. Asked as `community_id = …`, the owner's page would be read by the
+# primary key, past everybody else's lines, since half the table is this community's: a worse plan,
+# and no evidence.
 FIFTY_ROWS = """
-    select * from public.chat_messages where (community_id, id) < (%s, 9223372036854775807)
-    order by community_id desc, id desc limit 50
+    with page as (
+      select * from public.chat_messages where (community_id, id) < (%s, 9223372036854775807)
+      order by community_id desc, id desc limit 50
+    )
+    select count(p), coalesce(json_agg(p), '[]')::text from page as p
 """
 
 VISITORS = 100
@@ -299,7 +303,7 @@ class Bench:
         """The same statement, by the same plan, asked by a member and by whom no policy holds."""
         for name, statement in (
             ("list_messages(50)", "select public.list_messages(%s)"),
-            ("50 bare rows of chat_messages", FIFTY_ROWS),
+            ("50 rows of chat_messages", FIFTY_ROWS),
         ):
             plans = {scan(connection, statement, where) for connection in (member, owner)}
             if len(plans) > 1:
@@ -349,6 +353,10 @@ class Bench:
                 by[name].append(self.on_a_morning(statement))
         what = f"{communities * 100:,} balances rolled in {communities:,} communities : bare"
         self.compare(what, by["job"], by["bare"], 1.5, "{:.1f} : {:.1f} s")
+        if communities < 10_000:
+            # Some 20 communities roll at a time: of a thousand, one joy in fifty meets one of them,
+            # and the p99 would be theirs.
+            return
         people = communities * 100 + 50
         everybody = f"\\set i random(51, {people})\n\\set c (:i - 51) / 100 + 1\n"
         script = self.script("paced", everybody + as_member("false") + ", " + DECLARE)
