@@ -62,8 +62,9 @@ select
   1 + j.n % 9, (j.c = 0 and j.n % 21 < 20)::integer, j.at::date, j.at
 from bench.joys as j
 order by j.at;
-insert into private.joy_runs (community_id, user_id, first_day, last_day)
-select r.community_id, r.user_id, min(r.day), max(r.day)
+insert into private.joy_runs (community_id, user_id, first_day, last_day, longest)
+select r.community_id, r.user_id, min(r.day), max(r.day),
+  max(max(r.day) + 1 - min(r.day)) over (partition by r.community_id, r.user_id order by min(r.day))
 from (
   select d.community_id, d.user_id, d.day,
     d.day - (row_number() over (partition by d.community_id, d.user_id order by d.day))::integer as island

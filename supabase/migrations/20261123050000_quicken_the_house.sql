@@ -687,7 +687,64 @@ comment on function private.my_communities is
 'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
 any(array(select private.my_communities())).';
 
-create index joy_runs_community_id_user_id_idx on private.joy_runs (community_id, user_id, (last_day - first_day));
+alter table private.joy_runs add column longest integer;
+update private.joy_runs as r
+set longest = o.longest
+from (
+  select
+    a.community_id, a.user_id, a.first_day,
+    max(a.last_day + 1 - a.first_day) over (partition by a.community_id, a.user_id order by a.first_day) as longest
+  from private.joy_runs as a
+) as o
+where o.community_id = r.community_id and o.user_id = r.user_id and o.first_day = r.first_day;
+alter table private.joy_runs
+alter column longest set not null,
+add constraint joy_runs_longest_is_no_shorter check (longest > last_day - first_day);
+comment on table private.joy_runs is
+'Each member''s unbroken runs of days with a joy, kept by private.keep_run; longest is the length in days of the longest
+up to this one, so the last run tells all. Counted from the joys themselves, a streak would cost every board and profile
+the whole history.';
+
+create or replace function private.keep_run()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_run private.joy_runs;
+  v_next private.joy_runs;
+  v_first date := new.day;
+  v_last date;
+  v_length integer;
+begin
+  select r.* into v_run from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day <= new.day
+  order by r.first_day desc
+  limit 1;
+  if v_run.last_day >= new.day then
+    return null;
+  end if;
+  delete from private.joy_runs as r
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = new.day + 1
+  returning r.* into v_next;
+  v_last := coalesce(v_next.last_day, new.day);
+  if v_run.last_day = new.day - 1 then
+    v_first := v_run.first_day;
+  end if;
+  v_length := v_last + 1 - v_first;
+  insert into private.joy_runs as r (community_id, user_id, first_day, last_day, longest)
+  values (new.community_id, new.user_id, v_first, v_last, greatest(v_length, v_run.longest))
+  on conflict (community_id, user_id, first_day) do update
+  set last_day = excluded.last_day, longest = excluded.longest;
+  -- Only where a joy was entered for a day gone by.
+  update private.joy_runs as r set longest = v_length
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day > v_last
+    and r.longest < v_length;
+  return null;
+end;
+$$;
+comment on function private.keep_run is
+'Enters the day of a new joy into its author''s runs: most joys find it there, the first of a day begins a run,
+lengthens one or joins two. Joys of one member take turns at their purse.';
 
 create or replace function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
 returns integer
@@ -713,9 +770,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select r.last_day - r.first_day + 1 from private.joy_runs as r
+    select r.longest from private.joy_runs as r
     where r.community_id = p_community_id and r.user_id = p_user_id
-    order by r.last_day - r.first_day desc
+    order by r.first_day desc
     limit 1
   ), 0);
 end;

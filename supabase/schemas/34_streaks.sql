@@ -5,16 +5,18 @@ create table private.joy_runs (
   user_id uuid not null,
   first_day date not null,
   last_day date not null,
+  longest integer not null,
   constraint joy_runs_pkey primary key (community_id, user_id, first_day),
   constraint joy_runs_member_fkey foreign key (community_id, user_id)
   references public.community_members (community_id, user_id),
-  constraint joy_runs_forward check (first_day <= last_day)
+  constraint joy_runs_forward check (first_day <= last_day),
+  constraint joy_runs_longest_is_no_shorter check (longest > last_day - first_day)
 )
 with (fillfactor = 80);
 comment on table private.joy_runs is
-'Each member''s unbroken runs of days with a joy, kept by private.keep_run: counted from the joys themselves a streak
-would cost every board and profile the whole history.';
-create index joy_runs_community_id_user_id_idx on private.joy_runs (community_id, user_id, (last_day - first_day));
+'Each member''s unbroken runs of days with a joy, kept by private.keep_run; longest is the length in days of the longest
+up to this one, so the last run tells all. Counted from the joys themselves, a streak would cost every board and profile
+the whole history.';
 alter table private.joy_runs enable row level security;
 create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
 
@@ -25,6 +27,9 @@ as $$
 declare
   v_run private.joy_runs;
   v_next private.joy_runs;
+  v_first date := new.day;
+  v_last date;
+  v_length integer;
 begin
   select r.* into v_run from private.joy_runs as r
   where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day <= new.day
@@ -36,13 +41,19 @@ begin
   delete from private.joy_runs as r
   where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = new.day + 1
   returning r.* into v_next;
+  v_last := coalesce(v_next.last_day, new.day);
   if v_run.last_day = new.day - 1 then
-    update private.joy_runs as r set last_day = coalesce(v_next.last_day, new.day)
-    where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day = v_run.first_day;
-  else
-    insert into private.joy_runs (community_id, user_id, first_day, last_day)
-    values (new.community_id, new.user_id, new.day, coalesce(v_next.last_day, new.day));
+    v_first := v_run.first_day;
   end if;
+  v_length := v_last + 1 - v_first;
+  insert into private.joy_runs as r (community_id, user_id, first_day, last_day, longest)
+  values (new.community_id, new.user_id, v_first, v_last, greatest(v_length, v_run.longest))
+  on conflict (community_id, user_id, first_day) do update
+  set last_day = excluded.last_day, longest = excluded.longest;
+  -- Only where a joy was entered for a day gone by.
+  update private.joy_runs as r set longest = v_length
+  where r.community_id = new.community_id and r.user_id = new.user_id and r.first_day > v_last
+    and r.longest < v_length;
   return null;
 end;
 $$;
@@ -115,9 +126,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select r.last_day - r.first_day + 1 from private.joy_runs as r
+    select r.longest from private.joy_runs as r
     where r.community_id = p_community_id and r.user_id = p_user_id
-    order by r.last_day - r.first_day desc
+    order by r.first_day desc
     limit 1
   ), 0);
 end;
