@@ -86,11 +86,11 @@ demo: install ## a week in the life of a community, told in seconds
 	@PYTHONPATH=supabase/local python sql_tests/demo.py
 
 .PHONY: bench
-bench: install ## measure CHAS against what this machine allows: an hour or so, .local/bench
+bench: install ## measure CHAS against what this machine allows: half an hour and 40 GB of disk, .local/bench
 	@$(BENCH) full $(ARGS)
 
 .PHONY: bench-quick
-bench-quick: install ## the same, shorter: under five minutes
+bench-quick: install ## the same, shorter: three minutes, no growth series
 	@$(BENCH) quick $(ARGS)
 
 .PHONY: lint

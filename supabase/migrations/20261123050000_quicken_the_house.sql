@@ -531,56 +531,6 @@ Only for a door that has asked whose Chamber it is: row level security would ask
 made of.';
 revoke all on function private.show_lines from public, anon, authenticated, service_role;
 
-create or replace function private.show_lines(p_message_ids bigint[])
-returns json
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_types text[];
-  v_ids uuid[];
-  v_cards jsonb := jsonb_build_object();
-begin
-  -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
-  -- statement would cost a page of talk the setting up of them.
-  select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
-  from public.chat_messages as m
-  where m.id = any(p_message_ids) and m.type in ('borrow_request', 'tip_to_tip', 'election');
-  if 'borrow_request' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
-    from private.shown_borrow_requests as b where b.id = any(v_ids);
-  end if;
-  if 'tip_to_tip' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
-    from private.shown_proposals as t where t.id = any(v_ids);
-  end if;
-  if 'election' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
-    from private.shown_elections as e where e.id = any(v_ids);
-  end if;
-  return (
-    select coalesce(json_agg(line order by line.id), '[]')
-    from (
-      select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts,
-        case when s.type = 'declaration' then (
-          select row_to_json(d) from private.shown_declarations as d where d.id = s.reference_id
-        ) end as declaration,
-        case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
-        case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
-        case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
-        s.created_at, s.edited_at, s.deleted, s.struck_reason
-      from private.shown_messages as s
-      where s.id = any(p_message_ids)
-    ) as line
-  );
-end;
-$$;
-comment on function private.show_lines is
-'The shape message of each of these lines, with its card filled in, oldest first.
-
-Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
-made of.';
-
 create function private.list_messages(p_community_id uuid, p_page_size integer, p_before_id bigint, p_after_id bigint)
 returns json
 language plpgsql security definer set search_path = ''
