@@ -234,6 +234,12 @@ def test_a_streak_ends_when_a_day_has_passed_without_a_joy(rain, asha, declare, 
 # ------------------------------------------------------------------------------ the Jashn
 
 
+def test_a_new_community_is_looked_at_before_any_job_has_run(house, rain):
+    (entry,) = house.owner.read("private.jashn_calendar")
+    assert str(entry["community_id"]) == str(rain)
+    assert not house.owner.read("private.job_runs")
+
+
 def test_the_jashn_honours_who_spent_least(rain, asha, bram, chloe, declare, full_week, hold):
     declare(asha, 30)
     declare(bram, 5, times=2)
