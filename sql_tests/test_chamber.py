@@ -334,6 +334,27 @@ def test_only_moderators_strike_and_never_without_a_reason(rain, asha, bram, str
 # ------------------------------------------------------------------------------ strangers
 
 
+def test_a_page_shows_the_rows_that_row_level_security_shows(rain, asha, bram, chloe, stranger):
+    """The page is read with the house's own rights, the table with the caller's."""
+    message = say(asha, rain, "Hello")[0]
+    asha.declare_joy(community_id=rain, title="A joy", cc_spent=1)
+    elsewhere = stranger.create_community(name="Elsewhere")["community"]["id"]
+    say(stranger, elsewhere, "Not for Rain")
+
+    for member in (asha, bram, chloe):
+        page = member.list_messages(community_id=rain, page_size=200)["messages"]
+        assert [line["id"] for line in page] == sorted(
+            row["id"] for row in member.read("chat_messages")
+        )
+    chloe.leave_community(community_id=rain)
+    for outsider in (chloe, stranger):
+        assert not {row["id"] for row in outsider.read("chat_messages", community_id=rain)}
+        with refused("NOT_FOUND"):
+            outsider.list_messages(community_id=rain)
+        with refused("NOT_FOUND"):
+            outsider.get_message(message_id=message["id"])
+
+
 def test_a_stranger_hears_and_says_nothing(rain, asha, stranger):
     (message,) = say(asha, rain, "Among us")
 

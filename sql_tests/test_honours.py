@@ -213,6 +213,10 @@ def streaks(member, rain):
         (range(64), 64, 64),
         (range(1, 102), 101, 101),
         ([*range(40), *range(41, 100)], 40, 59),
+        ([0, 2, 1], 3, 3),
+        ([0, 4, 3, 2], 1, 3),
+        ([6, 5, 4, 2, 0, 7], 1, 4),
+        ([8, 9, 5, 0, 1, 6, 7], 2, 5),
     ],
     ids=str,
 )
@@ -234,10 +238,11 @@ def test_a_streak_ends_when_a_day_has_passed_without_a_joy(rain, asha, declare, 
 # ------------------------------------------------------------------------------ the Jashn
 
 
-def test_a_new_community_is_looked_at_before_any_job_has_run(house, rain):
+def test_a_new_community_is_looked_at_after_its_first_dawn(house, rain):
     (entry,) = house.owner.read("private.jashn_calendar")
+    (day,) = house.owner.read("community_days", community_id=rain)
     assert str(entry["community_id"]) == str(rain)
-    assert not house.owner.read("private.job_runs")
+    assert entry["look_at"] == day["dawn_at"] + timedelta(minutes=5)
 
 
 def test_the_jashn_honours_who_spent_least(rain, asha, bram, chloe, declare, full_week, hold):

@@ -168,7 +168,7 @@ def test_anon_and_the_service_open_no_door_for_people(house, doors):
 
 
 def test_an_admission_taken_back_bites_on_the_next_call(house, rain, bram):
-    bram.send_message(community_id=rain, content="Still here")
+    message = bram.send_message(community_id=rain, content="Still here")["message"]
     house.owner.sql(
         "update private.admissions set suspended_at = private.clock() where user_id = %(id)s",
         id=bram.id,
@@ -176,6 +176,10 @@ def test_an_admission_taken_back_bites_on_the_next_call(house, rain, bram):
 
     with refused("INVITE_REQUIRED"):
         bram.send_message(community_id=rain, content="And now?")
+    with refused("INVITE_REQUIRED"):
+        bram.list_messages(community_id=rain)
+    with refused("INVITE_REQUIRED"):
+        bram.get_message(message_id=message["id"])
     assert bram.read("chat_messages") == []
     assert bram.read("communities") == []
     assert bram.read("users") == []

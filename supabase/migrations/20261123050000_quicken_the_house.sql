@@ -1,6 +1,14 @@
 -- Less work for the same answers: fewer questions in an act, pages written as text once, one index fewer in the ledger,
 -- no look at all communities in each tick of the Jashn.
 
+-- All of it or nothing: pushed, each statement would be a transaction of its own.
+begin;
+-- What rebuilds a table may take longer than a statement is given. Locked before anything is dropped: whoever is in the
+-- middle of a call finishes, and nobody comes in between.
+set local statement_timeout = 0;
+lock table public.community_days in share row exclusive mode;
+lock table public.ledger_entries, public.declarations, private.joy_runs in access exclusive mode;
+
 drop function public.list_messages(uuid, integer, bigint, bigint);
 drop function public.list_gazette(uuid, integer, uuid, uuid);
 drop function private.show_lines(bigint[]);
@@ -8,7 +16,9 @@ drop function private.show_new_card(bigint, uuid, text, jsonb, jsonb);
 drop function private.require_open_day(uuid);
 drop view private.shown_declarations;
 drop view private.shown_messages;
-revoke all on function private.require_line, private.settled_position from authenticated;
+revoke all on function private.require_line, private.settled_position, private.borrow_status from authenticated;
+revoke all on table private.shown_borrow_requests from authenticated;
+comment on view private.shown_borrow_requests is 'The shape borrow_request. Only for the kernel.';
 
 create or replace function private.recall(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb)
 returns jsonb
@@ -265,8 +275,8 @@ revoke all on function private.show_new_card from public, anon, authenticated, s
 
 -- Who reads the ledger reads a member's entries; nobody asks for one by its number alone.
 alter table public.ledger_entries drop constraint ledger_entries_pkey;
-alter table public.ledger_entries add constraint ledger_entries_pkey primary key (community_id, user_id, id);
 drop index public.ledger_entries_community_id_user_id_id_idx;
+alter table public.ledger_entries add constraint ledger_entries_pkey primary key (community_id, user_id, id);
 
 create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns public.community_days
@@ -787,12 +797,15 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  insert into private.jashn_calendar (community_id, look_at) values (new.community_id, private.clock());
+  insert into private.jashn_calendar (community_id, look_at)
+  values (new.community_id, new.dawn_at + interval '5 minutes')
+  on conflict (community_id) do nothing;
   return null;
 end;
 $$;
 comment on function private.enter_jashn_calendar is
-'Enters a community that begins its first day: founding is a room below and knows nothing of honours.';
+'Enters a community that begins its first day: founding is a room below and knows nothing of honours. No Jashn can be
+due before its first Dawn.';
 revoke all on function private.enter_jashn_calendar from public, anon, authenticated, service_role;
 create trigger community_days_enter_jashn_calendar
 after insert on public.community_days
@@ -836,3 +849,5 @@ $$;
 comment on function private.jashns_due is
 'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. It looks at up to 1000 calendars
 a call and turns those with nothing due to their next look.';
+
+commit;

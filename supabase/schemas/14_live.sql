@@ -1,6 +1,7 @@
 -- Live updates: compact broadcasts on the private topics community:<id> and user:<id> (RULES 11.2). They carry ids
 -- only: who may read what those name is the tables' affair. realtime.send makes a warning of every error of its own, so
--- no act fails for want of a broadcast; whoever missed one reads again.
+-- no act fails for want of a broadcast; whoever missed one reads again. The function itself must be there, as it is in
+-- every Supabase database.
 
 create function private.tell_community(p_community_id uuid, p_kind text, p_ids jsonb default '{}')
 returns void

@@ -47,7 +47,6 @@ end;
 $$;
 comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
 revoke all on function private.borrow_status from public, anon, authenticated, service_role;
-grant execute on function private.borrow_status to authenticated;
 
 create view private.shown_borrow_requests with (security_invoker = on) as
 select
@@ -60,8 +59,7 @@ select
 from public.borrow_requests as r
 inner join private.shown_people as b on r.borrower_id = b.id
 inner join private.shown_people as l on r.lender_id = l.id;
-comment on view private.shown_borrow_requests is 'The shape borrow_request.';
-grant select on private.shown_borrow_requests to authenticated;
+comment on view private.shown_borrow_requests is 'The shape borrow_request. Only for the kernel.';
 
 create function private.show_borrow_request(p_id uuid)
 returns jsonb

@@ -93,12 +93,15 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  insert into private.jashn_calendar (community_id, look_at) values (new.community_id, private.clock());
+  insert into private.jashn_calendar (community_id, look_at)
+  values (new.community_id, new.dawn_at + interval '5 minutes')
+  on conflict (community_id) do nothing;
   return null;
 end;
 $$;
 comment on function private.enter_jashn_calendar is
-'Enters a community that begins its first day: founding is a room below and knows nothing of honours.';
+'Enters a community that begins its first day: founding is a room below and knows nothing of honours. No Jashn can be
+due before its first Dawn.';
 revoke all on function private.enter_jashn_calendar from public, anon, authenticated, service_role;
 create trigger community_days_enter_jashn_calendar
 after insert on public.community_days
