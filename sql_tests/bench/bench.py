@@ -305,7 +305,7 @@ class Bench:
         for connection in (member, owner):
             connection.execute("set plan_cache_mode = force_generic_plan")
         for name, statement in (
-            # A page of the Chamber is the same for both: list_messages asks once, then reads as owner.
+            # Not list_messages, which asks once and then reads as its owner: the same for both.
             ("list_gazette(50)", "select public.list_gazette(%s)"),
             ("50 rows of chat_messages", FIFTY_ROWS),
         ):
