@@ -50,8 +50,8 @@ def answers(url):
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             for question in QUESTIONS:
                 named = {"c": community, "u": person}
-                (answer,) = connection.execute(f"select public.{question}", named).fetchone()
-                found[person, question] = answer
+                asked = connection.execute(f"select public.{question}".encode(), named)
+                ((found[person, question],),) = asked.fetchall()
     return found
 
 
