@@ -61,14 +61,7 @@ class Crashes:
         self.cut_off: Counter[str] = Counter()
         self.kills: Counter[str] = Counter()
         self.done_unheard = 0
-        founder = house.admit(house.sign_up("crash0@chas.test", "Crash 0"))
-        founded = founder.create_community(name="Crashes", daily_cc_budget=1000)["community"]
-        self.community: str = founded["id"]
-        self.members = [founder]
-        for n in range(1, members):
-            member = house.admit(house.sign_up(f"crash{n}@chas.test", f"Crash {n}"))
-            member.join_community(invite_code=founded["invite_code"])
-            self.members.append(member)
+        self.community, self.members = house.gather("Crash", members)
 
     # -------------------------------------------------------------------------- the run
 

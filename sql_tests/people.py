@@ -209,6 +209,17 @@ class House:
         self.service.redeem_invite(user_id=person.id, code=invite["code"])
         return person
 
+    def gather(self, name: str, size: int) -> tuple[str, list["Member"]]:
+        """A community of so many with purses of 1,000, and its people, the founder first."""
+        people = [
+            self.admit(self.sign_up(f"{name.lower()}{n}@chas.test", f"{name} {n}"))
+            for n in range(size)
+        ]
+        founded = people[0].create_community(name=name, daily_cc_budget=1000)["community"]
+        for person in people[1:]:
+            person.join_community(invite_code=founded["invite_code"])
+        return founded["id"], people
+
     def books(self, community: str) -> Row:
         """Tables and audit agree that the books of a community balance; the audit's answer."""
         astray = self.owner.sql(

@@ -22,14 +22,7 @@ class Storm:
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.over = threading.Event()
-        founder = house.admit(house.sign_up("storm0@chas.test", "Storm 0"))
-        founded = founder.create_community(name="Storm", daily_cc_budget=1000)["community"]
-        self.community: str = founded["id"]
-        self.members = [founder]
-        for n in range(1, members):
-            member = house.admit(house.sign_up(f"storm{n}@chas.test", f"Storm {n}"))
-            member.join_community(invite_code=founded["invite_code"])
-            self.members.append(member)
+        self.community, self.members = house.gather("Storm", members)
 
     def blow(self, seconds: float) -> None:
         """For so long, then everybody comes to rest; what went wrong is raised."""

@@ -14,7 +14,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def look(stack: Stack, tmp_path: Path):  # noqa: F811
+def look(stack: Stack, tmp_path: Path):  # noqa: F811  (a fixture asked for by name)
     program = chromium()
     assert program
     with page(program, tmp_path, f"{stack.url}/example/") as opened:
@@ -79,7 +79,7 @@ def test_a_stake_is_voted_on(look):
     look.see("2 of 5 have voted")
 
 
-def test_without_realtime_it_asks_again(look, stack):  # noqa: F811
+def test_without_realtime_it_asks_again(look, stack):  # noqa: F811  (a fixture asked for by name)
     """What somebody else says arrives though nobody touches the page."""
     look.see("asks every 4 s")
     client = stack.client(stack.token("bram"))
@@ -88,7 +88,7 @@ def test_without_realtime_it_asks_again(look, stack):  # noqa: F811
     look.see("Heard?")
 
 
-def test_from_an_invite_to_the_last_goodbye(look, stack):  # noqa: F811
+def test_from_an_invite_to_the_last_goodbye(look, stack):  # noqa: F811  (a fixture asked for by name)
     """Minted on the command line, redeemed in the page, erased in the page; the books balance."""
     minted = stack.run("steward", "mint", "--title", "Come in!")
     code = minted.partition("code: ")[2].split()[0]

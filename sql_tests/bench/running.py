@@ -34,7 +34,7 @@ def project(database_url: str, directory: Path, keys: Keys) -> Iterator[str]:
     at = free_port()
     with (
         rest(database_url, directory, keys) as upstream,
-        running(gateway(directory, at, upstream.port, 1, keys, directory)),
+        running(gateway(directory, at, upstream.port, 1, keys, directory / "no example")),
     ):
         yield f"http://127.0.0.1:{at}"
 

@@ -298,6 +298,47 @@ comment on function private.require_open_day is
 Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
 revoke all on function private.require_open_day from public, anon, authenticated, service_role;
 
+create or replace function private.show_purse(p_balance public.cc_balances, p_day public.community_days)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'community_id', p_balance.community_id, 'user_id', p_balance.user_id, 'daily_budget', c.daily_cc_budget,
+        'remaining', p_balance.remaining, 'spent_today', p_balance.spent_today,
+        'debt', (
+          select coalesce(sum(l.outstanding), 0) from public.loans as l
+          where l.community_id = c.id and l.borrower_id = p_balance.user_id and l.status = 'open'
+        ),
+        'last_reset', p_balance.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
+        'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
+      )
+    from public.communities as c where c.id = p_balance.community_id
+  );
+end;
+$$;
+comment on function private.show_purse is
+'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
+first.';
+
+create or replace function private.show_balance(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.show_purse(b, d)
+    from public.cc_balances as b
+    inner join public.community_days as d on b.community_id = d.community_id
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.show_balance is
+'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
+
 create function private.is_sound_joy(
   p_title text, p_description text, p_cc_spent integer, p_witnessed_count integer, p_struck_at timestamptz
 )

@@ -224,7 +224,8 @@ begin
 end;
 $$;
 comment on function private.show_purse is
-'The shape balance of a purse just changed on a day just held, as private.show_balance would read it.';
+'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
+first.';
 revoke all on function private.show_purse from public, anon, authenticated, service_role;
 
 create function private.show_balance(p_community_id uuid, p_user_id uuid)
@@ -233,27 +234,13 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select
-      jsonb_build_object(
-        'community_id', b.community_id, 'user_id', b.user_id, 'daily_budget', c.daily_cc_budget,
-        'remaining', b.remaining, 'spent_today', b.spent_today,
-        'debt', (
-          select coalesce(sum(l.outstanding), 0) from public.loans as l
-          where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
-        ),
-        'last_reset', b.granted_at, 'day', d.day,
-        'day_open', d.is_open, 'next_sunset_at', d.sunset_at, 'next_dawn_at', d.dawn_at
-      )
+    select private.show_purse(b, d)
     from public.cc_balances as b
-    inner join public.communities as c on b.community_id = c.id
     inner join public.community_days as d on b.community_id = d.community_id
     where b.community_id = p_community_id and b.user_id = p_user_id
   );
 end;
 $$;
 comment on function private.show_balance is
-'The shape balance of one member as it is stored; last_reset is the time of their latest grant, null before the
-first.
-
-Only for a door that has asked whose it is.';
+'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
 revoke all on function private.show_balance from public, anon, authenticated, service_role;
