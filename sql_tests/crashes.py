@@ -213,7 +213,7 @@ class Crashes:
 
     def _look_for(self, request_id: str) -> None:
         """Whether a call that was cut off had been done."""
-        kept = partial(self.house.owner.read, "private.requests", request_id=request_id)
+        kept = partial(self.house.owner.read, "private.repeats", request_id=request_id)
         self.done_unheard += len(self._insist(kept))
 
     def _insist(
@@ -243,7 +243,7 @@ class Crashes:
     def assert_nothing_lost_or_doubled(self) -> None:
         kept = {
             (str(row["user_id"]), row["rpc"], str(row["request_id"])): row["answer"]
-            for row in self.house.owner.read("private.requests")
+            for row in self.house.owner.read("private.repeats")
         }
         for one in self.acknowledged:
             assert kept.get((one.who.id, one.rpc, one.request_id)) == one.answer, f"lost: {one}"

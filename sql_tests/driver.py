@@ -33,7 +33,7 @@ PRESENT = """
     'day', d.day, 'open', d.is_open, 'dawn_at', d.dawn_at, 'zone', c.timezone,
     'budget', c.daily_cc_budget, 'pending', c.pending,
     'members', (
-      select coalesce(jsonb_agg(m.user_id), '[]') from public.community_members as m
+      select coalesce(jsonb_agg(m.user_id), '[]') from private.community_members as m
       where m.community_id = c.id and m.left_at is null
     ),
     'purses', (
@@ -41,10 +41,10 @@ PRESENT = """
         'day', b.day, 'remaining', b.remaining, 'spent_today', b.spent_today,
         'spent_total', b.spent_total
       ))
-      from public.cc_balances as b where b.community_id = c.id
+      from private.purses as b where b.community_id = c.id
     ),
     'requests', (
-      select coalesce(jsonb_agg(r.id), '[]') from public.borrow_requests as r
+      select coalesce(jsonb_agg(r.id), '[]') from private.borrow_requests as r
       where r.community_id = c.id and private.borrow_status(r.status, r.lapses_at) = 'pending'
     ),
     'loans', (
@@ -52,19 +52,19 @@ PRESENT = """
         'borrower', l.borrower_id, 'lender', l.lender_id, 'amount', l.amount,
         'outstanding', l.outstanding, 'status', l.status
       )), '{}')
-      from public.loans as l where l.community_id = c.id and l.status in ('open', 'asleep')
+      from private.loans as l where l.community_id = c.id and l.status in ('open', 'asleep')
     ),
     'tips', (
       select coalesce(jsonb_object_agg(t.id, t.awaiting), '{}')
-      from public.tip_to_tip_proposals as t where t.community_id = c.id and t.status = 'active'
+      from private.tip_to_tip_proposals as t where t.community_id = c.id and t.status = 'active'
     ),
     'escrow', (
       select coalesce(jsonb_object_agg(s.proposal_id, s.amount), '{}')
-      from public.stakes as s where s.community_id = c.id and s.status in ('held', 'due')
+      from private.stakes as s where s.community_id = c.id and s.status in ('held', 'due')
     )
   ) as present
-  from public.communities as c
-  join public.community_days as d on d.community_id = c.id
+  from private.communities as c
+  join private.community_days as d on d.community_id = c.id
   where c.id = %(community)s
 """
 
@@ -388,7 +388,7 @@ class Driver:
 
     def identity_in(self, rpc: str, answer: Any) -> str:
         if rpc == "respond_borrow":
-            newest = "select id from public.loans order by number desc limit 1"
+            newest = "select id from private.loans order by number desc limit 1"
             return next((str(row["id"]) for row in self.house.owner.sql(newest)), "none")
         made = {
             "declare_joy": "declaration",

@@ -11,34 +11,34 @@ from people import House
 # The ledger by what its entries are about, and what the Chamber was told of forgiven loans.
 LOOKED_UP = """
     create temporary table moves on commit drop as
-    select e.*, e.xmin as written_by from public.ledger_entries as e;
+    select e.*, e.xmin as written_by from private.ledger_entries as e;
     create index on moves (reference_id);
     analyze moves;
     create temporary table forgiven on commit drop as
     select (m.facts ->> 'loan_id')::uuid as loan_id, sum((m.facts ->> 'amount')::integer) as amount
-    from public.chat_messages as m where m.event = 'loan_forgiven' group by 1
+    from private.chat_messages as m where m.event = 'loan_forgiven' group by 1
 """
 
 FLAWS: dict[str, LiteralString] = {
     "a joy without its one entry and card": """
-        select d.id from public.declarations as d
+        select d.id from private.declarations as d
         where 1 <> (
             select count(*) from moves as e
             where e.reference_id = d.id and e.type = 'declaration' and e.amount = -d.cc_spent
           )
-          or 1 <> (select count(*) from public.chat_messages as m where m.reference_id = d.id)
+          or 1 <> (select count(*) from private.chat_messages as m where m.reference_id = d.id)
     """,
     "a borrow request without its one card": """
-        select b.id from public.borrow_requests as b
-        where 1 <> (select count(*) from public.chat_messages as m where m.reference_id = b.id)
+        select b.id from private.borrow_requests as b
+        where 1 <> (select count(*) from private.chat_messages as m where m.reference_id = b.id)
     """,
     "as many approved requests as loans": """
         select 1 as flaw
-        where (select count(*) from public.borrow_requests where status = 'approved')
-          <> (select count(*) from public.loans)
+        where (select count(*) from private.borrow_requests where status = 'approved')
+          <> (select count(*) from private.loans)
     """,
     "a loan that did not move once from purse to purse": """
-        select l.id from public.loans as l
+        select l.id from private.loans as l
         where array['borrow_given ' || -l.amount, 'borrow_received ' || l.amount]
           is distinct from (
             select array_agg(e.type || ' ' || e.amount order by e.type)
@@ -47,7 +47,7 @@ FLAWS: dict[str, LiteralString] = {
           )
     """,
     "a loan of which more or less came back than was repaid or forgiven": """
-        select l.id from public.loans as l
+        select l.id from private.loans as l
         cross join lateral (
           select
             coalesce(sum(e.amount) filter (where e.type = 'debt_collected'), 0) as collected,
@@ -63,30 +63,30 @@ FLAWS: dict[str, LiteralString] = {
           )
     """,
     "a proposal without its one stake, entry and card": """
-        select t.id from public.tip_to_tip_proposals as t
+        select t.id from private.tip_to_tip_proposals as t
         where 1 <> (
             select count(*) from moves as e
             where e.reference_id = t.id and e.type = 'tip_to_tip' and e.amount = -t.stake_amount
           )
           or 1 <> (
-            select count(*) from public.stakes as s
+            select count(*) from private.stakes as s
             where s.proposal_id = t.id and s.amount = t.stake_amount
           )
-          or 1 <> (select count(*) from public.chat_messages as m where m.reference_id = t.id)
+          or 1 <> (select count(*) from private.chat_messages as m where m.reference_id = t.id)
     """,
     "a proposal whose roll and votes are not as counted": """
-        select t.id from public.tip_to_tip_proposals as t
+        select t.id from private.tip_to_tip_proposals as t
         cross join lateral (
           select count(*) as electors, count(*) - count(v.user_id) as awaiting
-          from public.tip_to_tip_rolls as r
-          left join public.tip_to_tip_votes as v using (proposal_id, user_id)
+          from private.tip_to_tip_rolls as r
+          left join private.tip_to_tip_votes as v using (proposal_id, user_id)
           where r.proposal_id = t.id
         ) as r
         where (t.electors, t.awaiting) <> (r.electors, r.awaiting)
     """,
     "a stake that was not settled once, when its proposal ended": """
-        select s.proposal_id from public.stakes as s
-        join public.tip_to_tip_proposals as t on t.id = s.proposal_id
+        select s.proposal_id from private.stakes as s
+        join private.tip_to_tip_proposals as t on t.id = s.proposal_id
         where (t.status = 'active') <> (s.status = 'held')
           or coalesce((
             select string_agg(e.type, ' ') from moves as e
@@ -106,34 +106,34 @@ FLAWS: dict[str, LiteralString] = {
 # Only where nobody acts without a request_id.
 DOUBLES: dict[str, LiteralString] = {
     "joys that are not one to one with their calls": """
-        select coalesce(d.id::text, r.request_id::text) as flaw from public.declarations as d
-        full join (select * from private.requests where rpc = 'declare_joy') as r
+        select coalesce(d.id::text, r.request_id::text) as flaw from private.declarations as d
+        full join (select * from private.repeats where rpc = 'declare_joy') as r
         on r.answer -> 'declaration' ->> 'id' = d.id::text
         where d.id is null or r.request_id is null
     """,
     "borrow requests that are not one to one with their calls": """
-        select coalesce(b.id::text, r.request_id::text) as flaw from public.borrow_requests as b
-        full join (select * from private.requests where rpc = 'request_borrow') as r
+        select coalesce(b.id::text, r.request_id::text) as flaw from private.borrow_requests as b
+        full join (select * from private.repeats where rpc = 'request_borrow') as r
         on r.answer -> 'borrow_request' ->> 'id' = b.id::text
         where b.id is null or r.request_id is null
     """,
     "proposals that are not one to one with their calls": """
         select coalesce(t.id::text, r.request_id::text) as flaw
-        from public.tip_to_tip_proposals as t
-        full join (select * from private.requests where rpc = 'propose_tip_to_tip') as r
+        from private.tip_to_tip_proposals as t
+        full join (select * from private.repeats where rpc = 'propose_tip_to_tip') as r
         on r.answer -> 'proposal' ->> 'id' = t.id::text
         where t.id is null or r.request_id is null
     """,
     "messages that are not one to one with their calls": """
         select coalesce(m.id::text, r.request_id::text) as flaw
-        from (select * from public.chat_messages where type = 'message') as m
-        full join (select * from private.requests where rpc = 'send_message') as r
+        from (select * from private.chat_messages where type = 'message') as m
+        full join (select * from private.repeats where rpc = 'send_message') as r
         on r.answer -> 'message' ->> 'id' = m.id::text
         where m.id is null or r.request_id is null
     """,
     # The entry and the remembered call were written by the same transaction.
     "an early repayment without its one entry": """
-        select r.request_id from private.requests as r
+        select r.request_id from private.repeats as r
         where r.rpc = 'repay_loan' and 1 <> (
           select count(*) from moves as e
           where e.written_by = r.xmin and e.type = 'debt_repaid' and e.user_id = r.user_id

@@ -13,7 +13,7 @@ SCRIPTS = [
     "x\u200by", "a\r\nb\tc", "  two  blanks  ", "\U0010ffffx",
 ]
 QUOTES = [
-    "'; drop table public.users; --", "' or ''='", '"', "\\", "\\x41 \\u0041", "%", "_",
+    "'; drop table private.users; --", "' or ''='", '"', "\\", "\\x41 \\u0041", "%", "_",
     "%s%n {0} $1",
     "$$", "${x}", "<b>&amp;</b>", "null", "true", "[]", "{}", "{a,b}", "(1,2)",
 ]

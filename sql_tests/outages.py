@@ -246,7 +246,7 @@ class Outages(Crashes):
     def _hold_every_purse(self) -> None:
         """Longer than anybody may wait for a lock; to the others PostgREST has nothing to lend."""
         with self._outage("the pool"), psycopg.connect(self.cluster.url()) as holder:
-            holder.execute("lock table public.cc_balances in access exclusive mode")
+            holder.execute("lock table private.purses in access exclusive mode")
             self.over.wait(12)
 
     def _take_every_connection(self) -> None:

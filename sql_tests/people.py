@@ -225,8 +225,8 @@ class House:
         astray = self.owner.sql(
             """
             select b.user_id, b.remaining, sum(e.amount) as entered
-            from public.cc_balances as b
-            left join public.ledger_entries as e using (community_id, user_id)
+            from private.purses as b
+            left join private.ledger_entries as e using (community_id, user_id)
             where b.community_id = %(community)s
             group by b.user_id, b.remaining
             having b.remaining <> coalesce(sum(e.amount), 0) or b.remaining < 0
@@ -241,7 +241,7 @@ class House:
               select
                 e.*,
                 sum(e.amount) over (partition by e.user_id order by e.id) as running
-              from public.ledger_entries as e
+              from private.ledger_entries as e
               where e.community_id = %(community)s
             ) as chain
             where chain.running <> chain.balance_after
@@ -289,7 +289,7 @@ class Caller:
 
     def read(self, table: str, **wanted: Any) -> list[Row]:
         """The rows of a table this caller can see."""
-        names = table.split(".") if "." in table else ["public", table]
+        names = table.split(".") if "." in table else ["private", table]
         query = sql.SQL("select * from {} where true").format(sql.Identifier(*names))
         for column in wanted:
             match = sql.SQL(" and {} is not distinct from {}")

@@ -48,7 +48,7 @@ def days_lived(house, community):
     """The days on which somebody was granted the budget, and how often."""
     rows = house.owner.sql(
         """
-        select day, count(*) as grants from public.ledger_entries
+        select day, count(*) as grants from private.ledger_entries
         where community_id = %(community)s and type = 'daily_reset' group by day order by day
         """,
         community=community,
@@ -260,7 +260,7 @@ def assert_all_lived(house, communities):
     lived = house.owner.sql(
         """
         select community_id, user_id, array_agg(day::text || ' ' || type order by id) as story
-        from public.ledger_entries group by community_id, user_id
+        from private.ledger_entries group by community_id, user_id
         """
     )
     assert len(lived) == communities
@@ -298,7 +298,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_repeat_nothing(house, man
           return null;
         end;
         $$;
-        create trigger slow after insert on public.ledger_entries
+        create trigger slow after insert on private.ledger_entries
         for each statement execute function private.take_time()
         """
     )
@@ -318,7 +318,7 @@ def test_workers_killed_in_the_middle_lose_nothing_and_repeat_nothing(house, man
 def kill_in_the_second_batch(house):
     """A batch has committed since, and the worker is at the next one."""
     query = """
-      select count(*) as served from public.community_days where day = '2026-03-03'
+      select count(*) as served from private.community_days where day = '2026-03-03'
     """
     before = house.owner.sql(query)[0]["served"]
     while house.owner.sql(query)[0]["served"] == before:
@@ -344,5 +344,5 @@ def test_a_member_is_never_kept_waiting_by_a_worker_elsewhere(house, many, clock
         served.join(timeout=20)
         assert not served.is_alive()
     assert balance(founder, mine)["remaining"] == 99
-    (row,) = house.owner.sql("select count(*) from public.community_days where day = '2026-03-03'")
+    (row,) = house.owner.sql("select count(*) from private.community_days where day = '2026-03-03'")
     assert row["count"] == 48

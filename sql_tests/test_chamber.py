@@ -118,11 +118,11 @@ def test_a_system_line_has_no_author_and_an_event(rain, bram):
 @pytest.mark.parametrize(
     "deed",
     [
-        "insert into public.chat_messages (community_id, type, content)"
-        " select id, 'system', 'You have all won' from public.communities",
-        "update public.chat_messages set content = 'forged' where true",
-        "delete from public.chat_messages where true",
-        "select private.announce(id, 'x', 'You have all won') from public.communities",
+        "insert into private.chat_messages (community_id, type, content)"
+        " select id, 'system', 'You have all won' from private.communities",
+        "update private.chat_messages set content = 'forged' where true",
+        "delete from private.chat_messages where true",
+        "select private.announce(id, 'x', 'You have all won') from private.communities",
     ],
 )
 def test_nothing_in_the_chamber_can_be_forged(rain, bram, deed):

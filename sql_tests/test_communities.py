@@ -19,7 +19,7 @@ def banned(house, rain, bram):
     """Bram, thrown out of rain for good."""
     house.owner.sql(
         """
-        update public.community_members set left_at = private.clock()
+        update private.community_members set left_at = private.clock()
         where community_id = %(rain)s and user_id = %(bram)s
         """,
         rain=rain,
@@ -289,11 +289,11 @@ def test_whoever_left_sees_nothing_any_more(rain, banned):
 @pytest.mark.parametrize(
     "deed",
     [
-        "insert into public.community_members (community_id, user_id, roles)"
-        " select id, auth.uid(), '{member,moderator}' from public.communities",
-        "update public.communities set daily_cc_budget = 1000 where true",
-        "update public.community_members set roles = '{member,moderator}' where true",
-        "delete from public.community_members where true",
+        "insert into private.community_members (community_id, user_id, roles)"
+        " select id, auth.uid(), '{member,moderator}' from private.communities",
+        "update private.communities set daily_cc_budget = 1000 where true",
+        "update private.community_members set roles = '{member,moderator}' where true",
+        "delete from private.community_members where true",
     ],
 )
 def test_nobody_writes_past_the_doors(rain, bram, deed):

@@ -84,7 +84,7 @@ def test_a_proposal_among_two_thousand_calls_everyone_to_vote(house, rain, asha,
     assert (tip["electors"], tip["awaiting"]) == (2000, 1999)
     called = house.owner.sql(
         "select count(*) as notices, count(distinct user_id) as people"
-        " from public.notifications where type = 'tip_to_tip'"
+        " from private.notifications where type = 'tip_to_tip'"
     )
     assert called == [{"notices": 1999, "people": 1999}]
     assert len(asha.list_members(community_id=rain)["members"]) == 2000

@@ -170,11 +170,11 @@ def test_a_broken_community_stops_no_other(house, asha, rain, run, clock):
           raise exception 'broken';
         end;
         $$;
-        create trigger broken before insert on public.ledger_entries for each row
+        create trigger broken before insert on private.ledger_entries for each row
         when (new.community_id = '{rain}') execute function private.break()
     """)
     run("daily_reset", DAWN)
-    house.owner.sql("drop trigger broken on public.ledger_entries")
+    house.owner.sql("drop trigger broken on private.ledger_entries")
 
     days = {str(row["community_id"]): str(row["day"]) for row in house.owner.read("community_days")}
     assert days == {other: "2026-03-03", rain: "2026-03-02"}

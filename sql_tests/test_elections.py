@@ -291,7 +291,7 @@ def test_a_vote_leaves_no_trace_in_anything_a_member_may_read(house, rain, counc
         }
 
     before = everything()
-    assert "public.elections" in before
+    assert "private.elections" in before
     vote(bram, election, chloe)
     vote(bram, election, asha)
     assert everything() == before
@@ -755,7 +755,7 @@ def test_one_broken_election_does_not_stop_the_others(house, rain, council, asha
     house.owner.sql(f"""
       create function public.break() returns trigger language plpgsql as $$
       begin raise exception 'broken'; end $$;
-      create trigger broken before update on public.elections for each row
+      create trigger broken before update on private.elections for each row
       when (old.community_id = '{rain}') execute function public.break();
     """)
     clock.at(END)
@@ -764,7 +764,7 @@ def test_one_broken_election_does_not_stop_the_others(house, rain, council, asha
     stored = {str(row["community_id"]): row["status"] for row in house.owner.read("elections")}
     assert stored == {rain: "active", other["id"]: "completed"}
     assert seen(bram, elections[rain]["election"])["status"] == "completed"
-    house.owner.sql("drop trigger broken on public.elections")
+    house.owner.sql("drop trigger broken on private.elections")
     clock.forward(hours=2)
     assert close_due() == 1
 

@@ -97,7 +97,7 @@ def test_hole_03_anon_moved_balances(shut, rain):
     body = {"borrower_id": rain.member.id, "lender_id": rain.council.id, "amount": 60}
     for person in (None, rain.member, rain.moderator):
         shut(person, "POST", "/rpc/transfer_cc_for_borrow", missing=True, json=body)
-        for door in ("change_balance", "post_entry", "post_entries"):
+        for door in ("change_purse", "post_entry", "post_entries"):
             shut(person, "POST", f"/rpc/{door}", missing=True, json=body)
 
 

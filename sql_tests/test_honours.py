@@ -175,7 +175,7 @@ def joys_on(house, rain):
     def write(member, days):
         house.owner.sql(
             """
-            insert into public.declarations (community_id, user_id, title, cc_spent, day)
+            insert into private.declarations (community_id, user_id, title, cc_spent, day)
             select %(rain)s, %(member)s, 'Long ago', 1, d.day
             from unnest(%(days)s::date []) as d (day)
             """,
@@ -470,11 +470,11 @@ def test_the_job_serves_twenty_communities_a_call(sign_up, admit, hold):
 @pytest.mark.parametrize(
     "breaking",
     [
-        "update public.communities set timezone = 'Nowhere/Land' where id = '{rain}'",
+        "update private.communities set timezone = 'Nowhere/Land' where id = '{rain}'",
         """
         create function public.break() returns trigger language plpgsql as $$
         begin raise exception 'broken'; end $$;
-        create trigger broken before insert on public.jashns for each row
+        create trigger broken before insert on private.jashns for each row
         when (new.community_id = '{rain}') execute function public.break();
         """,
     ],

@@ -21,9 +21,9 @@ OF_NO_COMMUNITY = {
     "private.former_names",
     "private.invite_misses",
     "private.invites",
-    "private.requests",
+    "private.repeats",
     "private.settings",
-    "public.users",
+    "private.users",
 }
 
 # Who may ask the real clock: the clock itself, and what compares with the real time of others.

@@ -44,7 +44,7 @@ def test_a_late_dawn_is_told(ask, rain):
 
 def test_a_failed_job_is_told(house, ask, rain):
     house.owner.sql(
-        "alter table public.ledger_entries add constraint broken check (id < 0) not valid"
+        "alter table private.ledger_entries add constraint broken check (id < 0) not valid"
     )
     house.owner.sql("select private.daily_reset(now())")
     (failed,) = ask("03_failed_jobs")
@@ -54,7 +54,7 @@ def test_a_failed_job_is_told(house, ask, rain):
 
 
 def test_who_waits_for_whom_is_told(house, ask, rain):
-    change = "update public.communities set name = name where id = %s"
+    change = "update private.communities set name = name where id = %s"
     url = house.address("postgres")
     with psycopg.connect(url) as holder, psycopg.connect(url) as waiter:
         holder.execute(change, [rain])

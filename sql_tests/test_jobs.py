@@ -105,7 +105,7 @@ def test_a_broken_community_is_told_of_and_tried_again_less_and_less_often(
           raise exception 'broken';
         end;
         $$;
-        create trigger broken before insert on public.ledger_entries for each row
+        create trigger broken before insert on private.ledger_entries for each row
         when (new.community_id = '{broken}') execute function private.break()
     """)
     tried = []
@@ -119,7 +119,7 @@ def test_a_broken_community_is_told_of_and_tried_again_less_and_less_often(
     assert len(runs(house, whole, "daily_reset")) == 1
 
     # Mended, it is served when its time has come, and no trouble is remembered.
-    house.owner.sql("drop trigger broken on public.ledger_entries")
+    house.owner.sql("drop trigger broken on private.ledger_entries")
     execute("daily_reset", DAWN + timedelta(minutes=31))
     last = runs(house, broken, "daily_reset")[-1]
     assert (last["error"], str(last["day"])) == (None, "2026-03-03")

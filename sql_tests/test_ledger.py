@@ -73,7 +73,7 @@ def test_members_see_their_own_entries_and_purse_alone(rain, asha, bram):
 
     (granted,) = bram.list_ledger(community_id=rain)["entries"]
     assert granted["type"] == "daily_reset"
-    for table in ("ledger_entries", "cc_balances"):
+    for table in ("ledger_entries", "purses"):
         assert {str(row["user_id"]) for row in bram.read(table)} == {bram.id}
 
 
@@ -107,7 +107,7 @@ def test_the_audit_shows_totals_to_any_member(rain, asha, bram, books):
 
 
 def test_the_audit_notices_a_purse_that_was_tampered_with(house, rain, asha):
-    house.owner.sql("update public.cc_balances set remaining = remaining + 1 where true")
+    house.owner.sql("update private.purses set remaining = remaining + 1 where true")
     assert asha.audit_ledger(community_id=rain)["balanced"] is False
 
 
@@ -135,9 +135,9 @@ def test_books_balance_after_everybody_spent_at_once(rain, asha, bram, chloe, bo
 
 
 DEEDS = [
-    "update public.ledger_entries set amount = amount where true",
-    "delete from public.ledger_entries where true",
-    "truncate public.ledger_entries",
+    "update private.ledger_entries set amount = amount where true",
+    "delete from private.ledger_entries where true",
+    "truncate private.ledger_entries",
 ]
 
 
@@ -153,10 +153,10 @@ def test_the_ledger_is_append_only_even_for_its_owner(house, rain, asha, deed):
     "deed",
     [
         *DEEDS,
-        "insert into public.ledger_entries default values",
-        "update public.cc_balances set remaining = 1000 where true",
-        "delete from public.cc_balances where true",
-        "truncate public.cc_balances",
+        "insert into private.ledger_entries default values",
+        "update private.purses set remaining = 1000 where true",
+        "delete from private.purses where true",
+        "truncate private.purses",
     ],
 )
 def test_nobody_in_the_api_writes_purse_or_ledger(house, rain, asha, deed):
@@ -181,7 +181,7 @@ def test_nobody_calls_the_kernel_of_money(house, asha):
 
 def test_no_purse_is_ever_below_zero(house, rain, asha):
     with pytest.raises(psycopg.errors.CheckViolation):
-        house.owner.sql("update public.cc_balances set remaining = -1 where true")
+        house.owner.sql("update private.purses set remaining = -1 where true")
 
 
 # ------------------------------------------------------------------------------ strangers
@@ -194,5 +194,5 @@ def test_a_stranger_learns_nothing_about_money(rain, stranger, door):
 
 
 def test_a_stranger_reads_no_purse_and_no_entry(rain, stranger):
-    assert stranger.read("cc_balances") == []
+    assert stranger.read("purses") == []
     assert stranger.read("ledger_entries") == []

@@ -176,7 +176,7 @@ def know_the_rows(scene: Scene, relation: Relation) -> None:
     conditions = {
         "communities": sql.SQL("id = {}"),
         "users": sql.SQL(
-            "id in (select user_id from public.community_members where community_id = {})"
+            "id in (select user_id from private.community_members where community_id = {})"
         ),
     }
     of_rain = conditions.get(relation.name, sql.SQL("community_id = {}"))

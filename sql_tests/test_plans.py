@@ -48,8 +48,8 @@ def arguments(crowd):
         """
         with c as (select bench.community(7) as id)
         select c.id, bench.person(51 + 6 * %s),
-          (select min(d.id::text)::uuid from public.declarations as d where d.community_id = c.id),
-          (select max(m.id) from public.chat_messages as m where m.community_id = c.id),
+          (select min(d.id::text)::uuid from private.declarations as d where d.community_id = c.id),
+          (select max(m.id) from private.chat_messages as m where m.community_id = c.id),
           gen_random_uuid()
         from c
     """,
@@ -122,7 +122,7 @@ def test_a_scan_would_be_seen(crowd, big_tables):
         crowd.execute("""
             create function public.get_everything() returns bigint
             language plpgsql stable set search_path = ''
-            as 'begin return (select count(m.content) from public.chat_messages as m); end'
+            as 'begin return (select count(m.content) from private.chat_messages as m); end'
         """)
         told = []
         crowd.add_notice_handler(note := lambda notice: told.append(notice.message_primary))

@@ -11,38 +11,38 @@ from people import meanwhile, refused, together
 
 # Where the export shows the rows of each table; a dot leads to what it shows of each community.
 SHOWN_AS = {
-    "public.users": "profile",
+    "private.users": "profile",
     "private.former_names": "former_names",
     "private.admissions": "admission",
     "private.invite_misses": "invite_misses",
-    "private.requests": "requests",
-    "public.communities": ".community",
-    "public.community_members": ".membership",
+    "private.repeats": "requests",
+    "private.communities": ".community",
+    "private.community_members": ".membership",
     "private.bans": ".ban",
-    "public.chat_messages": ".messages",
-    "public.chamber_marks": ".read_up_to",
-    "public.notifications": ".notifications",
-    "public.notification_mutes": ".muted",
-    "public.audit_entries": ".audit",
-    "public.cc_balances": ".purse",
-    "public.ledger_entries": ".ledger",
-    "public.sunset_entries": ".sunsets",
-    "public.stakes": ".stakes",
-    "public.borrow_requests": ".borrow_requests",
-    "public.loans": ".loans",
-    "public.declarations": ".declarations",
+    "private.chat_messages": ".messages",
+    "private.chamber_marks": ".read_up_to",
+    "private.notifications": ".notifications",
+    "private.notification_mutes": ".muted",
+    "private.audit_entries": ".audit",
+    "private.purses": ".purse",
+    "private.ledger_entries": ".ledger",
+    "private.sunset_entries": ".sunsets",
+    "private.stakes": ".stakes",
+    "private.borrow_requests": ".borrow_requests",
+    "private.loans": ".loans",
+    "private.declarations": ".declarations",
     "private.joy_runs": ".joy_runs",
-    "public.witnesses": ".witnessed",
-    "public.tip_to_tip_proposals": ".tip_to_tips",
-    "public.tip_to_tip_rolls": ".tip_to_tip_rolls",
-    "public.tip_to_tip_votes": ".tip_to_tip_votes",
-    "public.elections": ".elections",
+    "private.witnesses": ".witnessed",
+    "private.tip_to_tip_proposals": ".tip_to_tips",
+    "private.tip_to_tip_rolls": ".tip_to_tip_rolls",
+    "private.tip_to_tip_votes": ".tip_to_tip_votes",
+    "private.elections": ".elections",
     "private.election_candidates": ".candidacies",
     "private.election_electors": ".election_rolls",
     "private.ballots": ".ballots",
-    "public.jashns": ".jashns_honoured",
-    "public.jashn_entries": ".jashn_reckonings",
-    "public.jashn_celebrations": ".jashn_celebrations",
+    "private.jashns": ".jashns_honoured",
+    "private.jashn_entries": ".jashn_reckonings",
+    "private.jashn_celebrations": ".jashn_celebrations",
 }
 
 WORDS = "bram-said bram-joy bram-told bram-img bram-asked bram-tea bram-why bram-cheers bram-secret"
@@ -96,7 +96,7 @@ def life(house, rain, asha, bram, chloe, clock, service):
     # The week's most restrained was no member all of it, so this Jashn is given to hold.
     (jashn,) = house.owner.sql(
         """
-        update public.jashns set honored_user_id = %(chloe)s, decided_by = 'only_one'
+        update private.jashns set honored_user_id = %(chloe)s, decided_by = 'only_one'
         where community_id = %(rain)s returning id::text
         """,
         chloe=chloe.id,
@@ -115,7 +115,7 @@ def life(house, rain, asha, bram, chloe, clock, service):
     bram.create_community(name="Second hedge")
     house.owner.sql(
         """
-        insert into public.jashns (community_id, week_start, honored_user_id, decided_by, held_at)
+        insert into private.jashns (community_id, week_start, honored_user_id, decided_by, held_at)
         values (%(rain)s, '2026-02-15', %(id)s, 'only_one', now())
         """,
         rain=rain,
@@ -186,7 +186,7 @@ def test_the_export_holds_every_row_that_names_me(house, life):
         else:
             shown = [document[place]]
         count = sum(len(one) if isinstance(one, list) else one is not None for one in shown)
-        if table == "public.communities":
+        if table == "private.communities":
             count = sum(one["community"]["founded_by_me"] for one in document["communities"])
         assert count == named[table], table
 
@@ -284,11 +284,11 @@ def test_notices_mutes_marks_and_request_ids_go(house, service, life):
         "private.admissions",
         "private.former_names",
         "private.invite_misses",
-        "private.requests",
-        "public.chamber_marks",
-        "public.notification_mutes",
-        "public.notifications",
-        "public.jashn_celebrations",
+        "private.repeats",
+        "private.chamber_marks",
+        "private.notification_mutes",
+        "private.notifications",
+        "private.jashn_celebrations",
     ):
         assert gone not in left
 
@@ -491,10 +491,10 @@ def test_deleting_a_sign_in_after_erase_user_changes_nothing(house, service, lif
 
 def test_deleting_a_sign_in_never_fails_and_is_finished_later(house, rain, asha, bram, books):
     whole = house.owner.sql(
-        "select pg_get_functiondef('private.take_leave(uuid, uuid)'::regprocedure) as body"
+        "select pg_get_functiondef('private.leave(uuid, uuid)'::regprocedure) as body"
     )
     house.owner.sql("""
-      create or replace function private.take_leave(p_community_id uuid, p_user_id uuid)
+      create or replace function private.leave(p_community_id uuid, p_user_id uuid)
       returns jsonb language plpgsql security definer set search_path = ''
       as $$ begin raise exception 'broken'; end $$
     """)
@@ -526,5 +526,5 @@ def test_deleting_a_sign_in_does_not_wait_long_for_a_busy_community(house, rain,
 
 def test_deleting_somebody_who_never_had_a_profile_works(house, sign_up):
     nobody = sign_up("ghost@chas.test", "Ghost")
-    house.owner.sql("delete from public.users where id = %(id)s", id=nobody.id)
+    house.owner.sql("delete from private.users where id = %(id)s", id=nobody.id)
     assert delete_sign_in(house, nobody) == 1

@@ -272,13 +272,13 @@ def test_nobody_who_left_is_waited_for(house, race, rain, code, asha, bram, chlo
         (row,) = house.owner.sql(
             """
             select t.awaiting, array(
-              select r.user_id::text from public.tip_to_tip_rolls as r
+              select r.user_id::text from private.tip_to_tip_rolls as r
               where r.proposal_id = t.id and not exists (
-                select from public.tip_to_tip_votes as v
+                select from private.tip_to_tip_votes as v
                 where v.proposal_id = r.proposal_id and v.user_id = r.user_id
               )
             ) as waiting
-            from public.tip_to_tip_proposals as t where t.id = %(id)s
+            from private.tip_to_tip_proposals as t where t.id = %(id)s
             """,
             id=proposed["proposal"]["id"],
         )
@@ -362,7 +362,7 @@ def test_leaving_at_dawn_leaves_no_grant_behind(house, rain, code, asha, bram, c
         clock.at(f"2026-03-{day:02} 00:00+00:00")
         job = partial(house.owner.sql, f"select private.daily_reset('{clock.now}')")
         together(job, leave(bram, rain), job)
-        (row,) = house.owner.read("cc_balances", user_id=bram.id)
+        (row,) = house.owner.read("purses", user_id=bram.id)
         assert row["remaining"] == 0
         bram.join_community(invite_code=code)
     books(rain)
@@ -397,10 +397,10 @@ def test_spending_across_midnight_falls_into_one_day_or_the_other(
           sum(e.amount) filter (where e.type = 'daily_reset') as granted,
           -coalesce(sum(e.amount) filter (where e.type = 'declaration'), 0) as spent,
           (
-            select coalesce(sum(d.cc_spent), 0) from public.declarations as d
+            select coalesce(sum(d.cc_spent), 0) from private.declarations as d
             where d.user_id = e.user_id and d.day = e.day
           ) as declared
-        from public.ledger_entries as e
+        from private.ledger_entries as e
         group by e.user_id, e.day
         """
     )
@@ -439,7 +439,7 @@ def test_half_an_act_would_be_noticed(house, rain, asha):
     joy = asha.declare_joy(community_id=rain, title="Whole", cc_spent=5)["declaration"]
     assert_flawless(house)
 
-    house.owner.sql("delete from public.chat_messages where reference_id = %(id)s", id=joy["id"])
+    house.owner.sql("delete from private.chat_messages where reference_id = %(id)s", id=joy["id"])
     with pytest.raises(AssertionError, match="a joy without its one entry and card"):
         assert_flawless(house)
 

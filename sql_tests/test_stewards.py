@@ -237,7 +237,7 @@ def test_what_fails_is_told_and_tried_again_at_once_when_it_is_mended(
     house, service, clock, asha, rain
 ):
     house.owner.sql(
-        "alter table public.ledger_entries add constraint broken check (id < 0) not valid"
+        "alter table private.ledger_entries add constraint broken check (id < 0) not valid"
     )
     clock.at(DAWN)
     failed = {
@@ -251,7 +251,7 @@ def test_what_fails_is_told_and_tried_again_at_once_when_it_is_mended(
     } == failed
     assert {run["job"] for run in service.list_job_runs(failed_only=True)["runs"]} == failed
 
-    house.owner.sql("alter table public.ledger_entries drop constraint broken")
+    house.owner.sql("alter table private.ledger_entries drop constraint broken")
     assert service.settle_community(community_id=rain)["calendar"]["day"] == "2026-03-03"
     assert service.inspect_community(community_id=rain)["troubles"] == []
 
@@ -386,7 +386,7 @@ def test_jobs_tell_how_late_they_are(house, service, clock, rain):
 
 def test_jobs_tell_what_failed(house, service, clock, rain):
     house.owner.sql(
-        "alter table public.ledger_entries add constraint broken check (id < 0) not valid"
+        "alter table private.ledger_entries add constraint broken check (id < 0) not valid"
     )
     clock.at(DAWN)
     house.owner.sql("select private.daily_reset(%(now)s)", now=clock.now)

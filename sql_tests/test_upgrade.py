@@ -42,8 +42,8 @@ def yesterday(server):
 def answers(url):
     found = {}
     with psycopg.connect(url) as connection:
-        people = connection.execute("select id from public.users order by id").fetchall()
-        ((community,),) = connection.execute("select id from public.communities").fetchall()
+        people = connection.execute("select id from private.users order by id").fetchall()
+        ((community,),) = connection.execute("select id from private.communities").fetchall()
         connection.execute("set local role authenticated")
         for (person,) in people:
             claims = json.dumps({"sub": str(person), "role": "authenticated"})

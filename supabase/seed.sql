@@ -73,7 +73,7 @@ declare
   v_rain jsonb;
   v_joy jsonb;
   v_loan jsonb;
-  v_tip jsonb;
+  v_proposal jsonb;
 begin
   if exists (select from auth.users) then
     return;
@@ -131,11 +131,11 @@ begin
   }') -> 'declaration';
   perform pg_temp.act('bram', 'witness_declaration', jsonb_build_object('declaration_id', v_joy ->> 'id'));
   perform pg_temp.act('chloe', 'witness_declaration', jsonb_build_object('declaration_id', v_joy ->> 'id'));
-  v_tip := pg_temp.act('dara', 'propose_tip_to_tip', v_rain || '{
+  v_proposal := pg_temp.act('dara', 'propose_tip_to_tip', v_rain || '{
     "title": "Nobody mends the roof before Sunday", "stake_amount": 10
   }') -> 'proposal';
   foreach v_name in array array['asha', 'bram', 'chloe', 'eli'] loop
-    perform pg_temp.act(v_name, 'vote_tip_to_tip', jsonb_build_object('proposal_id', v_tip ->> 'id', 'vote', 'accept'));
+    perform pg_temp.act(v_name, 'vote_tip_to_tip', jsonb_build_object('proposal_id', v_proposal ->> 'id', 'vote', 'accept'));
   end loop;
   perform pg_temp.at(1, '21:30');
   perform pg_temp.act('bram', 'declare_joy', v_rain || '{"title": "Nobody called", "cc_spent": 5}');

@@ -17,7 +17,7 @@ def test_told_to_stop_it_finishes_what_is_under_way(project, sign_up, mint):
     with project.edge() as edge:
         assert edge.ask("GET", "/auth/access", kiri).status_code == 200
         with psycopg.connect(project.house.address("postgres")) as holding:
-            holding.execute("select from public.users where id = %s for update", [kiri.id])
+            holding.execute("select from private.users where id = %s for update", [kiri.id])
             redeeming = threading.Thread(
                 target=lambda: answers.append(
                     edge.ask("POST", "/auth/invite/redeem", kiri, json={"invite_code": code})

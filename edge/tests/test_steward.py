@@ -119,7 +119,7 @@ def test_health_fails_when_a_dawn_is_late(run, house, rain):
     house.owner.sql("select private.daily_reset()")  # other tests let communities oversleep
     assert run("health").stdout.splitlines()[0] == "status: ok"
     late = """
-      update public.community_days
+      update private.community_days
       set sunset_at = sunset_at - interval '3 days', dawn_at = dawn_at - interval '3 days'
       where community_id = %(rain)s
     """

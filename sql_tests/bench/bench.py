@@ -61,7 +61,7 @@ GROWTH_NEEDS = 40 << 30
 # and no evidence.
 FIFTY_ROWS = """
     with page as (
-      select * from public.chat_messages where (community_id, id) < (%s, 9223372036854775807)
+      select * from private.chat_messages where (community_id, id) < (%s, 9223372036854775807)
       order by community_id desc, id desc limit 50
     )
     select count(p), coalesce(json_agg(p), '[]')::text from page as p
@@ -556,10 +556,10 @@ class Callers:
             self.people = {i: (str(user), str(community)) for i, user, community in ids}
             self.unwitnessed = connection.execute("""
                 select d.id, p.i
-                from public.declarations as d
+                from private.declarations as d
                 join bench.people as p on p.i <= 50 and p.id <> d.user_id
                 where d.community_id = bench.community(0) and not exists (
-                  select from public.witnesses as w
+                  select from private.witnesses as w
                   where w.declaration_id = d.id and w.user_id = p.id
                 )
                 order by md5(d.id::text || p.i) limit 50000
@@ -628,10 +628,10 @@ def visitors_of(connection: psycopg.Connection) -> list[dict[str, object]]:
     asked = connection.cursor(row_factory=dict_row).execute(
         """
         select bench.community(n) as c, bench.person(50 * n + 5) as u, (
-          select l.id from public.chat_messages as l
+          select l.id from private.chat_messages as l
           where l.community_id = bench.community(n) order by l.id offset 99 limit 1
         ) as m, (
-          select d.id from public.declarations as d
+          select d.id from private.declarations as d
           where d.community_id = bench.community(n) order by d.day, d.number offset 49 limit 1
         ) as d
         from generate_series(1, %s) as n

@@ -24,26 +24,26 @@ from generate_series(1, 50 + :communities * :members) as i;
 insert into auth.users (id, email, email_confirmed_at, aud, role, raw_app_meta_data, raw_user_meta_data, created_at)
 select p.id, format('person%s@example.org', p.i), now(), 'authenticated', 'authenticated', '{}', '{}', now()
 from bench.people as p;
-insert into public.users (id, display_name) select p.id, 'Person ' || p.i from bench.people as p;
+insert into private.users (id, display_name) select p.id, 'Person ' || p.i from bench.people as p;
 insert into private.admissions (user_id) select p.id from bench.people as p;
-insert into public.communities (id, name, created_by, created_at)
+insert into private.communities (id, name, created_by, created_at)
 select bench.community(c), 'Community ' || c, bench.person(case c when 0 then 1 else (c - 1) * :members + 51 end),
   now() - interval '3 years'
 from generate_series(0, :communities) as c;
-insert into public.community_members (community_id, user_id, roles, joined_at)
+insert into private.community_members (community_id, user_id, roles, joined_at)
 select bench.community(p.c), p.id,
   case when p.i = 1 or (p.i > 50 and (p.i - 51) % :members = 0) then '{member,moderator}' else '{member}' end::text[],
   now() - interval '3 years'
 from bench.people as p;
-insert into public.community_days (community_id, day, sunset_at, dawn_at, last_closed_day)
+insert into private.community_days (community_id, day, sunset_at, dawn_at, last_closed_day)
 select c.id, current_date, current_date + interval '1 day' - interval '1 minute', current_date + interval '1 day',
   current_date - 1
-from public.communities as c;
+from private.communities as c;
 insert into private.jashn_calendar (community_id, look_at) select c.id, now() + interval '1 day'
-from public.communities as c;
+from private.communities as c;
 -- Deep purses: a benchmark that ran out of coins would measure refusals.
-insert into public.cc_balances (community_id, user_id, remaining, day, granted_at)
-select m.community_id, m.user_id, :purse, current_date, current_date from public.community_members as m;
+insert into private.purses (community_id, user_id, remaining, day, granted_at)
+select m.community_id, m.user_id, :purse, current_date, current_date from private.community_members as m;
 
 create table bench.joys as
 select
@@ -56,7 +56,7 @@ select
   now() - (:history + 1 - n) * interval '1 day' / 7
 from generate_series(1, :history) as n, generate_series(1, :communities) as c;
 
-insert into public.declarations (id, community_id, user_id, title, description, cc_spent, witnessed_count, day, created_at)
+insert into private.declarations (id, community_id, user_id, title, description, cc_spent, witnessed_count, day, created_at)
 select
   j.id, bench.community(j.c), j.user_id, 'A joy, and a good one: number ' || j.n, repeat('word ', j.n % 20),
   1 + j.n % 9, (j.c = 0 and j.n % 21 < 20)::integer, j.at::date, j.at
@@ -68,10 +68,10 @@ select r.community_id, r.user_id, min(r.day), max(r.day),
 from (
   select d.community_id, d.user_id, d.day,
     d.day - (row_number() over (partition by d.community_id, d.user_id order by d.day))::integer as island
-  from (select distinct o.community_id, o.user_id, o.day from public.declarations as o) as d
+  from (select distinct o.community_id, o.user_id, o.day from private.declarations as o) as d
 ) as r
 group by r.community_id, r.user_id, r.island;
-insert into public.chat_messages (community_id, user_id, type, content, reference_id, created_at)
+insert into private.chat_messages (community_id, user_id, type, content, reference_id, created_at)
 select l.community_id, l.user_id, l.type, l.content, l.reference_id, l.at
 from (
   select bench.community(j.c) as community_id, j.user_id, 'declaration' as type, '' as content, j.id as reference_id, j.at
@@ -82,27 +82,27 @@ from (
   where j.c > 0 or j.n % 21 < 19
 ) as l
 order by l.at;
-insert into public.chamber_marks (community_id, user_id, last_read_id)
+insert into private.chamber_marks (community_id, user_id, last_read_id)
 select p.community_id, p.user_id, l.last_id
-from public.community_members as p
-join (select m.community_id, max(m.id) - 20 as last_id from public.chat_messages as m group by m.community_id) as l
+from private.community_members as p
+join (select m.community_id, max(m.id) - 20 as last_id from private.chat_messages as m group by m.community_id) as l
   on l.community_id = p.community_id;
-insert into public.witnesses (declaration_id, user_id, community_id, created_at)
+insert into private.witnesses (declaration_id, user_id, community_id, created_at)
 select j.id, bench.person(1 + (j.n + 7) % 50), bench.community(0), j.at + interval '1 minute'
 from bench.joys as j where j.c = 0 and j.n % 21 < 20;
-insert into public.ledger_entries (
+insert into private.ledger_entries (
   community_id, user_id, type, amount, moved, balance_after, reference_id, day, created_at
 )
 select bench.community(j.c), j.user_id, 'declaration', -(1 + j.n % 9), 1 + j.n % 9, 50, j.id, j.at::date, j.at
 from bench.joys as j
 order by j.at;
-insert into public.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
 select m.community_id, m.user_id, 'daily_reset', :purse, :purse, :purse, current_date, current_date
-from public.community_members as m;
-insert into public.sunset_entries (community_id, day, user_id, unspent_cc)
+from private.community_members as m;
+insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
 select bench.community(0), current_date - d, bench.person(1 + i), 10 + i
 from generate_series(1, 60) as d, generate_series(0, 49) as i;
-insert into public.notifications (community_id, user_id, type, title, ref_kind, ref_id, created_at, read_at)
+insert into private.notifications (community_id, user_id, type, title, ref_kind, ref_id, created_at, read_at)
 select bench.community(j.c), j.user_id, 'witnessed', 'Somebody witnessed your joy', 'declaration', j.id, j.at, j.at
 from bench.joys as j where j.at > now() - interval '90 days';
 

@@ -9,26 +9,26 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_id uuid := gen_random_uuid();
-  v_balance public.cc_balances;
+  v_purse private.purses;
   v_message_id bigint;
 begin
-  update public.cc_balances as b
+  update private.purses as b
   set remaining = b.remaining - p_cc_spent, spent_today = b.spent_today + p_cc_spent,
     spent_total = b.spent_total + p_cc_spent
   where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining >= p_cc_spent
-  returning b.* into v_balance;
-  insert into public.ledger_entries (
+  returning b.* into v_purse;
+  insert into private.ledger_entries (
     community_id, user_id, type, amount, moved, balance_after, reference_id, day, created_at
   )
   values (
-    p_community_id, p_user_id, 'declaration', -p_cc_spent, p_cc_spent, v_balance.remaining, v_id, v_balance.day, now()
+    p_community_id, p_user_id, 'declaration', -p_cc_spent, p_cc_spent, v_purse.remaining, v_id, v_purse.day, now()
   );
-  insert into public.declarations (id, community_id, user_id, title, cc_spent, day, created_at)
-  values (v_id, p_community_id, p_user_id, p_title, p_cc_spent, v_balance.day, now());
-  insert into public.chat_messages (community_id, user_id, type, reference_id, created_at)
+  insert into private.declarations (id, community_id, user_id, title, cc_spent, day, created_at)
+  values (v_id, p_community_id, p_user_id, p_title, p_cc_spent, v_purse.day, now());
+  insert into private.chat_messages (community_id, user_id, type, reference_id, created_at)
   values (p_community_id, p_user_id, 'declaration', v_id, now())
   returning id into v_message_id;
-  insert into private.requests (user_id, rpc, request_id, arguments_hash, answer, created_at)
+  insert into private.repeats (user_id, rpc, request_id, arguments_hash, answer, created_at)
   values (p_user_id, 'minimum', gen_random_uuid(), '', jsonb_build_object('answer', repeat('x', 1650)), now());
   perform realtime.send(jsonb_build_object('kind', 'balance'), 'balance', 'user:' || p_user_id::text, true);
   perform realtime.send(
@@ -53,24 +53,24 @@ language plpgsql set search_path = ''
 as $$
 begin
   with emptied as (
-    update public.cc_balances as b set remaining = 0
-    from public.cc_balances as o
+    update private.purses as b set remaining = 0
+    from private.purses as o
     where b.remaining > 0 and o.community_id = b.community_id and o.user_id = b.user_id
     returning b.community_id, b.user_id, o.remaining as amount, b.day
   ), told as (
-    insert into public.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
     select e.community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
   )
-  insert into public.sunset_entries (community_id, day, user_id, unspent_cc)
+  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
   select e.community_id, e.day, e.user_id, e.amount from emptied as e;
   with granted as (
-    update public.cc_balances as b
+    update private.purses as b
     set remaining = c.daily_cc_budget, spent_today = 0, day = p_at::date, granted_at = p_at
-    from public.communities as c
+    from private.communities as c
     where c.id = b.community_id
     returning b.community_id, b.user_id, b.remaining, b.day
   )
-  insert into public.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+  insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select g.community_id, g.user_id, 'daily_reset', g.remaining, g.remaining, g.remaining, g.day, p_at
   from granted as g;
 end;

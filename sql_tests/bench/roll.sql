@@ -8,14 +8,14 @@ select -1 as c, i from generate_series(51, 2050) as i
 union all
 select -2 - n, 51 + 5 * n + m from generate_series(0, 15) as n, generate_series(0, 4) as m;
 
-insert into public.communities (id, name, created_by)
+insert into private.communities (id, name, created_by)
 select distinct bench.community(r.c), 'Roll ' || r.c, bench.person(51) from rolls as r;
-insert into public.community_members (community_id, user_id, joined_at)
+insert into private.community_members (community_id, user_id, joined_at)
 select bench.community(r.c), bench.person(r.i), now() - interval '1 year' from rolls as r;
-insert into public.community_days (community_id, day, sunset_at, dawn_at)
+insert into private.community_days (community_id, day, sunset_at, dawn_at)
 select distinct bench.community(r.c), current_date, current_date + interval '1 day' - interval '1 minute',
   current_date + interval '1 day'
 from rolls as r;
-insert into public.cc_balances (community_id, user_id, remaining, day, granted_at)
+insert into private.purses (community_id, user_id, remaining, day, granted_at)
 select bench.community(r.c), bench.person(r.i), 100, current_date, current_date from rolls as r;
-analyze public.community_members, public.cc_balances;
+analyze private.community_members, private.purses;

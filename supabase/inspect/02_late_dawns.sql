@@ -8,8 +8,8 @@ select
   case when d.is_open then 'Sunset' else 'Dawn' end as due,
   d.due_at,
   date_trunc('second', now() - d.due_at) as late
-from public.community_days as d
-inner join public.communities as c on d.community_id = c.id
+from private.community_days as d
+inner join private.communities as c on d.community_id = c.id
 where d.due_at < now()
 order by d.due_at
 limit 20;

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[2]
-PLATFORM = ROOT / "sql_tests" / "platform.sql"
+PLATFORM = ROOT / "supabase" / "local" / "platform.sql"
 CLI = ROOT / "supabase" / "node_modules" / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
 
 Mode = Literal["hosted_old", "hosted_new"]

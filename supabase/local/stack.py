@@ -139,7 +139,7 @@ class Stack:
         query = """
             select a.*, u.display_name as name, private.standing_of(a.id) as standing
             from auth.users as a
-            join public.users as u on u.id = a.id
+            join private.users as u on u.id = a.id
             where private.standing_of(a.id) in ('admitted', 'waiting')
             order by a.created_at, a.email
         """

@@ -1,0 +1,101 @@
+-- request_id: the same call made twice happens once (RULES 5.4).
+
+create table private.repeats (
+  user_id uuid not null,
+  rpc text not null,
+  request_id uuid not null,
+  arguments_hash bytea not null,
+  answer jsonb not null,
+  created_at timestamptz not null,
+  constraint repeats_pkey primary key (user_id, rpc, request_id)
+);
+comment on table private.repeats is
+'The first answers of calls made with a request_id, kept 7 days. It belongs to the caller, not to a community: the
+same id with another community is the same id with other arguments. No foreign key, for it outlives nothing and must
+be cheap.';
+create index repeats_created_at_idx on private.repeats (created_at);
+alter table private.repeats enable row level security;
+create policy nobody_reads_repeats on private.repeats for select to authenticated using (false);
+
+create function private.recall(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.repeats;
+begin
+  if p_request_id is null then
+    return null;
+  end if;
+  -- Two deliveries of one call wait for each other here; the second then finds the first one's answer.
+  perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_rpc || p_request_id::text, 0));
+  select r.* into v_request
+  from private.repeats as r
+  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+  if not found then
+    return null;
+  elsif v_request.created_at <= private.clock() - interval '7 days' then
+    -- Housekeeping has not come by yet.
+    delete from private.repeats as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+    return null;
+  elsif v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
+      jsonb_build_object('request_id', p_request_id));
+  end if;
+  return v_request.answer;
+end;
+$$;
+comment on function private.recall is
+'Returns the answer a call with this request_id was given, or null if it is new; locks the id until the transaction
+ends.
+
+Refuses: CONFLICT (the same id with other arguments).';
+
+create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_answer jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_request_id is not null then
+    insert into private.repeats (user_id, rpc, request_id, arguments_hash, answer, created_at)
+    values (
+      p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_answer, private.clock()
+    );
+  end if;
+  return p_answer;
+end;
+$$;
+comment on function private.remember is
+'Keeps an answer under its request_id, if there is one, and returns it. private.recall has asked before, and holds the
+id. Refusals never get here.';
+
+create function private.erase_repeats_of(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.repeats as r
+  where r.user_id = p_user_id;
+end;
+$$;
+comment on function private.erase_repeats_of is 'Deletes every id and answer kept for a person who is erased.';
+
+create function private.purge_repeats(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  delete from private.repeats as r
+  where (r.user_id, r.rpc, r.request_id) in (
+    select o.user_id, o.rpc, o.request_id from private.repeats as o
+    where o.created_at <= p_now - interval '7 days'
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.purge_repeats is 'Deletes up to p_limit ids older than 7 days; returns how many.';

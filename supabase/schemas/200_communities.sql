@@ -1,0 +1,356 @@
+-- Communities, their members and roles, and the guards every other room asks (RULES 2).
+
+create table private.communities (
+  id uuid not null default gen_random_uuid(),
+  name text not null,
+  description text not null default '',
+  timezone text not null default 'UTC',
+  daily_cc_budget integer not null default 100,
+  electorate text not null default 'council',
+  pending jsonb not null default '{}',
+  created_by uuid not null,
+  created_at timestamptz not null default private.clock(),
+  constraint communities_pkey primary key (id),
+  constraint communities_created_by_fkey foreign key (created_by) references private.users (id),
+  constraint communities_name_length check (char_length(name) between 1 and 50),
+  constraint communities_description_length check (char_length(description) <= 200),
+  constraint communities_daily_cc_budget_range check (daily_cc_budget between 10 and 1000),
+  constraint communities_electorate_known check (electorate in ('council', 'members'))
+);
+comment on table private.communities is
+'The communities and their settings in force; pending holds what takes force at the next Dawn (RULES 2.4).';
+create index communities_created_by_idx on private.communities (created_by);
+alter table private.communities enable row level security;
+grant select on private.communities to authenticated;
+
+create table private.community_members (
+  community_id uuid not null,
+  user_id uuid not null,
+  roles text[] not null default '{member}',
+  joined_at timestamptz not null default private.clock(),
+  left_at timestamptz,
+  council_since timestamptz,
+  constraint community_members_pkey primary key (community_id, user_id),
+  constraint community_members_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint community_members_user_id_fkey foreign key (user_id) references private.users (id),
+  constraint community_members_roles_known check (
+    'member' = any(roles) and roles <@ array['member', 'moderator', 'council']
+  )
+);
+comment on table private.community_members is
+'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so
+it stays when they leave, and joined_at is their latest joining.';
+create index community_members_user_id_community_id_idx on private.community_members (user_id, community_id);
+create index community_members_present_idx on private.community_members (community_id, joined_at) where left_at is null;
+alter table private.community_members enable row level security;
+grant select on private.community_members to authenticated;
+
+create function private.my_communities()
+returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+begin
+  return query
+  select m.community_id
+  from private.community_members as m
+  join private.standings as s on s.user_id = m.user_id
+  where m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+end;
+$$;
+comment on function private.my_communities is
+'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
+any(array(select private.my_communities())).';
+grant execute on function private.my_communities to authenticated;
+
+create function private.my_moderated_communities()
+returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select m.community_id from private.community_members as m
+  where m.user_id = private.my_id() and m.left_at is null and 'moderator' = any(m.roles);
+end;
+$$;
+comment on function private.my_moderated_communities is 'The communities the caller moderates; for policies.';
+grant execute on function private.my_moderated_communities to authenticated;
+
+create policy members_read_communities on private.communities for select to authenticated
+using (id = any(array(select private.my_communities())));
+
+create policy members_read_members on private.community_members for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+
+create policy people_read_themselves_and_those_they_met on private.users for select to authenticated
+using (
+  id = (select private.my_id())
+  or exists (
+    select from private.community_members as m
+    where m.user_id = users.id and m.community_id = any(array(select private.my_communities()))
+  )
+);
+
+create function private.require_member(p_community_id uuid)
+returns private.community_members
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_member private.community_members;
+begin
+  -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
+  select m.* into v_member
+  from private.community_members as m
+  join private.standings as s on s.user_id = m.user_id
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+  if not found then
+    perform private.require_admitted();
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_member is
+'Returns the caller''s membership of a community. A stranger gets the same answer whether the community exists or
+not.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+grant execute on function private.require_member to authenticated;
+
+create function private.require_moderator(p_community_id uuid)
+returns private.community_members
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_member private.community_members := private.require_member(p_community_id);
+begin
+  if 'moderator' <> all(v_member.roles) then
+    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_moderator is
+'Returns the caller''s membership if they moderate the community.
+
+Refuses: as require_member, FORBIDDEN.';
+grant execute on function private.require_moderator to authenticated;
+
+create function private.member_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select array(
+      select m.user_id from private.community_members as m
+      where m.community_id = p_community_id and m.left_at is null
+      order by m.user_id
+    )
+  );
+end;
+$$;
+comment on function private.member_ids is 'The ids of everyone in a community now, in id order.';
+
+create function private.is_member(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select exists(
+      select from private.community_members as m
+      where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+    )
+  );
+end;
+$$;
+comment on function private.is_member is 'Whether a person is in a community now.';
+
+create function private.next_budget(p_community_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget)
+    from private.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
+
+create function private.apply_pending(p_community_id uuid)
+returns private.communities
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community private.communities;
+begin
+  update private.communities as c
+  set
+    timezone = coalesce(c.pending ->> 'timezone', c.timezone),
+    daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
+    electorate = coalesce(c.pending ->> 'electorate', c.electorate),
+    pending = '{}'
+  where c.id = p_community_id and c.pending <> '{}';
+  select c.* into v_community from private.communities as c where c.id = p_community_id;
+  return v_community;
+end;
+$$;
+comment on function private.apply_pending is 'Puts pending settings in force and returns the community as it now is.';
+
+create function private.lock_community(p_community_id uuid)
+returns private.communities
+language sql security definer set search_path = ''
+begin atomic
+  select c.* from private.communities as c
+  where c.id = p_community_id for no key update;
+end;
+comment on function private.lock_community is
+'Locks a community until the transaction ends and returns it; the day, if it matters, is held before.';
+
+create function private.hold_roll(p_community_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  select from private.communities as c
+  where c.id = p_community_id for share;
+end;
+comment on function private.hold_roll is
+'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
+names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
+
+create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.communities as c
+  set name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending
+  where c.id = p_community_id;
+end;
+comment on function private.change_community is
+'Changes name and description at once (null: as it was) and says what pends.';
+
+create function private.set_role(p_community_id uuid, p_user_id uuid, p_role text, p_granted boolean)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.community_members as m
+  set
+    roles = array(
+      select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
+      where case when r.role = p_role then p_granted else r.role = any(m.roles) end
+      order by r.place
+    ),
+    council_since = case
+      when p_role <> 'council' then m.council_since
+      when p_granted then private.clock()
+    end
+  where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+    and (p_role = any(m.roles)) <> p_granted;
+  return found;
+end;
+$$;
+comment on function private.set_role is
+'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
+stays, is the caller''s affair, who has locked the community.';
+
+create function private.find_successor(p_community_id uuid, p_user_id uuid)
+returns uuid
+language sql stable security definer set search_path = ''
+begin atomic
+  select m.user_id from private.community_members as m
+  where m.community_id = p_community_id and m.user_id <> p_user_id and m.left_at is null
+  order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  limit 1;
+end;
+comment on function private.find_successor is
+'Who comes after somebody: the longest-serving council member, else the longest-standing member (RULES 13); null if
+nobody is left.';
+
+create function private.mark_left(p_community_id uuid, p_user_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.community_members as m
+  set roles = '{member}', council_since = null, left_at = private.clock()
+  where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null;
+end;
+comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
+
+create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
+returns boolean
+language sql stable security definer set search_path = ''
+begin atomic
+  select coalesce(bool_and(m.user_id = p_user_id), false) from private.community_members as m
+  where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles);
+end;
+comment on function private.is_last_moderator is 'Whether a person is the one moderator a community has.';
+
+create view private.shown_members with (security_invoker = on) as
+select
+  m.community_id,
+  m.user_id,
+  m.joined_at,
+  m.left_at,
+  jsonb_build_object(
+    'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at
+  ) as member
+from private.community_members as m
+inner join private.shown_people as p on m.user_id = p.id;
+comment on view private.shown_members is 'The shape member; those with a left_at are gone.';
+grant select on private.shown_members to authenticated;
+
+create function private.show_member(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.member from private.shown_members as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.show_member is 'The shape member of one person.';
+
+create function private.show_community(p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
+        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
+        'member_count', (
+          select count(*) from private.community_members as m
+          where m.community_id = c.id and m.left_at is null
+        )
+      )
+      || case
+        when c.id in (select private.my_moderated_communities())
+          then jsonb_build_object(
+            'invite_code', (
+              select j.code from private.join_codes as j
+              where j.community_id = c.id
+            )
+          )
+        else '{}'
+      end
+    from private.communities as c
+    where
+      c.id = p_community_id
+      and (private.caller_id() is null or c.id in (select private.my_communities()))
+  );
+end;
+$$;
+comment on function private.show_community is
+'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
+grant execute on function private.show_community to authenticated;

@@ -1,0 +1,223 @@
+-- Loans between members of a community (RULES 7.2 to 7.5).
+
+create table private.loans (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  borrower_id uuid not null,
+  lender_id uuid not null,
+  amount integer not null,
+  outstanding integer not null,
+  status text not null default 'open',
+  created_at timestamptz not null default private.clock(),
+  constraint loans_pkey primary key (id),
+  constraint loans_borrower_fkey foreign key (community_id, borrower_id)
+  references private.community_members (community_id, user_id),
+  constraint loans_lender_fkey foreign key (community_id, lender_id)
+  references private.community_members (community_id, user_id),
+  constraint loans_amount_positive check (amount > 0),
+  constraint loans_outstanding_within_amount check (outstanding between 0 and amount),
+  constraint loans_status_known check (status in ('open', 'repaid', 'forgiven', 'released', 'asleep')),
+  constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
+  constraint loans_not_to_oneself check (borrower_id <> lender_id)
+);
+comment on table private.loans is
+'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
+create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
+create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
+create index loans_open_idx on private.loans (community_id, number) where status = 'open';
+alter table private.loans enable row level security;
+create policy parties_read_loans on private.loans for select to authenticated
+using (
+  (borrower_id = (select private.my_id()) or lender_id = (select private.my_id()))
+  and community_id = any(array(select private.my_communities()))
+);
+grant select on private.loans to authenticated;
+
+create view private.shown_loans with (security_invoker = on) as
+select
+  l.id,
+  l.number,
+  l.community_id,
+  l.borrower_id,
+  l.lender_id,
+  jsonb_build_object(
+    'id', l.id, 'community_id', l.community_id, 'borrower', b.person, 'lender', p.person, 'amount', l.amount,
+    'outstanding', l.outstanding, 'status', l.status, 'created_at', l.created_at
+  ) as loan
+from private.loans as l
+inner join private.shown_people as b on l.borrower_id = b.id
+inner join private.shown_people as p on l.lender_id = p.id;
+comment on view private.shown_loans is 'The shape loan.';
+grant select on private.shown_loans to authenticated;
+
+create function private.debt_of(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(l.outstanding), 0)::integer from private.loans as l
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
+  );
+end;
+$$;
+comment on function private.debt_of is 'What a member owes in open loans of a community, in CC.';
+
+create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan_id uuid;
+begin
+  insert into private.loans (community_id, borrower_id, lender_id, amount, outstanding)
+  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount)
+  returning id into v_loan_id;
+  perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
+  perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
+  return v_loan_id;
+end;
+$$;
+comment on function private.open_loan is
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id.
+
+Refuses: INSUFFICIENT_CC.';
+
+create function private.lock_loan(p_loan_id uuid)
+returns private.loans
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_row private.loans;
+begin
+  select l.* into v_row from private.loans as l
+  where l.id = p_loan_id for no key update;
+  return v_row;
+end;
+$$;
+comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
+
+create function private.reduce_loan(p_loan_id uuid, p_amount integer, p_when_nothing_is_left text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.loans as l
+  set
+    outstanding = l.outstanding - p_amount,
+    status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
+  where l.id = p_loan_id;
+end;
+$$;
+comment on function private.reduce_loan is
+'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
+
+create function private.repayments_due(
+  p_community_id uuid, p_budget integer,
+  out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select
+    d.id,
+    d.number,
+    d.borrower_id,
+    d.lender_id,
+    least(d.outstanding, p_budget - d.before)::integer
+  from (
+    select
+      l.id,
+      l.number,
+      l.borrower_id,
+      l.lender_id,
+      l.outstanding,
+      coalesce(sum(l.outstanding) over (
+        partition by l.borrower_id order by l.number rows between unbounded preceding and 1 preceding
+      ), 0) as before
+    from private.loans as l
+    where l.community_id = p_community_id and l.status = 'open'
+  ) as d
+  where d.before < p_budget;
+end;
+$$;
+comment on function private.repayments_due is
+'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
+
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep.';
+
+create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_drafts private.entry_draft[];
+begin
+  if not exists (select from private.loans as l where l.community_id = p_community_id and l.status = 'open') then
+    return;
+  end if;
+  with due as materialized (
+    select r.* from private.repayments_due(p_community_id, p_budget) as r
+  ), reduced as (
+    update private.loans as l
+    set
+      outstanding = l.outstanding - d.amount,
+      status = case when l.outstanding = d.amount then 'repaid' else 'open' end
+    from due as d
+    where l.id = d.loan_id
+  )
+  -- All debts leave before any arrives: no running balance ever counts on another's repayment.
+  select array_agg(m.draft order by m.turn, m.number) into v_drafts
+  from (
+    select 1 as turn, d.number,
+      row(d.borrower_id, 'debt_repaid', -d.amount, d.lender_id, d.loan_id)::private.entry_draft as draft
+    from due as d
+    union all
+    select 2, d.number, row(d.lender_id, 'debt_collected', d.amount, d.borrower_id, d.loan_id)::private.entry_draft
+    from due as d
+  ) as m;
+  perform private.post_entries(p_community_id, p_day, v_drafts, p_at);
+end;
+$$;
+comment on function private.collect_debts is
+'Repays at Dawn, after all grants, what private.repayments_due names; rings included.';
+
+create function private.part_with_loans(p_community_id uuid, p_user_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.loans as l
+  set outstanding = 0, status = 'released'
+  where l.community_id = p_community_id and l.lender_id = p_user_id and l.status in ('open', 'asleep');
+  update private.loans as l
+  set status = 'asleep'
+  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open';
+end;
+comment on function private.part_with_loans is
+'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5).';
+
+create function private.wake_loans(p_community_id uuid, p_user_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.loans as l
+  set status = 'open'
+  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep';
+end;
+comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
+
+create function private.show_loan(p_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.loan from private.shown_loans as s
+    where s.id = p_id
+  );
+end;
+$$;
+comment on function private.show_loan is 'The shape loan of one loan.';

@@ -1,0 +1,237 @@
+-- The day's turn: what Sunset takes and Dawn gives (RULES 6).
+
+create table private.sunset_entries (
+  community_id uuid not null,
+  day date not null,
+  user_id uuid not null,
+  unspent_cc integer not null,
+  constraint sunset_entries_pkey primary key (community_id, day, user_id),
+  constraint sunset_entries_unspent_cc_positive check (unspent_cc > 0)
+);
+comment on table private.sunset_entries is
+'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
+purses.';
+alter table private.sunset_entries enable row level security;
+create policy members_read_sunset_entries on private.sunset_entries for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.sunset_entries to authenticated;
+
+create function private.close_day(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day date;
+  v_timezone text;
+  v_rows integer;
+begin
+  select d.day, c.timezone into v_day, v_timezone
+  from private.community_days as d
+  join private.communities as c on c.id = d.community_id
+  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+  for no key update of d;
+  if not found then
+    return 0;
+  end if;
+  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
+  select p_community_id, v_day, e.user_id, e.amount from private.post_expiry(p_community_id, p_now) as e;
+  get diagnostics v_rows = row_count;
+  perform private.turn_to_night(p_community_id, v_timezone, v_day);
+  perform private.tell_community(p_community_id, 'sunset', jsonb_build_object('day', v_day));
+  return v_rows;
+end;
+$$;
+comment on function private.close_day is
+'Sunset: every unspent purse expires into the ledger and the Sunset list; returns how many. A day closed already, or
+not over yet, stays as it is.';
+
+create function private.open_day(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community private.communities := private.apply_pending(p_community_id);
+  v_day date;
+  v_rows integer;
+begin
+  if not private.turn_to_day(p_community_id, v_community.timezone, p_now) then
+    return 0;
+  end if;
+  select d.day into v_day from private.community_days as d where d.community_id = p_community_id;
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(p_community_id, p_now);
+  v_rows := private.post_grants(p_community_id, v_day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(p_community_id, p_now);
+  perform private.collect_debts(p_community_id, v_day, v_community.daily_cc_budget, p_now);
+  perform private.tell_community(p_community_id, 'dawn', jsonb_build_object('day', v_day));
+  return v_rows;
+end;
+$$;
+comment on function private.open_day is
+'Dawn: pending settings take force, everyone is granted the budget, refunds that waited are booked, then debts are
+collected.
+
+Returns how many were granted. Only private.settle_day calls it, holding the community''s day.';
+
+create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+  v_rows integer := 0;
+begin
+  -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
+  if current_setting('transaction_read_only')::boolean
+    or not exists (select from private.community_days as d where d.community_id = p_community_id and d.due_at <= p_now)
+  then
+    return 0;
+  end if;
+
+  -- Whoever waited here for another to turn the day finds it turned.
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.due_at <= p_now
+  for no key update;
+  if not found then
+    return 0;
+  end if;
+  if v_day.is_open then
+    v_rows := private.close_day(p_community_id, p_now);
+  end if;
+  if v_day.dawn_at <= p_now then
+    v_rows := v_rows + private.open_day(p_community_id, p_now);
+    -- So late that today's own Sunset has passed as well: today was lived from now to now.
+    if exists (
+      select from private.community_days as d
+      where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+    ) then
+      v_rows := v_rows + private.close_day(p_community_id, p_now);
+    end if;
+  end if;
+  return v_rows;
+end;
+$$;
+comment on function private.settle_day is
+'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
+missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
+more.';
+
+create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  perform pg_advisory_xact_lock_shared(26, hashtext(p_community_id::text));
+  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.due_at > p_now
+  for share;
+  if not found then
+    perform private.settle_day(p_community_id, p_now);
+    select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
+  end if;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day is
+'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
+
+Every act that moves coins takes this first: before proposals, requests and loans, before purses.';
+
+create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
+  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
+  perform pg_advisory_xact_lock(26, hashtext(p_community_id::text));
+  perform private.settle_day(p_community_id, p_now);
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day_alone is
+'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
+many purses or change who is a member, such as leaving.';
+
+create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day(p_community_id, p_now);
+begin
+  if not v_day.is_open then
+    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
+      jsonb_build_object('possible_at', v_day.dawn_at));
+  end if;
+  return v_day;
+end;
+$$;
+comment on function private.require_open_day is
+'Holds the day as private.hold_day does, and asks that it is open.
+
+Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
+
+create function private.require_member_today(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  perform private.settle_day(p_community_id);
+  return v_me;
+end;
+$$;
+comment on function private.require_member_today is
+'Asks for membership, then settles what is overdue: how every door about money that only reads begins.
+
+Refuses: as require_member.';
+grant execute on function private.require_member_today to authenticated;
+
+create function private.show_balance(p_purse private.purses, p_day private.community_days)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'community_id', p_purse.community_id, 'user_id', p_purse.user_id, 'daily_budget', c.daily_cc_budget,
+        'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today,
+        'debt', (
+          select coalesce(sum(l.outstanding), 0) from private.loans as l
+          where l.community_id = c.id and l.borrower_id = p_purse.user_id and l.status = 'open'
+        ),
+        'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
+        'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
+      )
+    from private.communities as c where c.id = p_purse.community_id
+  );
+end;
+$$;
+comment on function private.show_balance is
+'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
+first.';
+
+create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.show_balance(b, d)
+    from private.purses as b
+    inner join private.community_days as d on b.community_id = d.community_id
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.show_balance_of is
+'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';

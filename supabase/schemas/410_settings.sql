@@ -1,0 +1,165 @@
+-- A community's settings, as its moderators keep them (RULES 2.4).
+
+create function private.lock_settings(p_community_id uuid)
+returns private.communities
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.hold_day(p_community_id);
+  return private.lock_community(p_community_id);
+end;
+$$;
+comment on function private.lock_settings is
+'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings change.
+
+Whoever stood in it asks again afterwards who they are.';
+
+create function private.require_patch(p_patch jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_settings constant text [] := array['name', 'description', 'daily_cc_budget', 'timezone', 'electorate'];
+  v_key text;
+  v_value jsonb;
+  v_patch jsonb := '{}'::jsonb;
+begin
+  if jsonb_typeof(p_patch) is distinct from 'object' then
+    perform private.refuse('INVALID_INPUT', 'patch must be an object of settings.', '{"field": "patch"}');
+  end if;
+  for v_key, v_value in select e.key, e.value from jsonb_each(p_patch) as e loop
+    if v_key <> all (v_settings) then
+      perform private.refuse('INVALID_INPUT', format('%s is no setting.', left(v_key, 50)),
+        jsonb_build_object('field', v_key, 'choices', v_settings));
+    end if;
+    v_patch := v_patch || jsonb_build_object(v_key, case v_key
+      when 'name' then to_jsonb(private.require_text('name', private.string_in(v_value), 50))
+      when 'description' then to_jsonb(private.require_text('description', private.string_in(v_value), 200, 0))
+      when 'timezone' then to_jsonb(private.require_timezone(private.string_in(v_value)))
+      when 'electorate' then to_jsonb(
+        private.require_choice('electorate', private.string_in(v_value), array['council', 'members'])
+      )
+      when 'daily_cc_budget' then to_jsonb(
+        private.require_number('daily_cc_budget', private.integer_in(v_value), 10, 1000)
+      )
+    end);
+  end loop;
+  return v_patch;
+end;
+$$;
+comment on function private.require_patch is
+'Returns a patch of settings, each in the type it is kept in, or refuses it.
+
+Refuses: INVALID_INPUT {field}: an unknown setting, a wrong JSON type (null is one) or a value out of range.';
+
+create function private.list_settings(p_settings jsonb)
+returns text
+language sql immutable set search_path = ''
+begin atomic
+  select string_agg(s.words, ', ' order by s.words)
+  from (
+    select format('%s %s', replace(e.key, '_', ' '), coalesce(nullif(e.value, ''), 'none')) as words
+    from jsonb_each_text(p_settings) as e
+  ) as s;
+end;
+comment on function private.list_settings is 'Settings in words, for the Chamber; null if there are none.';
+
+create function private.note_settings(
+  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null,
+    jsonb_build_object('changed', p_changed, 'pending', p_pending));
+  perform private.announce(
+    p_before.id, 'settings_changed',
+    concat_ws(
+      ' ',
+      format('%s changed the settings.', private.name_of(p_user_id)),
+      'From now on: ' || private.list_settings(p_changed) || '.',
+      case
+        when p_pending = p_before.pending then null
+        when p_pending = '{}' then 'Nothing else changes at the next Dawn.'
+        else format('From the next Dawn: %s.', private.list_settings(p_pending))
+      end
+    ),
+    jsonb_build_object(
+      'user_id', p_user_id, 'changed', p_changed, 'pending', p_pending,
+      'next_dawn_at', (select d.dawn_at from private.community_days as d where d.community_id = p_before.id)
+    )
+  );
+end;
+$$;
+comment on function private.note_settings is 'Tells the Chamber and the audit log what changed and what now pends.';
+
+create function private.update_community(p_community_id uuid, p_patch jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
+  v_patch jsonb := private.require_patch(p_patch);
+  v_community private.communities := private.lock_settings(p_community_id);
+  v_in_force jsonb := to_jsonb(v_community);
+  v_changed jsonb;
+  v_pending jsonb;
+begin
+  perform private.require_moderator(p_community_id);
+  select
+    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
+    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key not in ('name', 'description')), '{}')
+  into v_changed, v_pending
+  from jsonb_each(v_community.pending || v_patch) as s
+  where v_in_force -> s.key <> s.value;
+
+  if v_changed <> '{}' or v_pending <> v_community.pending then
+    perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
+    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending);
+  end if;
+  return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
+end;
+$$;
+comment on function private.update_community is
+'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told
+to nobody.';
+create function public.update_community(community_id uuid, patch jsonb)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.update_community(update_community.community_id, update_community.patch);
+end;
+comment on function public.update_community is
+'Changes settings of a community its caller moderates; patch holds only those to change.
+
+At once: name (1 to 50 characters), description (up to 200). At the next Dawn, announced now: daily_cc_budget (10 to
+1000), timezone (an IANA name), electorate (council or members); set to what is in force, it pends no more. Returns
+{community, pending}. Refuses: FORBIDDEN, INVALID_INPUT {field}, NOT_FOUND.';
+grant execute on function public.update_community, private.update_community to authenticated;
+
+create function public.get_rules(community_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  perform private.require_member_today(get_rules.community_id);
+  return (
+    select jsonb_build_object(
+      'in_force', jsonb_build_object(
+        'name', c.name, 'description', c.description, 'daily_cc_budget', c.daily_cc_budget, 'timezone', c.timezone,
+        'electorate', c.electorate
+      ),
+      'pending', c.pending
+    )
+    from private.communities as c
+    where c.id = get_rules.community_id
+  );
+end;
+$$;
+comment on function public.get_rules is
+'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
+
+Returns {in_force, pending}, each {name, description, daily_cc_budget, timezone, electorate}; in pending only what
+will change. Refuses: NOT_FOUND.';
+grant execute on function public.get_rules to authenticated;

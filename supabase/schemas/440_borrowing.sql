@@ -1,0 +1,547 @@
+-- Asking, lending, repaying, forgiving (RULES 7).
+
+create table private.borrow_requests (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  borrower_id uuid not null,
+  lender_id uuid not null,
+  amount integer not null,
+  reason text not null,
+  status text not null default 'pending',
+  lapses_at timestamptz not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint borrow_requests_pkey primary key (id),
+  constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
+  references private.community_members (community_id, user_id),
+  constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
+  references private.community_members (community_id, user_id),
+  constraint borrow_requests_amount_positive check (amount > 0),
+  constraint borrow_requests_reason_length check (char_length(reason) between 1 and 280 or struck_at is not null),
+  constraint borrow_requests_status_known check (
+    status in ('pending', 'approved', 'declined', 'cancelled', 'lapsed')
+  ),
+  constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
+);
+comment on table private.borrow_requests is
+'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
+status says so yet; amount is what was asked until it is approved, then what was lent.';
+create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
+where status = 'pending';
+create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
+create index borrow_requests_community_id_lender_id_idx on private.borrow_requests (community_id, lender_id);
+create index borrow_requests_lapses_at_idx on private.borrow_requests (lapses_at) where status = 'pending';
+alter table private.borrow_requests enable row level security;
+create policy members_read_borrow_requests on private.borrow_requests for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.borrow_requests to authenticated;
+
+create function private.borrow_status(p_status text, p_lapses_at timestamptz)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case when p_status = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_status end;
+end;
+$$;
+comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
+
+create view private.shown_borrow_requests with (security_invoker = on) as
+select
+  r.id,
+  r.community_id,
+  jsonb_build_object(
+    'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
+    'reason', r.reason, 'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
+  ) as borrow_request
+from private.borrow_requests as r
+inner join private.shown_people as b on r.borrower_id = b.id
+inner join private.shown_people as l on r.lender_id = l.id;
+comment on view private.shown_borrow_requests is 'The shape borrow_request. Only for the kernel.';
+
+create function private.show_borrow_request(p_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.borrow_request from private.shown_borrow_requests as s
+    where s.id = p_id
+  );
+end;
+$$;
+comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
+
+create function private.strike_borrow_request(p_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.borrow_requests as r set reason = '', struck_at = private.clock()
+  where r.id = p_id;
+end;
+comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
+
+create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_debt integer := private.debt_of(p_community_id, p_borrower_id);
+  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
+begin
+  if v_debt + p_amount > v_budget then
+    perform private.refuse(
+      'DEBT_LIMIT',
+      format('Debts may not exceed one daily budget: %s CC are owed already.', v_debt),
+      jsonb_build_object(
+        'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
+        'largest_possible', greatest(v_budget - v_debt, 0),
+        -- The next Dawn repays up to its grant, and lends to nobody: is there room then?
+        'possible_at', (
+          select d.dawn_at from private.community_days as d
+          where d.community_id = p_community_id
+            and greatest(v_debt - private.next_budget(p_community_id), 0) + p_amount
+            <= private.next_budget(p_community_id)
+        )
+      )
+    );
+  end if;
+end;
+$$;
+comment on function private.require_room_for_debt is
+'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
+
+Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
+would not do}.';
+
+create function private.request_borrow(
+  p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
+  v_answer jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
+  v_day private.community_days;
+  v_id uuid;
+  v_message_id bigint;
+begin
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform private.require_amount('amount', p_amount);
+  perform private.require_text('reason', p_reason, 280);
+  if p_lender_id = v_me.user_id then
+    perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
+  end if;
+  v_day := private.require_open_day(p_community_id);
+  -- Asked with the day in hand: from here on nobody of the two leaves.
+  perform private.require_member(p_community_id);
+  if not private.is_member(p_community_id, p_lender_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
+
+  -- A request of an earlier day may still be written as pending; it must not stand in the way.
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.community_id = p_community_id and r.borrower_id = v_me.user_id and r.lender_id = p_lender_id
+    and r.status = 'pending' and r.lapses_at <= private.clock();
+  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
+  values (p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at)
+  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
+  returning id into v_id;
+  if v_id is null then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+
+  v_message_id := private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id);
+  perform private.notify(
+    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_request', v_id,
+    format('%s asks you for %s CC', private.name_of(v_me.user_id), p_amount), p_reason, p_is_ask => true
+  );
+  v_answer := private.show_borrow_request(v_id);
+  return private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, jsonb_build_object(
+    'borrow_request', v_answer, 'message', private.show_message(v_message_id, v_answer)
+  ));
+end;
+$$;
+comment on function private.request_borrow is 'What request_borrow does.';
+create function public.request_borrow(
+  community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.request_borrow(
+    request_borrow.community_id, request_borrow.lender_id, request_borrow.amount, request_borrow.reason,
+    request_borrow.request_id
+  );
+end;
+comment on function public.request_borrow is
+'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
+
+Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same member; request_id), DEBT_LIMIT
+{debt, limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself
+among them).';
+grant execute on function public.request_borrow, private.request_borrow to authenticated;
+
+create function private.require_borrow_request(p_id uuid)
+returns private.borrow_requests
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.require_user();
+  v_request private.borrow_requests;
+begin
+  select r.* into v_request from private.borrow_requests as r where r.id = p_id;
+  if not found or not private.is_member(v_request.community_id, v_me.id) then
+    perform private.refuse('NOT_FOUND', 'There is no such request.');
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.require_borrow_request is
+'Returns a request of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+
+create function private.lock_pending_request(p_id uuid)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests;
+begin
+  select r.* into v_request from private.borrow_requests as r where r.id = p_id for no key update;
+  if v_request.status not in ('pending', 'lapsed') then
+    perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
+      jsonb_build_object('status', v_request.status));
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.lock_pending_request is
+'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
+
+create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
+  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
+  perform private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+end;
+$$;
+comment on function private.approve_borrow is
+'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders
+approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+
+create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
+  v_lent integer := coalesce(p_amount, v_request.amount);
+  v_day private.community_days;
+  v_line bigint;
+begin
+  if v_request.lender_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
+  end if;
+  perform private.require_choice('action', p_action, array['approved', 'declined']);
+  perform private.require_number('amount', v_lent, 1, v_request.amount);
+  v_day := private.hold_day(v_request.community_id);
+  v_request := private.lock_pending_request(p_borrow_request_id);
+  if p_action = 'approved' and not v_day.is_open then
+    perform private.require_open_day(v_request.community_id);
+  elsif private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
+      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  end if;
+
+  if p_action = 'approved' then
+    perform private.approve_borrow(v_request, v_lent);
+  end if;
+  update private.borrow_requests as r
+  set status = p_action, amount = case when p_action = 'approved' then v_lent else r.amount end
+  where r.id = p_borrow_request_id;
+  v_line := private.announce(
+    v_request.community_id, 'borrow_' || p_action,
+    case p_action
+      when 'approved' then format(
+        '%s lent %s CC to %s.', private.name_of(v_request.lender_id), v_lent, private.name_of(v_request.borrower_id)
+      )
+      else format(
+        '%s declined a request of %s.', private.name_of(v_request.lender_id), private.name_of(v_request.borrower_id)
+      )
+    end,
+    jsonb_build_object(
+      'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
+    ) || case when p_action = 'approved' then jsonb_build_object('amount', v_lent) else '{}' end
+  );
+  perform private.notify(
+    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_request', v_request.id,
+    format(
+      case p_action when 'approved' then '%s lent you %s CC' else '%s declined your request' end,
+      private.name_of(v_request.lender_id), v_lent
+    ),
+    v_request.reason
+  );
+  return jsonb_build_object(
+    'borrow_request', private.show_borrow_request(v_request.id), 'system_message', private.show_message(v_line),
+    'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
+  );
+end;
+$$;
+comment on function private.respond_borrow is 'What respond_borrow does.';
+create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
+end;
+comment on function public.respond_borrow is
+'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
+
+Approving moves the CC and opens a loan. A lender without enough CC is refused and the request stays open. Between
+Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
+system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
+INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
+
+create function private.cancel_borrow(p_borrow_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
+begin
+  if v_request.borrower_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
+  end if;
+  perform private.hold_day(v_request.community_id);
+  v_request := private.lock_pending_request(p_borrow_request_id);
+  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
+  end if;
+  update private.borrow_requests as r set status = 'cancelled' where r.id = p_borrow_request_id;
+  perform private.tell_community(
+    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', p_borrow_request_id)
+  );
+  return jsonb_build_object('borrow_request', private.show_borrow_request(p_borrow_request_id));
+end;
+$$;
+comment on function private.cancel_borrow is 'What cancel_borrow does.';
+create function public.cancel_borrow(borrow_request_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.cancel_borrow(cancel_borrow.borrow_request_id);
+end;
+comment on function public.cancel_borrow is
+'The member who asked takes an open request back.
+
+Returns {borrow_request}. Refuses: FORBIDDEN, CONFLICT {status}, NOT_FOUND.';
+grant execute on function public.cancel_borrow, private.cancel_borrow to authenticated;
+
+create function private.cancel_borrows_of(p_community_id uuid, p_user_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  -- What has lapsed stays lapsed, whether the job has written it down or not.
+  update private.borrow_requests as r
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
+end;
+comment on function private.cancel_borrows_of is
+'On leaving: the leaver''s own open requests are cancelled (RULES 2.5); those addressed to them lapse, for nobody is
+left to answer.';
+
+create function private.lapse_requests(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_rows integer;
+begin
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.id in (
+    select o.id from private.borrow_requests as o
+    where o.status = 'pending' and o.lapses_at <= p_now
+    order by o.lapses_at
+    limit p_limit
+    for no key update skip locked
+  );
+  get diagnostics v_rows = row_count;
+  return v_rows;
+end;
+$$;
+comment on function private.lapse_requests is
+'Writes down that up to p_limit requests have lapsed; returns how many. It only tidies: reading judges by the clock.';
+
+create function public.list_loans(community_id uuid, side text default 'both')
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(list_loans.community_id);
+begin
+  perform private.require_choice('side', list_loans.side, array['lent', 'owed', 'both']);
+  return jsonb_build_object('loans', (
+    select coalesce(jsonb_agg(s.loan order by s.number desc), '[]')
+    from private.shown_loans as s
+    where s.community_id = list_loans.community_id
+      and (
+        (s.lender_id = v_me.user_id and list_loans.side in ('lent', 'both'))
+        or (s.borrower_id = v_me.user_id and list_loans.side in ('owed', 'both'))
+      )
+  ));
+end;
+$$;
+comment on function public.list_loans is
+'The caller''s loans in a community, whatever their status, newest first: lent, owed or both.
+
+Returns {loans: [loan]}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_loans to authenticated;
+
+create function private.require_loan(p_loan_id uuid)
+returns private.loans
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.require_user();
+  v_loan private.loans;
+begin
+  select l.* into v_loan from private.loans as l where l.id = p_loan_id;
+  if not found
+    or v_me.id not in (v_loan.borrower_id, v_loan.lender_id)
+    or not private.is_member(v_loan.community_id, v_me.id)
+  then
+    perform private.refuse('NOT_FOUND', 'There is no such loan.');
+  end if;
+  return v_loan;
+end;
+$$;
+comment on function private.require_loan is
+'Returns a loan the caller is a party to; it is nobody else''s affair.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+
+create function private.lock_owed_loan(p_loan_id uuid, p_amount integer)
+returns private.loans
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.lock_loan(p_loan_id);
+begin
+  if v_loan.outstanding = 0 then
+    perform private.refuse('CONFLICT', format('This loan is %s already.', v_loan.status),
+      jsonb_build_object('status', v_loan.status));
+  elsif p_amount > v_loan.outstanding then
+    perform private.refuse(
+      'INVALID_INPUT', format('Only %s CC of this loan are outstanding.', v_loan.outstanding),
+      jsonb_build_object('field', 'amount', 'largest_possible', v_loan.outstanding)
+    );
+  end if;
+  return v_loan;
+end;
+$$;
+comment on function private.lock_owed_loan is
+'Locks a loan of which at least p_amount is outstanding.
+
+Refuses: CONFLICT {status} where nothing is, INVALID_INPUT {field, largest_possible} where less is.';
+
+create function private.repay_loan(p_loan_id uuid, p_amount integer, p_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.require_loan(p_loan_id);
+  v_me uuid := private.caller_id();
+  v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
+  v_answer jsonb := private.recall(v_me, 'repay_loan', p_request_id, v_arguments);
+begin
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  if v_loan.borrower_id <> v_me then
+    perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
+  end if;
+  perform private.require_amount('amount', p_amount);
+  perform private.require_open_day(v_loan.community_id);
+  v_loan := private.lock_owed_loan(p_loan_id, p_amount);
+  perform private.lock_purses(v_loan.community_id, array[v_loan.borrower_id, v_loan.lender_id]);
+
+  perform private.post_entry(v_loan.community_id, v_me, 'debt_repaid', -p_amount, p_loan_id, v_loan.lender_id);
+  perform private.post_entry(v_loan.community_id, v_loan.lender_id, 'debt_collected', p_amount, p_loan_id, v_me);
+  perform private.reduce_loan(p_loan_id, p_amount, 'repaid');
+  perform private.notify(
+    array[v_loan.lender_id], v_loan.community_id, 'system', 'loan', p_loan_id,
+    format('%s repaid you %s CC', private.name_of(v_me), p_amount), ''
+  );
+  return private.remember(v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object(
+    'loan', private.show_loan(p_loan_id), 'balance', private.show_balance_of(v_loan.community_id, v_me)
+  ));
+end;
+$$;
+comment on function private.repay_loan is 'What repay_loan does.';
+create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
+end;
+comment on function public.repay_loan is
+'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
+
+Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC, CONFLICT {status} (nothing is owed any more;
+request_id), INVALID_INPUT {field, largest_possible} (more than is outstanding), DAY_CLOSED, FORBIDDEN (the lender),
+NOT_FOUND.';
+grant execute on function public.repay_loan, private.repay_loan to authenticated;
+
+create function private.forgive_loan(p_loan_id uuid, p_amount integer)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.require_loan(p_loan_id);
+  v_forgiven integer;
+  v_line bigint;
+begin
+  if v_loan.lender_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
+  end if;
+  perform private.require_amount('amount', coalesce(p_amount, 1));
+  perform private.hold_day(v_loan.community_id);
+  v_loan := private.lock_owed_loan(p_loan_id, coalesce(p_amount, 0));
+  v_forgiven := coalesce(p_amount, v_loan.outstanding);
+
+  perform private.reduce_loan(p_loan_id, v_forgiven, 'forgiven');
+  v_line := private.announce(
+    v_loan.community_id, 'loan_forgiven',
+    format('%s forgave %s %s CC.', private.name_of(v_loan.lender_id), private.name_of(v_loan.borrower_id), v_forgiven),
+    jsonb_build_object(
+      'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
+    )
+  );
+  return jsonb_build_object('loan', private.show_loan(p_loan_id), 'system_message', private.show_message(v_line));
+end;
+$$;
+comment on function private.forgive_loan is 'What forgive_loan does.';
+create function public.forgive_loan(loan_id uuid, amount integer default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);
+end;
+comment on function public.forgive_loan is
+'Forgives a loan, all that is outstanding or part of it; only the lender may.
+
+At any hour; it is told in the Chamber, and no coin moves. Returns {loan, system_message}. Refuses: FORBIDDEN (the
+borrower), CONFLICT {status}, INVALID_INPUT, NOT_FOUND.';
+grant execute on function public.forgive_loan, private.forgive_loan to authenticated;

@@ -1,0 +1,653 @@
+-- Tip-to-tip: a stake on a unanimous vote (RULES 8).
+
+create table private.tip_to_tip_proposals (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  proposer_id uuid not null,
+  title text not null,
+  description text not null default '',
+  stake_amount integer not null,
+  deadline timestamptz not null,
+  remind_at timestamptz,
+  status text not null default 'active',
+  electors integer not null,
+  awaiting integer not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint tip_to_tip_proposals_pkey primary key (id),
+  constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
+  references private.community_members (community_id, user_id),
+  constraint tip_to_tip_proposals_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
+  constraint tip_to_tip_proposals_description_length check (char_length(description) <= 1000),
+  constraint tip_to_tip_proposals_stake_positive check (stake_amount > 0),
+  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors),
+  constraint tip_to_tip_proposals_status_known check (
+    status in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
+  )
+);
+comment on table private.tip_to_tip_proposals is
+'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
+An active one past its deadline has expired whether or not the status says so yet.';
+create unique index tip_to_tip_proposals_one_active_per_member
+on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
+create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
+create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
+  community_id, proposer_id
+);
+create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
+create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
+alter table private.tip_to_tip_proposals enable row level security;
+create policy members_read_tip_to_tip_proposals on private.tip_to_tip_proposals for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_proposals to authenticated;
+alter table private.tip_to_tip_proposals replica identity full;
+
+create table private.tip_to_tip_rolls (
+  proposal_id uuid not null,
+  user_id uuid not null,
+  community_id uuid not null,
+  constraint tip_to_tip_rolls_pkey primary key (proposal_id, user_id),
+  constraint tip_to_tip_rolls_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id)
+);
+comment on table private.tip_to_tip_rolls is
+'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
+checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
+create index tip_to_tip_rolls_community_id_user_id_idx on private.tip_to_tip_rolls (community_id, user_id);
+alter table private.tip_to_tip_rolls enable row level security;
+create policy members_read_tip_to_tip_rolls on private.tip_to_tip_rolls for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_rolls to authenticated;
+
+create table private.tip_to_tip_votes (
+  proposal_id uuid not null,
+  number bigint generated always as identity,
+  user_id uuid not null,
+  community_id uuid not null,
+  vote text not null,
+  created_at timestamptz not null default private.clock(),
+  constraint tip_to_tip_votes_pkey primary key (proposal_id, user_id),
+  constraint tip_to_tip_votes_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id),
+  constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint tip_to_tip_votes_vote_known check (vote in ('accept', 'decline'))
+);
+comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
+create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
+alter table private.tip_to_tip_votes enable row level security;
+create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_votes to authenticated;
+
+create function private.proposal_status(p_status text, p_deadline timestamptz)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case when p_status = 'active' and p_deadline <= private.clock() then 'expired' else p_status end;
+end;
+$$;
+comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
+grant execute on function private.proposal_status to authenticated;
+
+create view private.shown_proposals with (security_invoker = on) as
+select
+  t.id,
+  t.number,
+  t.community_id,
+  private.proposal_status(t.status, t.deadline) as status,
+  jsonb_build_object(
+    'id', t.id, 'community_id', t.community_id, 'proposer', p.person, 'title', t.title,
+    'description', t.description, 'stake_amount', t.stake_amount, 'deadline', t.deadline,
+    'status', private.proposal_status(t.status, t.deadline),
+    'votes', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
+            order by v.number
+          ),
+          '[]'
+        )
+      from private.tip_to_tip_votes as v
+      inner join private.shown_people as o on v.user_id = o.id
+      where v.proposal_id = t.id
+    ),
+    'electors', t.electors, 'awaiting', t.awaiting,
+    'can_vote',
+    private.proposal_status(t.status, t.deadline) = 'active'
+    and exists (
+      select from private.tip_to_tip_rolls as r
+      where r.proposal_id = t.id and r.user_id = (select private.caller_id())
+    )
+    and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.proposal_id = t.id and v.user_id = (select private.caller_id())
+    ),
+    'created_at', t.created_at
+  ) as proposal
+from private.tip_to_tip_proposals as t
+inner join private.shown_people as p on t.proposer_id = p.id;
+comment on view private.shown_proposals is 'The shape proposal, as the caller sees it; status is judged by the clock.';
+grant select on private.shown_proposals to authenticated;
+
+create function private.show_proposal(p_proposal_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.proposal from private.shown_proposals as s
+    where s.id = p_proposal_id
+  );
+end;
+$$;
+comment on function private.show_proposal is 'The shape proposal of one proposal.';
+
+create function private.strike_proposal(p_proposal_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.tip_to_tip_proposals as t
+  set title = '', description = '', struck_at = private.clock()
+  where t.id = p_proposal_id;
+end;
+comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
+
+create function private.lock_proposal(p_proposal_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_row private.tip_to_tip_proposals;
+begin
+  select t.* into v_row from private.tip_to_tip_proposals as t
+  where t.id = p_proposal_id for no key update;
+  return v_row;
+end;
+$$;
+comment on function private.lock_proposal is 'Locks a proposal until the transaction ends and returns it.';
+
+create function private.end_proposal(p_proposal private.tip_to_tip_proposals, p_outcome text, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_is_refund boolean := p_outcome in ('completed', 'void');
+  v_name text := private.name_of(p_proposal.proposer_id);
+  v_words text := case p_outcome
+    when 'completed' then 'Everyone accepted the proposal of %s: the stake of %s CC comes back.'
+    when 'declined' then 'The proposal of %s was declined: the stake of %s CC is lost.'
+    when 'expired' then 'The proposal of %s expired: the stake of %s CC is lost.'
+    when 'withdrawn' then 'The proposal of %s was withdrawn: the stake of %s CC is lost.'
+    else 'The proposal of %s is void: the stake of %s CC comes back.'
+  end;
+begin
+  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null where t.id = p_proposal.id;
+  if v_is_refund then
+    perform private.refund_stake(p_proposal.id, p_at);
+  else
+    perform private.forfeit_stake(p_proposal.id, p_at);
+  end if;
+  perform private.announce(
+    p_proposal.community_id, 'tip_to_tip_' || p_outcome, format(v_words, v_name, p_proposal.stake_amount),
+    jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_outcome,
+      'stake_amount', p_proposal.stake_amount
+    ),
+    p_at
+  );
+  if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
+    perform private.notify(
+      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
+      format('Your proposal: %s', p_outcome), p_proposal.title, p_at => p_at
+    );
+  end if;
+end;
+$$;
+comment on function private.end_proposal is
+'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it;
+tells the Chamber and the proposer. The caller holds the day.';
+
+create function private.open_roll(
+  p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_members uuid[], p_title text
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_others uuid[] := array_remove(p_members, p_proposer_id);
+begin
+  insert into private.tip_to_tip_rolls (proposal_id, user_id, community_id)
+  select p_proposal_id, m.id, p_community_id from unnest(p_members) as m (id);
+  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
+  values (p_proposal_id, p_proposer_id, p_community_id, 'accept');
+  perform private.notify(
+    v_others, p_community_id, 'tip_to_tip', 'tip_to_tip', p_proposal_id,
+    format('%s asks for your vote', private.name_of(p_proposer_id)), p_title, p_is_ask => true
+  );
+end;
+$$;
+comment on function private.open_roll is
+'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
+
+create function private.require_no_active_proposal(p_community_id uuid, p_proposer_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+begin
+  select t.* into v_proposal from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
+  for no key update;
+  if v_proposal.deadline <= private.clock() then
+    perform private.end_proposal(v_proposal, 'expired', private.clock());
+  elsif v_proposal.id is not null then
+    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
+      jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
+  end if;
+end;
+$$;
+comment on function private.require_no_active_proposal is
+'Makes sure a member has no active proposal; one that is past its deadline is ended first, job or no job.
+
+Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
+
+create function private.propose_tip_to_tip(
+  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
+  v_answer jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_id uuid := gen_random_uuid();
+  v_members uuid[];
+  v_message_id bigint;
+begin
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform private.require_text('title', p_title, 120);
+  perform private.require_text('description', p_description, 1000, 0);
+  perform private.require_amount('stake_amount', p_stake_amount);
+  perform private.require_open_day(p_community_id);
+  perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+  -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
+  perform private.require_member(p_community_id);
+  v_members := private.member_ids(p_community_id);
+  if cardinality(v_members) < 2 then
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
+  end if;
+
+  insert into private.tip_to_tip_proposals (
+    id, community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting
+  )
+  values (
+    v_id, p_community_id, v_me.user_id, p_title, p_description, p_stake_amount,
+    private.clock() + interval '4 hours', private.clock() + interval '3 hours',
+    cardinality(v_members), cardinality(v_members) - 1
+  )
+  on conflict (community_id, proposer_id) where status = 'active' do nothing;
+  if not found then
+    perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
+  end if;
+  perform private.stake_coins(v_id, p_community_id, v_me.user_id, p_stake_amount);
+  v_message_id := private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id);
+  perform private.open_roll(v_id, p_community_id, v_me.user_id, v_members, p_title);
+
+  v_answer := private.show_proposal(v_id);
+  return private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, jsonb_build_object(
+    'proposal', v_answer,
+    'message', private.show_message(v_message_id, v_answer),
+    'balance', private.show_balance_of(p_community_id, v_me.user_id)
+  ));
+end;
+$$;
+comment on function private.propose_tip_to_tip is
+'What propose_tip_to_tip does. Of two proposals of one member at once the unique index lets one in; the other waits,
+finds it and is refused with its stake untouched. The proposal is locked before the purse, as voters do.';
+create function public.propose_tip_to_tip(
+  community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.propose_tip_to_tip(
+    propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
+    propose_tip_to_tip.description, propose_tip_to_tip.request_id
+  );
+end;
+comment on function public.propose_tip_to_tip is
+'Stakes CC on a unanimous vote of everyone in the community now.
+
+The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
+1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
+INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
+NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
+
+create function private.require_proposal(p_proposal_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.require_user();
+  v_proposal private.tip_to_tip_proposals;
+begin
+  select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
+  if not found or not private.is_member(v_proposal.community_id, v_me.id) then
+    perform private.refuse('NOT_FOUND', 'There is no such proposal.');
+  end if;
+  return v_proposal;
+end;
+$$;
+comment on function private.require_proposal is
+'Returns a proposal of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+grant execute on function private.require_proposal to authenticated;
+
+create function private.lock_for_vote(p_proposal_id uuid, p_voter_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.lock_proposal(p_proposal_id);
+begin
+  if not exists (
+    select from private.tip_to_tip_rolls as r where r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+  ) then
+    perform private.refuse('NOT_ELECTOR', 'You joined after this proposal was made.');
+  elsif private.proposal_status(v_proposal.status, v_proposal.deadline) <> 'active' then
+    perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
+      'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+    ));
+  end if;
+  return v_proposal;
+end;
+$$;
+comment on function private.lock_for_vote is
+'Locks a proposal its voter may still vote on. Refuses: NOT_ELECTOR, PROPOSAL_EXPIRED {status, deadline}.';
+
+create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
+  v_me uuid := private.caller_id();
+  v_outcome text;
+begin
+  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
+  perform private.hold_day(v_proposal.community_id);
+  v_proposal := private.lock_for_vote(p_proposal_id, v_me);
+  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
+  values (p_proposal_id, v_me, v_proposal.community_id, p_vote)
+  on conflict do nothing;
+  if not found then
+    perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
+  end if;
+
+  update private.tip_to_tip_proposals as t set awaiting = t.awaiting - 1
+  where t.id = p_proposal_id
+  returning t.* into v_proposal;
+  v_outcome := case when p_vote = 'decline' then 'declined' when v_proposal.awaiting = 0 then 'completed' end;
+  if v_outcome is not null then
+    perform private.end_proposal(v_proposal, v_outcome, private.clock());
+  end if;
+  perform private.tell_community(v_proposal.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
+  return jsonb_build_object(
+    'proposal', private.show_proposal(p_proposal_id), 'resolved', v_outcome is not null, 'outcome', v_outcome
+  );
+end;
+$$;
+comment on function private.vote_tip_to_tip is
+'What vote_tip_to_tip does. Voters queue on the proposal''s row, so exactly one of two last votes finds itself the
+last.';
+create function public.vote_tip_to_tip(proposal_id uuid, vote text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
+end;
+comment on function public.vote_tip_to_tip is
+'Votes accept or decline, openly and finally; the first decline, or the last accept, ends the proposal.
+
+Returns {proposal, resolved, outcome: null, completed or declined}. Refuses: NOT_ELECTOR, ALREADY_VOTED,
+PROPOSAL_EXPIRED {status, deadline}, NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.vote_tip_to_tip, private.vote_tip_to_tip to authenticated;
+
+create function public.get_tip_to_tip(proposal_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.require_proposal(get_tip_to_tip.proposal_id);
+begin
+  perform private.require_member_today(v_proposal.community_id);
+  return jsonb_build_object('proposal', (
+    select s.proposal from private.shown_proposals as s where s.id = get_tip_to_tip.proposal_id
+  ));
+end;
+$$;
+comment on function public.get_tip_to_tip is
+'One proposal with its votes.
+
+Returns {proposal}. Refuses: NOT_FOUND.';
+grant execute on function public.get_tip_to_tip to authenticated;
+
+create function public.list_tip_to_tips(
+  community_id uuid, status text default null, page_size integer default 50, before_id uuid default null
+)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_before bigint;
+  v_page uuid[];
+begin
+  perform private.require_member_today(list_tip_to_tips.community_id);
+  perform private.require_page_size(list_tip_to_tips.page_size);
+  if list_tip_to_tips.status is not null then
+    perform private.require_choice('status', list_tip_to_tips.status, array[
+      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
+    ]);
+  end if;
+  if before_id is not null then
+    select t.number into v_before from private.tip_to_tip_proposals as t
+    where t.id = before_id and t.community_id = list_tip_to_tips.community_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such proposal.');
+    end if;
+  end if;
+  v_page := array(
+    select t.id from private.tip_to_tip_proposals as t
+    where t.community_id = list_tip_to_tips.community_id
+      and t.number < coalesce(v_before, 9223372036854775807)
+      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
+    order by t.number desc
+    limit page_size + 1
+  );
+  return jsonb_build_object(
+    'proposals', (
+      select coalesce(jsonb_agg(s.proposal order by s.number desc), '[]')
+      from private.shown_proposals as s where s.id = any(v_page[:page_size])
+    ),
+    'has_more', cardinality(v_page) > page_size
+  );
+end;
+$$;
+comment on function public.list_tip_to_tips is
+'A community''s proposals, newest first, of every status or one; before_id pages on from a proposal.
+
+Returns {proposals: [proposal], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_tip_to_tips to authenticated;
+
+create function private.remind_electors(p_proposal private.tip_to_tip_proposals, p_now timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.tip_to_tip_proposals as t set remind_at = null where t.id = p_proposal.id;
+  perform private.notify(
+    array(
+      select r.user_id from private.tip_to_tip_rolls as r
+      where r.proposal_id = p_proposal.id and not exists (
+        select from private.tip_to_tip_votes as v where v.proposal_id = p_proposal.id and v.user_id = r.user_id
+      )
+      order by r.user_id
+    ),
+    p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
+    format('%s still waits for your vote', private.name_of(p_proposal.proposer_id)), p_proposal.title,
+    p_is_ask => true, p_at => p_now
+  );
+end;
+$$;
+comment on function private.remind_electors is 'Reminds, once, those who have yet to vote on a locked proposal.';
+
+create function private.expire_proposals(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+  v_rows integer := 0;
+begin
+  perform private.hold_day_alone(p_community_id, p_now);
+  for v_proposal in
+    select t.* from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.status = 'active' and (t.deadline <= p_now or t.remind_at <= p_now)
+    order by t.id
+    for no key update
+  loop
+    if v_proposal.deadline <= p_now then
+      perform private.end_proposal(v_proposal, 'expired', p_now);
+    else
+      perform private.remind_electors(v_proposal, p_now);
+    end if;
+    v_rows := v_rows + 1;
+  end loop;
+  return v_rows;
+end;
+$$;
+comment on function private.expire_proposals is
+'Ends a community''s proposals that are past their deadline and reminds the electors of those with an hour left;
+returns how many proposals it touched. It holds the day alone, for it may settle many stakes.';
+
+create function private.lock_own_proposal(p_community_id uuid, p_user_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_row private.tip_to_tip_proposals;
+begin
+  select t.* into v_row from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.proposer_id = p_user_id and t.status = 'active'
+  for no key update;
+  return v_row;
+end;
+$$;
+comment on function private.lock_own_proposal is 'Locks and returns a member''s active proposal, or a row of nulls.';
+
+create function private.withdraw_proposal(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+begin
+  if v_proposal.id is null then
+    return 0;
+  end if;
+  perform private.end_proposal(
+    v_proposal, case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end, private.clock()
+  );
+  return v_proposal.stake_amount;
+end;
+$$;
+comment on function private.withdraw_proposal is
+'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost.';
+
+create function private.void_proposal_of(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+begin
+  if v_proposal.id is null then
+    return;
+  elsif v_proposal.deadline <= private.clock() then
+    perform private.end_proposal(v_proposal, 'expired', private.clock());
+    return;
+  end if;
+  -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
+  perform private.pay_stake(v_proposal.id, private.clock());
+  perform private.end_proposal(v_proposal, 'void', private.clock());
+end;
+$$;
+comment on function private.void_proposal_of is
+'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6).';
+
+create function private.leave_rolls(p_community_id uuid, p_user_id uuid, p_is_removal boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+begin
+  for v_proposal in
+    select t.* from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.status = 'active'
+      and exists (select from private.tip_to_tip_rolls as r where r.proposal_id = t.id and r.user_id = p_user_id)
+      and not exists (select from private.tip_to_tip_votes as v where v.proposal_id = t.id and v.user_id = p_user_id)
+    order by t.id
+    for no key update
+  loop
+    -- Judged again under the lock: their vote may have come in while this waited.
+    continue when exists (
+      select from private.tip_to_tip_votes as v where v.proposal_id = v_proposal.id and v.user_id = p_user_id
+    );
+    delete from private.tip_to_tip_rolls as r where r.proposal_id = v_proposal.id and r.user_id = p_user_id;
+    update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
+    where t.id = v_proposal.id
+    returning t.* into v_proposal;
+    if v_proposal.deadline <= private.clock() then
+      perform private.end_proposal(v_proposal, 'expired', private.clock());
+    elsif p_is_removal then
+      perform private.end_proposal(v_proposal, 'void', private.clock());
+    elsif v_proposal.awaiting = 0 then
+      perform private.end_proposal(v_proposal, 'completed', private.clock());
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.leave_rolls is
+'Strikes somebody who goes from the rolls they have not voted on. What then awaits nobody is completed; what still
+awaited a person who is removed is void, so that no removal makes a vote unanimous (RULES 2.5, 2.6). A vote already
+cast stands. The caller holds the day alone.';
+
+create function private.proposals_awaiting(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from private.tip_to_tip_proposals as t
+    where
+      t.community_id = p_community_id and t.status = 'active' and t.deadline > private.clock()
+      and exists (
+        select from private.tip_to_tip_rolls as r
+        where r.proposal_id = t.id and r.user_id = p_user_id
+      )
+      and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.proposal_id = t.id and v.user_id = p_user_id
+      )
+  );
+end;
+$$;
+comment on function private.proposals_awaiting is 'How many active proposals of a community await a member''s vote.';

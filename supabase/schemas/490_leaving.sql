@@ -1,0 +1,153 @@
+-- Leaving, and being removed (RULES 2.5, 2.6).
+
+create function private.end_membership(
+  p_community_id uuid, p_user_id uuid, p_is_removal boolean, out expired integer, out forfeited integer
+)
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  forfeited := 0;
+  perform private.mark_left(p_community_id, p_user_id);
+  perform private.cancel_borrows_of(p_community_id, p_user_id);
+  perform private.part_with_loans(p_community_id, p_user_id);
+  if p_is_removal then
+    perform private.void_proposal_of(p_community_id, p_user_id);
+  else
+    forfeited := private.withdraw_proposal(p_community_id, p_user_id);
+  end if;
+  perform private.leave_rolls(p_community_id, p_user_id, p_is_removal);
+  perform private.leave_elections(p_community_id, p_user_id);
+  -- What waited for Dawn comes too late for them: it is booked now, and expires with the purse.
+  perform private.pay_stakes_due(p_community_id, private.clock(), p_user_id);
+  expired := private.expire_purse(p_community_id, p_user_id);
+end;
+$$;
+comment on function private.end_membership is
+'Ends a membership with all that hangs on it (RULES 2.5, 2.6): roles, requests, loans, own stake, rolls, ballots,
+purse.
+
+Returns what expired with the purse and what was forfeited of a stake, in CC. The caller has held the house.';
+
+create function private.leave(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_parted record;
+begin
+  v_parted := private.end_membership(p_community_id, p_user_id, false);
+  if cardinality(private.member_ids(p_community_id)) = 0 then
+    perform private.change_join_code(p_community_id, false, false, null);
+  end if;
+  perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
+  perform private.announce(
+    p_community_id, 'member_left', format('%s left.', private.name_of(p_user_id)),
+    jsonb_build_object('user_id', p_user_id)
+  );
+  return jsonb_build_object('left', true, 'expired', v_parted.expired, 'forfeited', v_parted.forfeited);
+end;
+$$;
+comment on function private.leave is
+'A member goes of their own will. With the very last one the join code is paused: nobody should come into a house
+without a moderator.';
+
+create function private.leave_community(p_community_id uuid, p_successor_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  perform private.lock_membership(p_community_id);
+  perform private.require_member(p_community_id);
+  perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
+  return private.leave(p_community_id, v_me.user_id);
+end;
+$$;
+comment on function private.leave_community is 'What leave_community does.';
+create function public.leave_community(community_id uuid, successor_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.leave_community(leave_community.community_id, leave_community.successor_id);
+end;
+comment on function public.leave_community is
+'Leaves a community; the last moderator names another member as successor, unless nobody else is left.
+
+The purse expires, an active tip-to-tip is withdrawn and its stake forfeited, open requests are cancelled, loans
+owed to the leaver are released, loans they owe sleep until they return. A successor counts only where one is
+needed. Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR {needs}, NOT_FOUND (the successor
+too), INVALID_INPUT.';
+grant execute on function public.leave_community, private.leave_community to authenticated;
+
+create function private.refuse_removing_oneself(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if private.is_last_moderator(p_community_id, p_user_id) then
+    perform private.refuse('LAST_MODERATOR', 'You are the last moderator: leave, and name a successor.',
+      '{"needs": "successor_id"}');
+  end if;
+  perform private.refuse('FORBIDDEN', 'Nobody removes themselves: leave instead.');
+end;
+$$;
+comment on function private.refuse_removing_oneself is 'Refuses: LAST_MODERATOR {needs}, FORBIDDEN.';
+
+create function private.remove_member(p_community_id uuid, p_user_id uuid, p_reason text, p_ban boolean)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_ban boolean := coalesce(p_ban, false);
+begin
+  perform private.lock_membership(p_community_id);
+  perform private.require_moderator(p_community_id);
+  perform private.require_text('reason', p_reason, 280);
+  if p_user_id = v_me.user_id then
+    perform private.refuse_removing_oneself(p_community_id, p_user_id);
+  end if;
+  perform private.require_present(p_community_id, p_user_id);
+
+  perform private.end_membership(p_community_id, p_user_id, true);
+  if v_ban then
+    perform private.ban(p_community_id, p_user_id);
+  end if;
+  perform private.record_act(p_community_id, v_me.user_id, 'member_removed', p_user_id,
+    jsonb_build_object('reason', p_reason, 'ban', v_ban));
+  perform private.announce(
+    p_community_id, 'member_removed',
+    format('%s was removed by %s.', private.name_of(p_user_id), private.name_of(v_me.user_id)),
+    jsonb_build_object('user_id', p_user_id, 'by_id', v_me.user_id, 'ban', v_ban)
+  );
+  -- No mute silences it: a member who is one no more has no other way to learn of it.
+  perform private.notify(
+    array[p_user_id], p_community_id, 'system', 'member_removed', p_community_id,
+    (select format('You were removed from %s', c.name) from private.communities as c where c.id = p_community_id),
+    p_reason, p_is_ask => true
+  );
+  return jsonb_build_object('removed', true);
+end;
+$$;
+comment on function private.remove_member is
+'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
+too late.
+
+The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
+create function public.remove_member(community_id uuid, user_id uuid, reason text, ban boolean default false)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.remove_member(
+    remove_member.community_id, remove_member.user_id, remove_member.reason, remove_member.ban
+  );
+end;
+comment on function public.remove_member is
+'A moderator removes a member, another moderator too.
+
+reason is 1 to 280 characters; ban keeps them from returning. Everything happens as on leaving, except: proposals
+still awaiting the removed member are void with their stakes refunded, and the stake of their own proposal comes
+back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no moderator; oneself), LAST_MODERATOR
+{needs} (oneself, as the last), NOT_FOUND (the member too), INVALID_INPUT.';
+grant execute on function public.remove_member, private.remove_member to authenticated;

@@ -1,0 +1,385 @@
+-- The Chamber as members see it: the talk, every act told in full (RULES 3).
+
+create function private.show_lines(p_message_ids bigint[])
+returns json
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_types text[];
+  v_ids uuid[];
+  v_cards jsonb := jsonb_build_object();
+begin
+  -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
+  -- statement would cost a page of talk the setting up of them.
+  select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
+  from private.chat_messages as m
+  where m.id = any(p_message_ids) and m.type in ('borrow_request', 'tip_to_tip', 'election');
+  if 'borrow_request' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
+    from private.shown_borrow_requests as b where b.id = any(v_ids);
+  end if;
+  if 'tip_to_tip' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
+    from private.shown_proposals as t where t.id = any(v_ids);
+  end if;
+  if 'election' = any(v_types) then
+    select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
+    from private.shown_elections as e where e.id = any(v_ids);
+  end if;
+  return (
+    select coalesce(json_agg(line order by line.id), '[]')
+    from (
+      select
+        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts,
+        case when s.type = 'declaration' then (
+          select row_to_json(d) from private.shown_declarations as d where d.id = s.reference_id
+        ) end as declaration,
+        case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
+        case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
+        case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
+        s.created_at, s.edited_at, s.deleted, s.struck_reason
+      from private.shown_messages as s
+      where s.id = any(p_message_ids)
+    ) as line
+  );
+end;
+$$;
+comment on function private.show_lines is
+'The shape message of each of these lines, with its card filled in, oldest first.
+
+Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
+made of.';
+
+create function private.show_line(p_message_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object('message', private.show_lines(array[p_message_id]) -> 0);
+end;
+$$;
+comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
+
+create function private.list_messages(p_community_id uuid, p_page_size integer, p_before_id bigint, p_after_id bigint)
+returns json
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_page bigint[];
+  v_safe bigint;
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null and p_after_id is not null then
+    perform private.refuse('INVALID_INPUT', 'Page before a message or after one, not both.',
+      '{"field": "after_id"}');
+  elsif p_after_id is not null then
+    -- Asked before the page is read: this function is volatile so that the page has a later snapshot.
+    v_safe := private.safe_position();
+    v_page := array(
+      select m.id from private.chat_messages as m
+      where m.community_id = p_community_id and m.id > p_after_id and m.id <= v_safe
+      order by m.id
+      limit p_page_size + 1
+    );
+  else
+    v_page := array(
+      select m.id from private.chat_messages as m
+      where m.community_id = p_community_id and m.id < coalesce(p_before_id, 9223372036854775807)
+      order by m.id desc
+      limit p_page_size + 1
+    );
+  end if;
+  return json_build_object(
+    'messages', private.show_lines(v_page[:p_page_size]),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+comment on function private.list_messages is 'What list_messages does.';
+create function public.list_messages(
+  community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
+)
+returns json
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.list_messages(
+    list_messages.community_id, list_messages.page_size, list_messages.before_id, list_messages.after_id
+  );
+end;
+$$;
+comment on function public.list_messages is
+'A page of the Chamber, oldest first within it.
+
+The newest page by default, or the one before or after a message''s id. has_more tells whether more lie in the
+direction paged. Paging forward (after_id) holds back what is newer than an act still under way, so a line may come
+late but is never skipped. Returns {messages: [message], has_more}. Refuses: NOT_FOUND, INVALID_INPUT (both anchors;
+page_size).';
+grant execute on function public.list_messages, private.list_messages to authenticated;
+
+create function private.require_line(p_message_id bigint)
+returns private.chat_messages
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.require_user();
+  v_line private.chat_messages;
+begin
+  select m.* into v_line from private.chat_messages as m where m.id = p_message_id;
+  if not found or not private.is_member(v_line.community_id, v_me.id) then
+    perform private.refuse('NOT_FOUND', 'There is no such message.');
+  end if;
+  return v_line;
+end;
+$$;
+comment on function private.require_line is
+'Returns a line of a Chamber the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+
+create function private.get_message(p_message_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  perform private.require_line(p_message_id);
+  return private.show_line(p_message_id);
+end;
+$$;
+comment on function private.get_message is 'What get_message does.';
+create function public.get_message(message_id bigint)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_message(get_message.message_id);
+end;
+$$;
+comment on function public.get_message is
+'One line of a Chamber.
+
+Returns {message}. Refuses: NOT_FOUND.';
+grant execute on function public.get_message, private.get_message to authenticated;
+
+create function private.require_message_rate(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_earliest timestamptz;
+begin
+  -- Messages of one member take turns, or twenty at once would each count nineteen.
+  perform pg_advisory_xact_lock(hashtextextended('calm' || p_community_id::text || p_user_id::text, 0));
+  select min(latest.created_at) into v_earliest
+  from (
+    select m.created_at from private.chat_messages as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.type = 'message'
+      and m.created_at > private.clock() - interval '1 minute'
+    order by m.created_at desc
+    limit 20
+  ) as latest
+  having count(*) = 20;
+  if v_earliest is not null then
+    perform private.refuse('RATE_LIMITED', 'Twenty messages a minute are enough.',
+      jsonb_build_object('most', 20, 'possible_at', v_earliest + interval '1 minute'));
+  end if;
+end;
+$$;
+comment on function private.require_message_rate is
+'Asks that a member has posted fewer than 20 plain messages in the last minute (RULES 3.2); deleted ones count.
+
+Refuses: RATE_LIMITED {most, possible_at}.';
+
+create function private.send_message(p_community_id uuid, p_content text, p_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
+  v_answer jsonb := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments);
+  v_id bigint;
+begin
+  if v_answer is not null then
+    return v_answer;
+  end if;
+  perform private.require_text('content', p_content, 2000);
+  perform private.require_message_rate(p_community_id, v_me.user_id);
+  v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
+  return private.remember(
+    v_me.user_id, 'send_message', p_request_id, v_arguments,
+    jsonb_build_object('message', private.show_message(v_id))
+  );
+end;
+$$;
+comment on function private.send_message is 'What send_message does.';
+create function public.send_message(community_id uuid, content text, request_id uuid default null)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.send_message(send_message.community_id, send_message.content, send_message.request_id);
+end;
+$$;
+comment on function public.send_message is
+'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
+
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+grant execute on function public.send_message, private.send_message to authenticated;
+
+create function private.lock_own_message(p_message_id bigint)
+returns private.chat_messages
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line private.chat_messages := private.require_line(p_message_id);
+begin
+  if v_line.user_id is distinct from private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only its author may change a message.');
+  elsif v_line.type <> 'message' then
+    perform private.refuse('FORBIDDEN', 'A card stands as it was posted.');
+  end if;
+  return private.lock_line(p_message_id);
+end;
+$$;
+comment on function private.lock_own_message is
+'Locks a plain message of the caller''s own. Refuses: FORBIDDEN (another''s, or a card), NOT_FOUND.';
+
+create function private.edit_message(p_message_id bigint, p_content text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line private.chat_messages := private.lock_own_message(p_message_id);
+begin
+  perform private.require_text('content', p_content, 2000);
+  if v_line.deleted_at is not null then
+    perform private.refuse('CONFLICT', 'This message is deleted.');
+  elsif v_line.created_at + interval '15 minutes' <= private.clock() then
+    perform private.refuse('EDIT_WINDOW_PASSED', 'A message may be edited for 15 minutes.',
+      jsonb_build_object('passed_at', v_line.created_at + interval '15 minutes'));
+  end if;
+  perform private.rewrite_line(p_message_id, p_content);
+  return private.show_line(p_message_id);
+end;
+$$;
+comment on function private.edit_message is 'What edit_message does.';
+create function public.edit_message(message_id bigint, content text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.edit_message(edit_message.message_id, edit_message.content);
+end;
+comment on function public.edit_message is
+'The author rewrites a plain message within 15 minutes of posting it.
+
+Returns {message}. Refuses: EDIT_WINDOW_PASSED {passed_at}, FORBIDDEN (another''s, or a card), CONFLICT (deleted),
+INVALID_INPUT, NOT_FOUND.';
+grant execute on function public.edit_message, private.edit_message to authenticated;
+
+create function private.delete_message(p_message_id bigint)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line private.chat_messages := private.lock_own_message(p_message_id);
+begin
+  if v_line.deleted_at is null then
+    perform private.blank_line(p_message_id, null);
+  end if;
+  return private.show_line(p_message_id);
+end;
+$$;
+comment on function private.delete_message is 'What delete_message does.';
+create function public.delete_message(message_id bigint)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.delete_message(delete_message.message_id);
+end;
+comment on function public.delete_message is
+'Deletes a plain message of the caller''s own, at any time.
+
+Its words are gone for good, an empty line stays; doing it again changes nothing. Returns {message}. Refuses:
+FORBIDDEN (another''s, or a card), NOT_FOUND.';
+grant execute on function public.delete_message, private.delete_message to authenticated;
+
+create function private.strike_card(p_line private.chat_messages)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  case p_line.type
+    when 'declaration' then perform private.strike_declaration(p_line.reference_id);
+    when 'borrow_request' then perform private.strike_borrow_request(p_line.reference_id);
+    when 'tip_to_tip' then perform private.strike_proposal(p_line.reference_id);
+    when 'election' then perform private.strike_election(p_line.reference_id);
+    else return;
+  end case;
+  perform private.blank_notices(p_line.community_id, p_line.reference_id);
+end;
+$$;
+comment on function private.strike_card is
+'Takes away the words of the thing a card shows, in the notices about it too.';
+
+create function private.strike_message(p_message_id bigint, p_reason text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line private.chat_messages := private.require_line(p_message_id);
+  v_me private.community_members := private.require_moderator(v_line.community_id);
+begin
+  perform private.require_text('reason', p_reason, 280);
+  v_line := private.lock_line(p_message_id);
+  perform private.strike_card(v_line);
+  perform private.blank_line(p_message_id, p_reason);
+  perform private.record_act(
+    v_line.community_id, v_me.user_id, 'message_struck', v_line.user_id,
+    jsonb_build_object('message_id', p_message_id, 'type', v_line.type, 'reason', p_reason)
+  );
+  return private.show_line(p_message_id);
+end;
+$$;
+comment on function private.strike_message is 'What strike_message does.';
+create function public.strike_message(message_id bigint, reason text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.strike_message(strike_message.message_id, strike_message.reason);
+end;
+comment on function public.strike_message is
+'A moderator strikes any line, with a reason of 1 to 280 characters that stays beside it.
+
+Its words vanish, a card''s in every list too; its money stays. Kept in the audit log. Returns {message}. Refuses:
+FORBIDDEN, INVALID_INPUT, NOT_FOUND.';
+grant execute on function public.strike_message, private.strike_message to authenticated;
+
+create function private.mark_chamber_read(p_community_id uuid, p_message_id bigint)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  if not exists (
+    select from private.chat_messages as m where m.id = p_message_id and m.community_id = p_community_id
+  ) then
+    perform private.refuse('NOT_FOUND', 'There is no such message here.');
+  end if;
+  perform private.move_mark(p_community_id, v_me.user_id, p_message_id);
+  return jsonb_build_object('unread', private.count_unread(p_community_id, v_me.user_id));
+end;
+$$;
+comment on function private.mark_chamber_read is 'What mark_chamber_read does.';
+create function public.mark_chamber_read(community_id uuid, message_id bigint)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.mark_chamber_read(mark_chamber_read.community_id, mark_chamber_read.message_id);
+end;
+comment on function public.mark_chamber_read is
+'Sets the caller''s mark at a message; it moves forward only.
+
+A line that is committed late, by an act under way while the mark was set past it, counts as read. Returns {unread}:
+what others wrote since, at most 1000. Refuses: NOT_FOUND.';
+grant execute on function public.mark_chamber_read, private.mark_chamber_read to authenticated;

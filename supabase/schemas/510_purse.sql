@@ -1,0 +1,242 @@
+-- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
+
+create function private.get_balance(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(p_community_id);
+begin
+  return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
+end;
+$$;
+comment on function private.get_balance is 'What get_balance answers.';
+create function public.get_balance(community_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_balance(get_balance.community_id);
+end;
+$$;
+comment on function public.get_balance is
+'The caller''s purse in a community, true now: an overdue day is settled first (by GET, what is stored).
+
+Returns {balance}. Refuses: NOT_FOUND.';
+grant execute on function public.get_balance, private.get_balance to authenticated;
+
+create function public.list_ledger(
+  community_id uuid, page_size integer default 50, before_id bigint default null, entry_type text default null
+)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(list_ledger.community_id);
+  v_page private.ledger_entries[];
+begin
+  perform private.require_page_size(list_ledger.page_size);
+  if entry_type is not null then
+    perform private.require_choice('entry_type', entry_type, array[
+      'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+      'stake_refund', 'stake_forfeit', 'expired', 'correction'
+    ]);
+  end if;
+  v_page := array(
+    select e from private.ledger_entries as e
+    where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
+      and e.id < coalesce(before_id, 9223372036854775807)
+      and (entry_type is null or e.type = entry_type)
+    order by e.id desc
+    limit page_size + 1
+  );
+  return jsonb_build_object(
+    'entries', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'id', e.id, 'type', e.type, 'amount', e.amount, 'balance_after', e.balance_after,
+        'description', private.describe_entry(e.type), 'reference_id', e.reference_id, 'day', e.day,
+        'created_at', e.created_at, 'moved', e.moved, 'source', e.source, 'destination', e.destination,
+        'counterparty_id', e.counterparty_id
+      ) order by e.id desc), '[]')
+      from unnest(v_page[:page_size]) as e
+    ),
+    'has_more', cardinality(v_page) > page_size,
+    'summary', (
+      select jsonb_build_object(
+        'total_spent_all_time', b.spent_total, 'remaining_today', b.remaining, 'spent_today', b.spent_today
+      )
+      from private.purses as b
+      where b.community_id = list_ledger.community_id and b.user_id = v_me.user_id
+    )
+  );
+end;
+$$;
+comment on function public.list_ledger is
+'The caller''s own ledger in a community, newest first, all of it or one type; an overdue day is settled first.
+
+Returns {entries: [ledger_entry + {moved, source, destination, counterparty_id}], has_more, summary:
+{total_spent_all_time, remaining_today, spent_today}}; stakes refunded are no spending. Refuses: NOT_FOUND,
+INVALID_INPUT.';
+grant execute on function public.list_ledger to authenticated;
+
+create function private.prove_books(p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_audit jsonb;
+begin
+  -- One statement, one snapshot: nothing moves between the two sides of the sum.
+  with per_member as (
+    select
+      e.user_id,
+      sum(e.amount) as purse,
+      sum(e.moved) filter (where e.source = 'minted') as minted,
+      sum(e.moved) filter (where e.destination = 'spent') as spent,
+      sum(e.moved) filter (where e.destination = 'forfeited') as forfeited,
+      sum(e.moved) filter (where e.destination = 'expired') as expired,
+      sum(case 'escrow' when e.destination then e.moved when e.source then -e.moved end) as escrow
+    from private.ledger_entries as e
+    where e.community_id = p_community_id
+    group by e.user_id
+  ), books as (
+    select
+      coalesce(sum(p.minted), 0) as minted, coalesce(sum(p.spent), 0) as spent,
+      coalesce(sum(p.forfeited), 0) as forfeited, coalesce(sum(p.expired), 0) as expired,
+      coalesce(sum(b.remaining), 0) as purses, coalesce(sum(p.escrow), 0) as escrow_by_ledger,
+      (
+        select coalesce(sum(s.amount), 0) from private.stakes as s
+        where s.community_id = p_community_id and s.status in ('held', 'due')
+      ) as escrow,
+      bool_and(coalesce(p.purse, 0) = coalesce(b.remaining, 0)) as purses_agree
+    from per_member as p
+    full join (select * from private.purses as c where c.community_id = p_community_id) as b using (user_id)
+  )
+  select jsonb_build_object(
+    'minted', b.minted, 'spent', b.spent, 'forfeited', b.forfeited, 'expired', b.expired, 'purses', b.purses,
+    'escrow', b.escrow,
+    'balanced',
+    b.minted = b.spent + b.forfeited + b.expired + b.purses + b.escrow
+    and b.escrow = b.escrow_by_ledger and coalesce(b.purses_agree, true)
+  ) into v_audit
+  from books as b;
+  return v_audit;
+end;
+$$;
+comment on function private.prove_books is
+'The totals of a community''s books, and whether they balance; reads its whole ledger.';
+
+create function private.audit_ledger(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.require_member_today(p_community_id);
+  return private.prove_books(p_community_id);
+end;
+$$;
+comment on function private.audit_ledger is 'What audit_ledger answers.';
+create function public.audit_ledger(community_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.audit_ledger(audit_ledger.community_id);
+end;
+comment on function public.audit_ledger is
+'Proves a community''s books to any member, in totals only (RULES 5.2).
+
+balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its
+entries, and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s
+ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
+
+create function private.preview_dawn(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(p_community_id);
+  v_grant integer := private.next_budget(p_community_id);
+  v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
+begin
+  return (
+    with due as materialized (
+      select r.borrower_id, r.lender_id, sum(r.amount) as amount
+      from private.repayments_due(p_community_id, v_grant) as r
+      where v_me.user_id in (r.borrower_id, r.lender_id)
+      group by r.borrower_id, r.lender_id
+    ), owed as (
+      select
+        coalesce(sum(d.amount), 0) as total,
+        coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      from due as d
+      join private.shown_people as p on p.id = d.lender_id
+      where d.borrower_id = v_me.user_id
+    ), lent as (
+      select
+        coalesce(sum(d.amount), 0) as total,
+        coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      from due as d
+      join private.shown_people as p on p.id = d.borrower_id
+      where d.lender_id = v_me.user_id
+    )
+    select jsonb_build_object(
+      'grant', v_grant, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_refunds,
+      'wake_with', v_grant - owed.total + lent.total + v_refunds
+    )
+    from owed cross join lent
+  );
+end;
+$$;
+comment on function private.preview_dawn is 'What preview_dawn answers.';
+create function public.preview_dawn(community_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.preview_dawn(preview_dawn.community_id);
+end;
+comment on function public.preview_dawn is
+'What the caller''s next Dawn will do to their purse, as loans, stakes and pending settings stand now.
+
+Returns {grant, repayments: [{lender, amount}], collections: [{borrower, amount}], refunds, wake_with}, one line a
+person; wake_with = grant - repayments + collections + refunds. Refuses: NOT_FOUND.';
+grant execute on function public.preview_dawn, private.preview_dawn to authenticated;
+
+create function public.get_sunset(community_id uuid, day date default null)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_day date := get_sunset.day;
+begin
+  perform private.require_member_today(get_sunset.community_id);
+  if not isfinite(v_day) then
+    perform private.refuse('INVALID_INPUT', 'day must be a date.', '{"field": "day"}');
+  elsif v_day is null then
+    select d.last_closed_day into v_day
+    from private.community_days as d where d.community_id = get_sunset.community_id;
+  end if;
+  return (
+    select jsonb_build_object(
+      'date', v_day,
+      'entries', coalesce(
+        jsonb_agg(
+          jsonb_build_object('user', p.person, 'unspent_cc', s.unspent_cc)
+          order by s.unspent_cc desc, p.person ->> 'display_name', s.user_id
+        ),
+        '[]'
+      ),
+      'total_expired', coalesce(sum(s.unspent_cc), 0)
+    )
+    from private.sunset_entries as s
+    join private.shown_people as p on p.id = s.user_id
+    where s.community_id = get_sunset.community_id and s.day = v_day
+  );
+end;
+$$;
+comment on function public.get_sunset is
+'The Sunset list of a day, the last closed one by default: who let how much expire, most first.
+
+Returns {date, entries: [{user, unspent_cc}], total_expired}; a day nobody lost anything on has no entries, and date
+is null before the first Sunset. Refuses: NOT_FOUND.';
+grant execute on function public.get_sunset to authenticated;

@@ -1,0 +1,116 @@
+-- Members: who is in a community, and what each has declared and witnessed (RULES 2).
+
+create function private.list_members(p_community_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
+    from private.shown_members as s
+    where s.community_id = p_community_id and s.left_at is null
+  );
+end;
+$$;
+comment on function private.list_members is
+'The members of a community as the caller may see them, longest-standing first.';
+grant execute on function private.list_members to authenticated;
+create function public.list_members(community_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform private.require_member(list_members.community_id);
+  return jsonb_build_object('members', private.list_members(list_members.community_id));
+end;
+$$;
+comment on function public.list_members is
+'Everyone in a community, longest-standing first.
+
+Returns {members: [member]}. Refuses: NOT_FOUND.';
+grant execute on function public.list_members to authenticated;
+
+create function public.get_community(community_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform private.require_member(get_community.community_id);
+  return jsonb_build_object(
+    'community', private.show_community(get_community.community_id),
+    'members', private.list_members(get_community.community_id)
+  );
+end;
+$$;
+comment on function public.get_community is
+'One community and everyone in it.
+
+Returns {community, members: [member]}; community.invite_code for its moderators only. Refuses: NOT_FOUND.';
+grant execute on function public.get_community to authenticated;
+
+create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_today date := (private.day_at(p_community_id, private.clock())).day;
+  v_profile jsonb;
+begin
+  select jsonb_build_object(
+    'user', s.member -> 'user',
+    'communities_shared', (
+      select count(*) from private.community_members as m
+      where m.user_id = p_user_id and m.left_at is null
+        and private.is_member(m.community_id, v_me.user_id)
+    ),
+    'total_declarations', d.declarations,
+    'total_cc_spent', d.spent,
+    'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
+    'most_expensive_declaration', private.show_declaration(d.dearest),
+    'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
+    'longest_streak', private.longest_streak(p_community_id, p_user_id),
+    'witnessed_given', (
+      select count(*) from private.witnesses as w
+      where w.community_id = p_community_id and w.user_id = p_user_id
+    ),
+    'witnessed_received', d.witnessed,
+    'joined_at', s.joined_at,
+    'left_at', s.left_at
+  )
+  into v_profile
+  from private.shown_members as s
+  cross join (
+    select
+      count(*) as declarations,
+      coalesce(sum(o.cc_spent), 0) as spent,
+      coalesce(sum(o.witnessed_count), 0) as witnessed,
+      (array_agg(o.id order by o.cc_spent desc, o.number))[1] as dearest
+    from private.declarations as o
+    where o.community_id = p_community_id and o.user_id = p_user_id
+  ) as d
+  where s.community_id = p_community_id and s.user_id = p_user_id;
+  if v_profile is null then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+  return v_profile;
+end;
+$$;
+comment on function private.get_member_profile is
+'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row
+level security would double its cost.';
+create function public.get_member_profile(community_id uuid, user_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_member_profile(get_member_profile.community_id, get_member_profile.user_id);
+end;
+$$;
+comment on function public.get_member_profile is
+'What a member, present or former, has declared and witnessed in a community the caller is in.
+
+Returns {user, communities_shared (how many), total_declarations, total_cc_spent, avg_cc_per_declaration,
+most_expensive_declaration (a declaration or null; the earliest of equals), current_streak, longest_streak (days),
+witnessed_given, witnessed_received, joined_at, left_at}. Refuses: NOT_FOUND.';
+grant execute on function public.get_member_profile, private.get_member_profile to authenticated;

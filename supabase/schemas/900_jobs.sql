@@ -1,0 +1,262 @@
+-- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
+
+create table private.job_runs (
+  id bigint generated always as identity,
+  job text not null,
+  community_id uuid not null,
+  day date,
+  started_at timestamptz not null,
+  finished_at timestamptz not null,
+  rows integer,
+  error text,
+  constraint job_runs_pkey primary key (id)
+);
+comment on table private.job_runs is
+'What each job did for each community: rows it changed, or the error it met. Kept 30 days. No foreign key: a log.';
+create index job_runs_started_at_idx on private.job_runs (started_at);
+create index job_runs_community_id_idx on private.job_runs (community_id, id);
+create index job_runs_errors_idx on private.job_runs (id) where error is not null;
+alter table private.job_runs enable row level security;
+create policy nobody_reads_job_runs on private.job_runs for select to authenticated using (false);
+
+create table private.job_troubles (
+  job text not null,
+  community_id uuid not null,
+  retry_at timestamptz not null,
+  tries integer not null default 1,
+  constraint job_troubles_pkey primary key (job, community_id)
+);
+comment on table private.job_troubles is
+'Communities a job failed for, and when it tries again: later each time, up to an hour, so that one broken community
+is never in the way of the others.';
+alter table private.job_troubles enable row level security;
+create policy nobody_reads_job_troubles on private.job_troubles for select to authenticated using (false);
+
+create function private.do_job(p_job text, p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return case p_job
+    when 'daily_reset' then private.settle_day(p_community_id, p_now)
+    when 'daily_sunset' then private.close_day(p_community_id, p_now)
+    when 'weekly_jashn' then private.honour_week(p_community_id, p_now)
+    when 'tip_to_tip_expiry' then private.expire_proposals(p_community_id, p_now)
+    when 'election_close' then private.close_elections(p_community_id, p_now)
+  end;
+end;
+$$;
+comment on function private.do_job is 'Does one job for one community as of p_now; returns the rows it changed.';
+
+create function private.serve_community(p_job text, p_community_id uuid, p_now timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_started timestamptz := clock_timestamp();
+  v_rows integer;
+  v_error text;
+begin
+  begin
+    v_rows := private.do_job(p_job, p_community_id, p_now);
+  exception when others then
+    v_error := sqlstate || ' ' || sqlerrm;
+    raise warning '% failed for community %: %', p_job, p_community_id, v_error;
+  end;
+
+  if v_error is null then
+    delete from private.job_troubles as t where t.job = p_job and t.community_id = p_community_id;
+  else
+    insert into private.job_troubles as t (job, community_id, retry_at)
+    values (p_job, p_community_id, p_now + interval '1 minute')
+    on conflict (job, community_id) do update
+    set retry_at = p_now + least(interval '1 minute' * 2 ^ t.tries, interval '1 hour'), tries = least(t.tries + 1, 10);
+  end if;
+  insert into private.job_runs (job, community_id, day, started_at, finished_at, rows, error)
+  values (
+    p_job, p_community_id, (select d.day from private.community_days as d where d.community_id = p_community_id),
+    v_started, clock_timestamp(), v_rows, v_error
+  );
+end;
+$$;
+comment on function private.serve_community is
+'Does one job for one community in a savepoint of its own and records the run. started_at and finished_at are the
+wall''s clock; everything else is as of p_now.';
+
+create function private.serve_batch(p_job text, p_community_ids uuid[], p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community_id uuid;
+begin
+  -- In id order, so that two jobs that wait for communities never wait for each other in a ring.
+  for v_community_id in select c.id from unnest(p_community_ids) as c (id) order by c.id loop
+    perform private.serve_community(p_job, v_community_id, p_now);
+  end loop;
+  return cardinality(p_community_ids);
+end;
+$$;
+comment on function private.serve_batch is 'Serves a batch of communities one after the other; returns how many.';
+
+create function private.in_trouble(p_job text, p_now timestamptz)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select array(
+      select t.community_id from private.job_troubles as t
+      where t.job = p_job and t.retry_at > p_now
+    )
+  );
+end;
+$$;
+comment on function private.in_trouble is 'The communities a job leaves alone for now.';
+
+create function private.daily_reset(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch('daily_reset', array(
+    select d.community_id from private.community_days as d
+    where d.dawn_at <= p_now and d.community_id <> all(private.in_trouble('daily_reset', p_now))
+    order by d.dawn_at
+    limit 20
+    for no key update skip locked
+  ), p_now);
+end;
+$$;
+comment on function private.daily_reset is
+'Dawn, for up to 20 communities whose local clock says so; returns how many it served, 0 when none is due.
+
+A community another worker or a member is just settling is skipped, not waited for.';
+
+create function private.daily_sunset(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.lapse_requests(p_now, 1000);
+  return private.serve_batch('daily_sunset', array(
+    select d.community_id from private.community_days as d
+    where d.is_open and d.sunset_at <= p_now and d.community_id <> all(private.in_trouble('daily_sunset', p_now))
+    order by d.sunset_at
+    limit 20
+    for no key update skip locked
+  ), p_now);
+end;
+$$;
+comment on function private.daily_sunset is
+'Sunset, for up to 20 communities whose local clock says so; returns how many it served, 0 when none is due. It also
+writes down which borrow requests have lapsed.';
+
+create function private.tip_to_tip_expiry(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch('tip_to_tip_expiry', array(
+    select distinct t.community_id from (
+      select o.community_id from private.tip_to_tip_proposals as o
+      where o.status = 'active' and o.deadline <= p_now
+      union all
+      select o.community_id from private.tip_to_tip_proposals as o
+      where o.status = 'active' and o.remind_at <= p_now
+    ) as t
+    where t.community_id <> all(private.in_trouble('tip_to_tip_expiry', p_now))
+    limit 20
+  ), p_now);
+end;
+$$;
+comment on function private.tip_to_tip_expiry is
+'Ends proposals past their deadline and sends the reminders that are due, for up to 20 communities; returns how many
+it served, 0 when nothing is due.';
+
+create function private.election_close(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch(
+    'election_close', private.elections_due(p_now, 20, private.in_trouble('election_close', p_now)), p_now
+  );
+end;
+$$;
+comment on function private.election_close is
+'Closes the elections that have ended, for up to 20 communities; returns how many it served, 0 when nothing is due.';
+
+create function private.weekly_jashn(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch(
+    'weekly_jashn', private.jashns_due(p_now, 20, private.in_trouble('weekly_jashn', p_now)), p_now
+  );
+end;
+$$;
+comment on function private.weekly_jashn is
+'Holds the Jashn of the week just ended, for up to 20 communities whose Sunday has come to 00:05; returns how many it
+served, 0 when nothing is due.';
+
+create function private.housekeeping(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+  v_all integer := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000)
+    + private.purge_misses(p_now, 5000) + private.finish_erasures(20);
+begin
+  delete from private.job_runs as r
+  where r.id in (
+    select o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
+  );
+  get diagnostics v_gone = row_count;
+  v_all := v_all + v_gone;
+  delete from cron.job_run_details as r
+  where r.runid in (
+    select o.runid from cron.job_run_details as o where o.end_time <= p_now - interval '7 days' limit 5000
+  );
+  get diagnostics v_gone = row_count;
+  return v_all + v_gone;
+end;
+$$;
+comment on function private.housekeeping is
+'Deletes a batch of what is kept only for a while: request ids 7 days, notices 90, invite misses an hour, job runs 30
+days, pg_cron''s own run records 7 days. Returns how many rows went, 0 when nothing is due.';
+
+create function private.schedule_jobs()
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_job record;
+begin
+  -- Every minute asks whose local hour it is; pg_cron itself knows one zone and never catches up by itself.
+  for v_job in
+    select * from (values
+      ('daily_reset', '* * * * *'),
+      ('daily_sunset', '* * * * *'),
+      ('weekly_jashn', '* * * * *'),
+      ('tip_to_tip_expiry', '*/15 * * * *'),
+      ('election_close', '* * * * *'),
+      ('housekeeping', '17 * * * *')
+    ) as j (name, hour)
+  loop
+    perform cron.schedule(
+      v_job.name, v_job.hour,
+      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', v_job.name)
+    );
+  end loop;
+end;
+$$;
+comment on function private.schedule_jobs is
+'Schedules every job with pg_cron under its own name; doing it again replaces them.
+
+The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one
+goes on.';
+
+select private.schedule_jobs();
