@@ -27,28 +27,24 @@ end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
 
-create function private.note_role(
-  p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid, p_words text, p_notice text
-)
+create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.record_act(p_community_id, p_by_id, p_event, p_user_id);
-  perform private.announce(
-    p_community_id, p_event, format(p_words, private.name_of(p_user_id), private.name_of(p_by_id)),
-    jsonb_build_object('user_id', p_user_id, 'by_id', p_by_id)
-  );
+  perform private.announce(p_community_id, p_event, jsonb_build_object('user_id', p_user_id) || case
+    when p_event = 'moderator_stepped_down' then '{}' else jsonb_build_object('by_id', p_by_id)
+  end);
   if p_user_id <> p_by_id then
     perform private.notify(
-      array[p_user_id], p_community_id, 'system', p_event, p_community_id,
-      p_notice, format('By %s.', private.name_of(p_by_id))
+      array[p_user_id], p_community_id, 'system', p_event, p_event, p_community_id, p_by => p_by_id
     );
   end if;
 end;
 $$;
 comment on function private.note_role is
-'Tells of a changed role the Chamber (p_words name the member, then who did it), the audit log and the member.';
+'Tells of a changed role the audit log, the Chamber and, unless it was their own doing, the member.';
 
 create function private.set_council(p_community_id uuid, p_user_id uuid, p_granted boolean)
 returns jsonb
@@ -67,15 +63,14 @@ begin
   if private.set_role(p_community_id, p_user_id, 'council', p_granted) then
     perform private.note_role(
       p_community_id, case when p_granted then 'council_appointed' else 'council_released' end,
-      p_user_id, v_me.user_id,
-      case when p_granted then '%s was called to the council by %s.' else '%s was released from the council by %s.' end,
-      case when p_granted then 'You are on the council now' else 'You are no longer on the council' end
+      p_user_id, v_me.user_id
     );
   end if;
   return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
 end;
 $$;
-comment on function private.set_council is 'What set_council does. What is so already is told to nobody again.';
+comment on function private.set_council is
+'What is so already is told to nobody again.';
 create function public.set_council(community_id uuid, user_id uuid, granted boolean)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -106,10 +101,7 @@ begin
   end if;
   perform private.require_present(p_community_id, p_successor_id);
   perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
-  perform private.note_role(
-    p_community_id, 'moderator_appointed', p_successor_id, p_user_id, '%s is moderator now, in the place of %s.',
-    'You are moderator now'
-  );
+  perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
 end;
 $$;
 comment on function private.pass_seat is
@@ -132,13 +124,12 @@ begin
   end if;
   perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.set_role(p_community_id, v_me.user_id, 'moderator', false);
-  perform private.note_role(
-    p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id, '%s stepped down as moderator.', ''
-  );
+  perform private.note_role(p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id);
   return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.step_down is 'What step_down does. A seat on the council stays.';
+comment on function private.step_down is
+'A seat on the council stays.';
 create function public.step_down(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -16,7 +16,7 @@ begin
     forfeited := private.withdraw_proposal(p_community_id, p_user_id);
   end if;
   perform private.leave_rolls(p_community_id, p_user_id, p_is_removal);
-  perform private.leave_elections(p_community_id, p_user_id);
+  perform private.strike_from_boxes(p_community_id, p_user_id);
   -- What waited for Dawn comes too late for them: it is booked now, and expires with the purse.
   perform private.pay_stakes_due(p_community_id, private.clock(), p_user_id);
   expired := private.expire_purse(p_community_id, p_user_id);
@@ -26,7 +26,8 @@ comment on function private.end_membership is
 'Ends a membership with all that hangs on it (RULES 2.5, 2.6): roles, requests, loans, own stake, rolls, ballots,
 purse.
 
-Returns what expired with the purse and what was forfeited of a stake, in CC. The caller has held the house.';
+Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
+which has also closed the election that is over.';
 
 create function private.leave(p_community_id uuid, p_user_id uuid)
 returns jsonb
@@ -40,15 +41,12 @@ begin
     perform private.change_join_code(p_community_id, false, false, null);
   end if;
   perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
-  perform private.announce(
-    p_community_id, 'member_left', format('%s left.', private.name_of(p_user_id)),
-    jsonb_build_object('user_id', p_user_id)
-  );
+  perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
   return jsonb_build_object('left', true, 'expired', v_parted.expired, 'forfeited', v_parted.forfeited);
 end;
 $$;
 comment on function private.leave is
-'A member goes of their own will. With the very last one the join code is paused: nobody should come into a house
+'A member goes of their own will. With the very last one the join code is paused: nobody should come into a community
 without a moderator.';
 
 create function private.leave_community(p_community_id uuid, p_successor_id uuid)
@@ -64,7 +62,6 @@ begin
   return private.leave(p_community_id, v_me.user_id);
 end;
 $$;
-comment on function private.leave_community is 'What leave_community does.';
 create function public.leave_community(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -94,6 +91,30 @@ end;
 $$;
 comment on function private.refuse_removing_oneself is 'Refuses: LAST_MODERATOR {needs}, FORBIDDEN.';
 
+create function private.note_removal(
+  p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint, p_ban boolean
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.record_act(
+    p_community_id, p_by_id, 'member_removed', p_user_id,
+    jsonb_build_object('reason_id', p_reason_id, 'ban', p_ban)
+  );
+  perform private.announce(
+    p_community_id, 'member_removed', jsonb_build_object('user_id', p_user_id, 'by_id', p_by_id, 'ban', p_ban)
+  );
+  -- No mute silences it: a member who is one no more has no other way to learn of it.
+  perform private.notify(
+    array[p_user_id], p_community_id, 'system', 'member_removed', 'member_removed', p_community_id,
+    jsonb_build_object('reason_id', p_reason_id), p_by => p_by_id, p_is_ask => true
+  );
+end;
+$$;
+comment on function private.note_removal is
+'Tells of a removal. The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
+
 create function private.remove_member(p_community_id uuid, p_user_id uuid, p_reason text, p_ban boolean)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -101,6 +122,7 @@ as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
   v_ban boolean := coalesce(p_ban, false);
+  v_reason_id bigint;
 begin
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
@@ -111,30 +133,16 @@ begin
   perform private.require_present(p_community_id, p_user_id);
 
   perform private.end_membership(p_community_id, p_user_id, true);
+  v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
   if v_ban then
-    perform private.ban(p_community_id, p_user_id);
+    perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
   end if;
-  perform private.record_act(p_community_id, v_me.user_id, 'member_removed', p_user_id,
-    jsonb_build_object('reason', p_reason, 'ban', v_ban));
-  perform private.announce(
-    p_community_id, 'member_removed',
-    format('%s was removed by %s.', private.name_of(p_user_id), private.name_of(v_me.user_id)),
-    jsonb_build_object('user_id', p_user_id, 'by_id', v_me.user_id, 'ban', v_ban)
-  );
-  -- No mute silences it: a member who is one no more has no other way to learn of it.
-  perform private.notify(
-    array[p_user_id], p_community_id, 'system', 'member_removed', p_community_id,
-    (select format('You were removed from %s', c.name) from private.communities as c where c.id = p_community_id),
-    p_reason, p_is_ask => true
-  );
+  perform private.note_removal(p_community_id, p_user_id, v_me.user_id, v_reason_id, v_ban);
   return jsonb_build_object('removed', true);
 end;
 $$;
 comment on function private.remove_member is
-'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
-too late.
-
-The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
+'Moderators may be removed like anyone else; of two who remove each other at once, one is too late.';
 create function public.remove_member(community_id uuid, user_id uuid, reason text, ban boolean default false)
 returns jsonb
 language sql security invoker set search_path = ''
