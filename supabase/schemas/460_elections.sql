@@ -78,24 +78,26 @@ $$;
 comment on function private.require_election is
 'Returns an election of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 
-create function private.require_seen_moderator(p_community_id uuid, p_noun text)
-returns uuid
-language plpgsql stable security definer set search_path = ''
+create function private.require_moderator_of(p_election private.elections)
+returns void
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.require_seen(p_community_id, p_noun);
+  v_roles text[];
 begin
-  if not exists (
-    select from private.community_members as m
-    where m.community_id = p_community_id and m.user_id = v_me and 'moderator' = any(m.roles)
-  ) then
+  -- Held before it is asked who the caller is: their erasure either waits for this act or is found to have come first.
+  select m.roles into v_roles from private.community_members as m
+  where m.community_id = p_election.community_id and m.user_id = private.caller_id() and m.left_at is null
+  for key share;
+  perform private.require_seen(p_election.community_id, 'election');
+  if 'moderator' <> all(v_roles) then
     perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
   end if;
-  return v_me;
 end;
 $$;
-comment on function private.require_seen_moderator is
-'Returns the caller''s id if they moderate the community a thing is in, which is asked as private.require_seen asks.
+comment on function private.require_moderator_of is
+'Asks that the caller moderates the community of an election that was looked up by its id, and keeps their membership
+from ending until the transaction ends.
 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, FORBIDDEN.';
 

@@ -34,7 +34,7 @@ returns uuid[]
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_released uuid[] := '{}';
+  v_released uuid[] := array[]::uuid[];
   v_moderator uuid;
 begin
   if p_election.seat_rule = 'renew' then
@@ -169,6 +169,7 @@ begin
   perform private.settle_day(p_community_id);
   perform private.settle_elections(p_community_id);
   perform private.hold_roll(p_community_id);
+  perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
   perform private.require_title('title', p_title);
   perform private.require_end(p_ends_at);
@@ -260,7 +261,7 @@ begin
   select e.* into v_election from private.elections as e where e.id = p_election_id;
   -- Held first and asked then, so that the question is put once: who waited here may moderate no more.
   perform private.hold_roll(v_election.community_id);
-  perform private.require_seen_moderator(v_election.community_id, 'election');
+  perform private.require_moderator_of(v_election);
   v_election := private.lock_box(v_election.community_id, p_election_id);
   perform private.require_open_election(v_election);
   return v_election;

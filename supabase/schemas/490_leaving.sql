@@ -125,6 +125,7 @@ declare
   v_reason_id bigint;
 begin
   perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
   perform private.require_text('reason', p_reason, 280);
   if p_user_id = v_me.user_id then

@@ -357,6 +357,7 @@ declare
   v_me uuid := private.caller_id();
   v_is_new boolean;
 begin
+  perform private.require_acting_member(v_jashn.community_id);
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
   insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
@@ -393,13 +394,24 @@ created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one 
 or the caller), INVALID_INPUT.';
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
-create function private.erase_celebrations_of(p_user_id uuid)
-returns void
+create function private.erase_celebrations_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_gone integer;
 begin
-  delete from private.jashn_celebrations as c where c.user_id = p_user_id;
+  delete from private.jashn_celebrations as c
+  where (c.community_id, c.jashn_id, c.user_id) in (
+    select o.community_id, o.jashn_id, o.user_id
+    from private.community_members as m
+    join private.jashn_celebrations as o on o.community_id = m.community_id and o.user_id = m.user_id
+    where m.user_id = p_user_id
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
 comment on function private.erase_celebrations_of is
-'Takes away what a person wrote to honoured ones, with their account.';
+'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
