@@ -385,6 +385,7 @@ def test_a_close_is_told_to_everyone_once(rain, council, join_rain, election, cl
     assert line["facts"] == {
         "election_id": election["id"],
         "title_id": line["facts"]["title_id"],
+        "title": "Who keeps the rain?",
         "winner_id": bram.id,
         "seat_rule": "add",
         "released": [],
@@ -672,7 +673,9 @@ def test_leaving_and_voting_at_once_leave_no_ballot_behind(house, rain, council,
 # ------------------------------------------------------------------------------ calling off
 
 
-def test_a_moderator_calls_an_election_off_and_says_why(rain, council, election, clock, close_due):
+def test_a_moderator_calls_an_election_off_and_says_why(
+    house, rain, council, election, clock, close_due
+):
     asha, bram, _ = council
     answer = asha.cancel_election(election_id=election["id"], reason="We all agree already")
     assert answer["election"]["status"] == "cancelled"
@@ -680,7 +683,9 @@ def test_a_moderator_calls_an_election_off_and_says_why(rain, council, election,
     line = events(bram, rain)[-1]
     assert (line["event"], line["facts"]["user_id"]) == ("election_cancelled", asha.id)
     assert "“We all agree already”" in line["content"]
-    assert "We all agree" not in str(line["facts"])
+    assert line["facts"]["reason"] == "We all agree already"
+    (stored,) = house.owner.read("chat_messages", id=line["id"])
+    assert set(stored["facts"]) == {"election_id", "title_id", "user_id", "reason_id"}
     assert notices(bram)[0]["facts"] == line["facts"]
     with refused("ELECTION_CLOSED", status="cancelled"):
         vote(bram, election, asha)

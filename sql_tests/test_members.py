@@ -432,11 +432,11 @@ def test_a_moderator_removes_a_member_with_a_reason(house, rain, asha, bram, chl
     assert "Rude" not in str(line)
     entry = audited(asha, rain)
     assert entry["action"] == "member_removed"
-    assert set(entry["facts"]) == {"reason_id", "ban"}
+    assert set(entry["facts"]) == {"reason_id", "reason", "ban"}
     assert entry["facts"]["ban"] is False
     assert "“Rude to the rain”" in entry["sentence"]
     (notice,) = notices(bram)
-    assert notice["body"] == "Rude to the rain"
+    assert notice["body"] == "“Rude to the rain”"
     assert "“Rain”" in notice["title"]
     assert movements(house, rain, bram)[-1] == ("expired", -100)
     books(rain)

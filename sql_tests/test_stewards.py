@@ -131,7 +131,7 @@ def test_a_suspension_bites_on_the_next_call_and_can_be_lifted(service, asha, ra
 
 
 def test_a_suspension_holds_where_nobody_needs_an_invite(house, service, unadmitted):
-    house.owner.sql("insert into private.settings (enforce_invites) values (false)")
+    house.owner.sql("update private.settings set enforce_invites = false where true")
     assert unadmitted.get_me()["display_name"] == "Uma"
 
     service.suspend_person(user_id=unadmitted.id, reason="Because")
@@ -299,9 +299,10 @@ def test_a_correction_is_told_to_the_member_the_chamber_and_the_audit_log(
         "user_id": bram.id,
         "amount": 5,
         "reason_id": line["facts"]["reason_id"],
+        "reason": "A bug took it",
     }
     (notice,) = bram.list_notifications()["notifications"]
-    assert (notice["facts"]["amount"], notice["body"]) == (5, "A bug took it")
+    assert (notice["facts"]["amount"], notice["body"]) == (5, "“A bug took it”")
     entry = asha.list_audit(community_id=rain)["entries"][0]
     assert (entry["action"], entry["subject"]["id"]) == ("steward_corrected", bram.id)
     assert (entry["facts"]["amount"], entry["facts"]["reason_id"]) == (

@@ -178,7 +178,7 @@ comment on function private.give_purse is
 'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
 empty until Dawn.';
 
-create function private.show_entry(p_community_id uuid, p_user_id uuid)
+create function private.show_arrival(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -190,19 +190,19 @@ begin
   );
 end;
 $$;
-comment on function private.show_entry is 'What founding and joining answer.';
+comment on function private.show_arrival is 'What founding and joining answer.';
 
-create function private.show_entry_again(p_made jsonb)
+create function private.show_arrival_again(p_made jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
 begin
-  return private.show_entry(v_me.community_id, v_me.user_id);
+  return private.show_arrival(v_me.community_id, v_me.user_id);
 end;
 $$;
-comment on function private.show_entry_again is
+comment on function private.show_arrival_again is
 'What a founding or a joining made is shown as it stands now, to who is still in. Refuses: NOT_FOUND.';
 
 create function private.create_community(
@@ -218,7 +218,7 @@ declare
   v_id uuid;
 begin
   if v_made is not null then
-    return private.show_entry_again(v_made);
+    return private.show_arrival_again(v_made);
   end if;
   perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
@@ -234,7 +234,7 @@ begin
   perform private.remember(
     v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
-  return private.show_entry(v_id, v_me);
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
 create function public.create_community(
@@ -274,7 +274,7 @@ declare
   v_is_first boolean;
 begin
   if v_made is not null then
-    return private.show_entry_again(v_made);
+    return private.show_arrival_again(v_made);
   end if;
   v_id := private.require_join_code(p_invite_code);
   v_day := private.hold_day(v_id);
@@ -289,7 +289,7 @@ begin
   perform private.remember(
     v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
-  return private.show_entry(v_id, v_me);
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
 create function public.join_community(invite_code text, request_id uuid default null)

@@ -137,17 +137,6 @@ end;
 comment on function private.record_jashn is
 'Holds the Jashn of a week with its reckoning, in one statement, so of one moment; null if it was held before.';
 
-create function private.next_jashn_look(p_timezone text, p_day date)
-returns timestamptz
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.dawn_of(p_timezone, private.week_of(p_day) + 7) + interval '5 minutes';
-end;
-$$;
-comment on function private.next_jashn_look is
-'When the week of a day has ended and its Jashn is to be held: the next Sunday, 00:05 (RULES 10.2).';
-
 create function private.note_jashn(p_jashn private.jashns)
 returns void
 language plpgsql security definer set search_path = ''
