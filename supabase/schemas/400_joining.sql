@@ -237,6 +237,7 @@ begin
   return private.show_arrival(v_id, v_me);
 end;
 $$;
+
 create function public.create_community(
   name text,
   description text default '',
@@ -292,6 +293,7 @@ begin
   return private.show_arrival(v_id, v_me);
 end;
 $$;
+
 create function public.join_community(invite_code text, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -329,6 +331,7 @@ end;
 $$;
 comment on function private.set_join_code is
 'The audit log keeps what was done, never the code; the Chamber is not told.';
+
 create function public.set_join_code(
   community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
 )

@@ -203,6 +203,7 @@ begin
   return private.show_election(p_community_id, v_election.id);
 end;
 $$;
+
 create function public.create_election(
   community_id uuid, title text, ends_at timestamptz, seat_rule text default 'add'
 )
@@ -237,6 +238,7 @@ end;
 $$;
 comment on function private.vote_election is
 'It writes the ballot and nothing else: no line, no notice, no broadcast says when somebody voted.';
+
 create function public.vote_election(election_id uuid, candidate_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -284,6 +286,7 @@ begin
   return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
+
 create function public.close_election(election_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -333,6 +336,7 @@ begin
   return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
+
 create function public.cancel_election(election_id uuid, reason text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -358,6 +362,7 @@ begin
   ));
 end;
 $$;
+
 create function public.get_active_election(community_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -379,6 +384,7 @@ begin
   return private.show_election((private.require_election(p_election_id)).community_id, p_election_id);
 end;
 $$;
+
 create function public.get_election(election_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -424,6 +430,7 @@ begin
   );
 end;
 $$;
+
 create function public.list_elections(community_id uuid, page_size integer default 50, before_id uuid default null)
 returns jsonb
 language sql stable security invoker set search_path = ''

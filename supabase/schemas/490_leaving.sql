@@ -62,6 +62,7 @@ begin
   return private.leave(p_community_id, v_me.user_id);
 end;
 $$;
+
 create function public.leave_community(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -144,6 +145,7 @@ end;
 $$;
 comment on function private.remove_member is
 'Moderators may be removed like anyone else; of two who remove each other at once, one is too late.';
+
 create function public.remove_member(community_id uuid, user_id uuid, reason text, ban boolean default false)
 returns jsonb
 language sql security invoker set search_path = ''

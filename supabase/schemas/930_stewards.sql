@@ -90,6 +90,7 @@ begin
   );
 end;
 $$;
+
 create function public.list_steward_acts(page_size integer default 50, before_id bigint default null)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -220,6 +221,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
+
 create function public.admit_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -248,6 +250,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
+
 create function public.suspend_person(user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -277,6 +280,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
+
 create function public.restore_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

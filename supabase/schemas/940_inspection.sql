@@ -102,8 +102,8 @@ begin
 end;
 $$;
 comment on function private.inspect_community is
-'It looks at what is stored and settles nothing: a day that is late must show as
-late.';
+'It looks at what is stored and settles nothing: a day that is late must show as late.';
+
 create function public.inspect_community(
   community_id uuid, prove_books boolean default true, steward_id uuid default null
 )
@@ -155,7 +155,8 @@ begin
 end;
 $$;
 comment on function private.settle_community is
-': the scheduled jobs themselves, for one community, each in a savepoint of its own.';
+'The scheduled jobs themselves, for one community, each in a savepoint of its own.';
+
 create function public.settle_community(community_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

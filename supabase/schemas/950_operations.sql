@@ -24,6 +24,7 @@ begin
   );
 end;
 $$;
+
 create function public.list_job_runs(
   job text default null, failed_only boolean default false, page_size integer default 50, before_id bigint default null
 )
@@ -96,6 +97,7 @@ begin
   ));
 end;
 $$;
+
 create function public.get_jobs()
 returns jsonb
 language sql stable security invoker set search_path = ''
