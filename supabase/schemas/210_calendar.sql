@@ -52,28 +52,6 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
-create function private.week_of(p_day date)
-returns date
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return p_day - extract(dow from p_day)::integer;
-end;
-$$;
-comment on function private.week_of is 'The Sunday a day''s week begins with.';
-grant execute on function private.week_of to authenticated;
-
-create function private.next_jashn_look(p_timezone text, p_day date)
-returns timestamptz
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.dawn_of(p_timezone, private.week_of(p_day) + 7) + interval '5 minutes';
-end;
-$$;
-comment on function private.next_jashn_look is
-'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';
-
 create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -196,3 +174,25 @@ $$;
 comment on function private.day_at is
 'The day a community lives at a moment, and the zone it lives it in, whether or not its Dawn has been settled: what a
 read, which settles nothing, must go by.';
+
+create function private.week_of(p_day date)
+returns date
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_day - extract(dow from p_day)::integer;
+end;
+$$;
+comment on function private.week_of is 'The Sunday a day''s week begins with.';
+grant execute on function private.week_of to authenticated;
+
+create function private.next_jashn_look(p_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.dawn_of(p_timezone, private.week_of(p_day) + 7) + interval '5 minutes';
+end;
+$$;
+comment on function private.next_jashn_look is
+'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';
