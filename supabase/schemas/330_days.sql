@@ -15,49 +15,51 @@ create policy members_read_sunset_entries on private.sunset_entries for select t
 using (community_id = any(array(select private.my_communities())));
 grant select on private.sunset_entries to authenticated;
 
-create function private.close_day(
-  p_day private.community_days, p_now timestamptz, out turned private.community_days, out purses integer
-)
+create type private.turned_day as (day private.community_days, purses integer);
+comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
+
+create function private.close_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
+  v_turned private.turned_day;
 begin
   insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
   select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
-  get diagnostics purses = row_count;
-  turned := private.turn_to_night(p_day, v_timezone, p_day.day);
+  get diagnostics v_turned.purses = row_count;
+  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
+  return v_turned;
 end;
 $$;
 comment on function private.close_day is
-'Sunset: every unspent purse expires into the ledger and the Sunset list. Takes an open day that is locked and returns
-it closed, and how many purses held something.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
 
-create function private.open_day(
-  p_day private.community_days, p_now timestamptz, out turned private.community_days, out purses integer
-)
+create function private.open_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
+  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
+  v_purses integer := 0;
 begin
-  purses := 0;
-  turned := private.turn_to_day(p_day, v_community.timezone, p_now);
-  if turned.day = p_day.day then
-    return;
+  if v_day.day <> p_day.day then
+    -- A correction made in the night may have left something: it expires before anything is granted.
+    perform from private.post_expiry(v_day.community_id, p_now);
+    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+    perform private.pay_stakes_due(v_day.community_id, p_now);
+    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   end if;
-  -- A correction made in the night may have left something: it expires before anything is granted.
-  perform from private.post_expiry(turned.community_id, p_now);
-  purses := private.post_grants(turned.community_id, turned.day, v_community.daily_cc_budget, p_now);
-  perform private.pay_stakes_due(turned.community_id, p_now);
-  perform private.collect_debts(turned.community_id, turned.day, v_community.daily_cc_budget, p_now);
-  perform private.tell_community(turned.community_id, 'dawn', jsonb_build_object('day', turned.day));
+  return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
-'Dawn: pending settings take force, everyone is granted the budget, refunds that waited are booked, then debts are
-collected. Takes a closed day that is locked and returns the one that begins, and how many were granted.';
+'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
+are booked, then debts are collected. Nothing but the settings where the zone now in force has its Dawn still to come.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
@@ -65,7 +67,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_day private.community_days;
-  v_turn record;
+  v_turn private.turned_day;
   v_purses integer := 0;
 begin
   -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
@@ -86,7 +88,7 @@ begin
     else
       v_turn := private.open_day(v_day, p_now);
     end if;
-    v_day := v_turn.turned;
+    v_day := v_turn.day;
     v_purses := v_purses + v_turn.purses;
   end loop;
   return v_purses;
@@ -103,7 +105,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_day private.community_days;
-  v_turn record;
+  v_turn private.turned_day;
 begin
   select d.* into v_day from private.community_days as d
   where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
@@ -126,7 +128,7 @@ as $$
 declare
   v_day private.community_days;
 begin
-  perform pg_advisory_xact_lock_shared(26, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
   select d.* into v_day from private.community_days as d
   where d.community_id = p_community_id and d.due_at > p_now
@@ -152,7 +154,7 @@ declare
 begin
   -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
   -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
-  perform pg_advisory_xact_lock(26, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
   perform private.settle_day(p_community_id, p_now);
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
   return v_day;

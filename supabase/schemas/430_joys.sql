@@ -112,6 +112,29 @@ begin atomic
 end;
 comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
 
+create function private.erase_joys_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null
+  where (d.community_id, d.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_joys_of is
+'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
+
 create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
 returns void
 language plpgsql immutable security definer set search_path = ''
@@ -155,7 +178,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();

@@ -85,6 +85,29 @@ begin atomic
 end;
 comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
 
+create function private.erase_borrow_reasons_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.borrow_requests as r
+  set reason = ''
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.borrow_requests as o on o.community_id = s.community_id and o.borrower_id = s.user_id
+    where s.user_id = p_user_id and o.reason <> ''
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_borrow_reasons_of is
+'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
+
 create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
 returns void
 language plpgsql security definer set search_path = ''
@@ -170,7 +193,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;

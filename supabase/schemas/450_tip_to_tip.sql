@@ -157,6 +157,29 @@ begin atomic
 end;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
+create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.tip_to_tip_proposals as t
+  set title = '', description = ''
+  where (t.community_id, t.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.tip_to_tip_proposals as o on o.community_id = s.community_id and o.proposer_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '')
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_proposals_of is
+'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
+
 create function private.note_outcome(
   p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
 )
@@ -301,7 +324,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
