@@ -225,7 +225,8 @@ as $$
 declare
   v_gone integer;
   v_all integer := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000)
-    + private.purge_misses(p_now, 5000) + private.finish_erasures(20);
+    + private.purge_misses(p_now, 5000) + private.heal_profiles(20) + private.erase_departed(20)
+    + private.go_on_erasing(p_now);
 begin
   delete from private.job_runs as r
   where (r.community_id, r.id) in (
@@ -243,7 +244,8 @@ end;
 $$;
 comment on function private.housekeeping is
 'Deletes a batch of what is kept only for a while: request ids 7 days, notices 90, invite misses an hour, job runs 30
-days, pg_cron''s own run records 7 days. Returns how many rows went, 0 when nothing is due.';
+days, pg_cron''s own run records 7 days; makes the profiles Auth has and the house lacks, erases whom Auth has deleted,
+and takes the next step of an erasure under way (RULES 1.2, 13). Returns how much it did, 0 when nothing is due.';
 
 create function private.schedule_jobs()
 returns void
