@@ -8,6 +8,7 @@ create table private.community_days (
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
   jashn_look_at timestamptz not null,
+  days_lived integer not null default 1,
   last_closed_day date,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
@@ -17,7 +18,7 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later.';
+zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -89,6 +90,7 @@ begin
   update private.community_days as d
   set
     day = v_date,
+    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
     dawn_at = v_dawn,
     sunset_at = case
       when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)

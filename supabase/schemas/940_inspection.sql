@@ -136,9 +136,7 @@ begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
   select coalesce(max(r.id), 0) into v_last from private.job_runs as r where r.community_id = p_community_id;
-  foreach v_job in array array[
-    'daily_sunset', 'daily_reset', 'tip_to_tip_expiry', 'election_close', 'weekly_jashn'
-  ] loop
+  for v_job in select j.name from private.jobs() as j where j.serves is not null loop
     perform private.serve_community(v_job, p_community_id, private.clock());
   end loop;
   v_runs := private.show_runs(array(
