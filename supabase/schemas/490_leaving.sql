@@ -1,21 +1,22 @@
 -- Leaving, and being removed (RULES 2.5, 2.6).
 
 create function private.end_membership(
-  p_community_id uuid, p_user_id uuid, p_is_removal boolean, out expired integer, out forfeited integer
+  p_community_id uuid, p_user_id uuid, p_how text, out expired integer, out forfeited integer
 )
 language plpgsql security definer set search_path = ''
 as $$
 begin
   forfeited := 0;
   perform private.mark_left(p_community_id, p_user_id);
+  perform private.mark_left_notices_read(p_community_id, p_user_id);
   perform private.cancel_borrows_of(p_community_id, p_user_id);
   perform private.part_with_loans(p_community_id, p_user_id);
-  if p_is_removal then
+  if p_how = 'removed' then
     perform private.void_proposal_of(p_community_id, p_user_id);
   else
     forfeited := private.withdraw_proposal(p_community_id, p_user_id);
   end if;
-  perform private.leave_rolls(p_community_id, p_user_id, p_is_removal);
+  perform private.leave_rolls(p_community_id, p_user_id, p_how <> 'left');
   perform private.strike_from_boxes(p_community_id, p_user_id);
   -- What waited for Dawn comes too late for them: it is booked now, and expires with the purse.
   perform private.pay_stakes_due(p_community_id, private.clock(), p_user_id);
@@ -23,31 +24,40 @@ begin
 end;
 $$;
 comment on function private.end_membership is
-'Ends a membership with all that hangs on it (RULES 2.5, 2.6): roles, requests, loans, own stake, rolls, ballots,
-purse.
+'Ends a membership with all that hangs on it (RULES 2.5, 2.6, 13.2): roles, notices, requests, loans, own stake, rolls,
+ballots, purse. p_how: left, removed or erased; only who left of their own will makes what awaited nobody else unanimous.
 
 Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
 which has also closed the election that is over.';
 
-create function private.leave(p_community_id uuid, p_user_id uuid)
-returns jsonb
+create function private.depart(
+  p_community_id uuid, p_user_id uuid, p_how text, out expired integer, out forfeited integer
+)
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_parted record;
 begin
-  v_parted := private.end_membership(p_community_id, p_user_id, false);
+  if not exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+  ) then
+    return;
+  end if;
+  select e.expired, e.forfeited into expired, forfeited
+  from private.end_membership(p_community_id, p_user_id, p_how) as e;
+  if p_how <> 'removed' then
+    perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
+    perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
+  end if;
+  perform private.fill_seat(p_community_id);
   if cardinality(private.member_ids(p_community_id)) = 0 then
     perform private.change_join_code(p_community_id, false, false, null);
   end if;
-  perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
-  perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
-  return jsonb_build_object('left', true, 'expired', v_parted.expired, 'forfeited', v_parted.forfeited);
 end;
 $$;
-comment on function private.leave is
-'A member goes of their own will. With the very last one the join code is paused: nobody should come into a community
-without a moderator.';
+comment on function private.depart is
+'Somebody goes: their membership ends, the Chamber hears of it (of a removal from who removed them), and a moderator''s
+seat left empty is filled. With the very last one the join code is paused: nobody should come into a community without a
+moderator. Whose membership has ended already changes nothing more. Only under private.lock_membership.';
 
 create function private.leave_community(p_community_id uuid, p_successor_id uuid)
 returns jsonb
@@ -55,11 +65,14 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
+  v_gone record;
 begin
   perform private.lock_membership(p_community_id);
+  -- Asked again, now that nobody comes or goes beside this: a removal may have come first.
   perform private.require_member(p_community_id);
   perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
-  return private.leave(p_community_id, v_me.user_id);
+  v_gone := private.depart(p_community_id, v_me.user_id, 'left');
+  return jsonb_build_object('left', true, 'expired', v_gone.expired, 'forfeited', v_gone.forfeited);
 end;
 $$;
 
@@ -134,7 +147,7 @@ begin
   end if;
   perform private.require_present(p_community_id, p_user_id);
 
-  perform private.end_membership(p_community_id, p_user_id, true);
+  perform private.depart(p_community_id, p_user_id, 'removed');
   v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
   if v_ban then
     perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
