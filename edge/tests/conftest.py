@@ -6,17 +6,27 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
-from conftest import ROOMS, Server, server  # noqa: F401  (its server is a fixture here too)
+import servers
+from cluster import free_port
 from keys import Keys
 from people import House, Member
+from programs import gateway, postgrest
+from servers import Server
 
-from edge.tests.project import AuthServer, Edge, Project, gateway, postgrest
+from edge.tests.project import AuthServer, Edge, Project
+
+given_server = servers.given_server
 
 
 @pytest.fixture(scope="session")
-def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:  # noqa: F811  (a fixture asked for by name)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with servers.serving(request) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     place = tmp_path_factory.mktemp("project")
     keys = Keys.kept_in(place / "keys.json")
     database = server.copy(server.platform, "edge")
@@ -24,16 +34,17 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     def address(login: str) -> str:
         return server.cluster.url(database, login)
 
-    with psycopg.connect(address("postgres"), autocommit=True) as connection:
-        for room in ROOMS:
-            connection.execute(room.read_bytes())
+    servers.build_rooms(address("postgres"))
     house = House(address, frozenset())
     house.clock.at(datetime.now(UTC))
     with ExitStack() as stack:
-        rest_port = stack.enter_context(postgrest(place, address("authenticator"), keys))
+        rest = postgrest(place, free_port(), address("authenticator"), keys)
+        rest_port = stack.enter_context(rest.running()).port
         auth = AuthServer(address("supabase_auth_admin"), keys.published)
         stack.enter_context(auth.serving())
-        url = stack.enter_context(gateway(place, rest_port, auth.port, keys))
+        # The tests start edges of their own; behind the gateway there is none.
+        project = gateway(place, free_port(), rest_port, 1, keys, place, auth_port=auth.port)
+        url = f"http://127.0.0.1:{stack.enter_context(project.running()).port}"
         yield Project(place, url, keys, auth, house)
         house.close()
 
