@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 STACK := python supabase/local/stack.py
-HOUSES := PYTHONPATH=sql_tests python supabase/local/houses.py
+HOUSES := python supabase/local/houses.py
 PYTEST := python -m pytest
 BENCH := PYTHONPATH=supabase/local python sql_tests/bench/bench.py
 
@@ -127,7 +127,7 @@ db-draft: install ## what the next migration must bring: the draft of it, to be 
 	@$(HOUSES) draft
 
 .PHONY: docs
-docs: install ## write supabase/types/database.ts and supabase/reference.md anew
+docs: install ## write supabase/types/database.ts and supabase/docs/reference.md anew
 	@$(HOUSES) docs
 
 .PHONY: lock

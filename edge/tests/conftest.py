@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import servers
-from cluster import free_port
 from keys import Keys
 from people import House, Member
-from programs import gateway, postgrest
 from servers import Server
 
-from edge.tests.project import AuthServer, Edge, Project
+from edge.tests.project import AuthServer, Edge, Project, gateway_before
 
 given_server = servers.given_server
 
@@ -38,13 +36,9 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     house = House(address, frozenset())
     house.clock.at(datetime.now(UTC))
     with ExitStack() as stack:
-        rest = postgrest(place, free_port(), address("authenticator"), keys)
-        rest_port = stack.enter_context(rest.running()).port
         auth = AuthServer(address("supabase_auth_admin"), keys.published)
         stack.enter_context(auth.serving())
-        # The tests start edges of their own; behind the gateway there is none.
-        project = gateway(place, free_port(), rest_port, 1, keys, place, auth_port=auth.port)
-        url = f"http://127.0.0.1:{stack.enter_context(project.running()).port}"
+        url = stack.enter_context(gateway_before(address("authenticator"), auth, place, keys))
         yield Project(place, url, keys, auth, house)
         house.close()
 

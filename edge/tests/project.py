@@ -23,10 +23,10 @@ import psycopg
 from cluster import ROOT, free_port
 from keys import PUBLISHABLE, SECRET, Keys
 from people import House, Member
+from programs import gateway, postgrest
 
 from edge.app import create_app
 from edge.settings import Settings
-
 
 # ------------------------------------------------------------------------------ programs
 
@@ -65,6 +65,19 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.03)
         else:
             return
+
+
+@contextmanager
+def gateway_before(database_url: str, auth: "AuthServer", place: Path, keys: Keys) -> Iterator[str]:
+    """The address of a project without an edge: PostgREST and Auth behind the local gateway."""
+    place.mkdir(exist_ok=True)
+    with (
+        postgrest(place, free_port(), database_url, keys).running() as rest,
+        gateway(
+            place, free_port(), rest.port, 1, keys, place / "no example", auth_port=auth.port
+        ).running() as at,
+    ):
+        yield f"http://127.0.0.1:{at.port}"
 
 
 # ------------------------------------------------------------------------------ Supabase Auth

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from cluster import ROOT, free_port
-from contract import FOR_PEOPLE, assert_shape
+from doors import FOR_PEOPLE, assert_shape
 from keys import PUBLISHABLE, SECRET
 from postgrest.exceptions import APIError
 from supabase import Client, ClientOptions, create_client

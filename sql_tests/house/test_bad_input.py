@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from contract import FOR_PEOPLE, FOR_THE_SERVICE
+from doors import FOR_PEOPLE, FOR_THE_SERVICE
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nonsense import BODIES, BY_TYPE, KINDS, LONG, ODD, QUOTES, SCRIPTS, WISHES, json_values, texts

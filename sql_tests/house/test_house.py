@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 import pytest
 from cluster import PLATFORM, ROOT, run_sql
-from contract import FOR_PEOPLE, FOR_THE_SERVICE, defaults
+from doors import FOR_PEOPLE, FOR_THE_SERVICE, defaults
 from people import Caller, House
 from pglast import ast, parse_sql
 from pglast.parser import scan

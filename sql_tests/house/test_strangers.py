@@ -7,7 +7,7 @@ exists and for one that never did.
 import uuid
 
 import pytest
-from contract import FOR_PEOPLE, defaults
+from doors import FOR_PEOPLE, defaults
 from people import Refusal, refused
 from world import IN_ORDER, World
 

@@ -6,38 +6,10 @@ import uuid
 from functools import partial
 
 import pytest
-from contract import assert_shape
-from people import Refusal, refused, together
+from doors import assert_shape
+from people import Refusal, purse, refused, together
 
 NEXT_NOON = "2026-03-03 12:00+00:00"
-
-
-@pytest.fixture
-def ask(rain):
-    """One member asks another; the request."""
-
-    def ask_for(borrower, lender, amount, **more):
-        return borrower.request_borrow(
-            community_id=rain, lender_id=lender.id, amount=amount, reason="For joy", **more
-        )["borrow_request"]
-
-    return ask_for
-
-
-@pytest.fixture
-def lend(ask):
-    """One member lends to another, who has asked; the loan."""
-
-    def lend_to(lender, borrower, amount):
-        request = ask(borrower, lender, amount)
-        lender.respond_borrow(borrow_request_id=request["id"], action="approved")
-        return borrower.list_loans(community_id=request["community_id"])["loans"][0]
-
-    return lend_to
-
-
-def purse(member, rain):
-    return member.get_balance(community_id=rain)["balance"]["remaining"]
 
 
 # ------------------------------------------------------------------------------ asking

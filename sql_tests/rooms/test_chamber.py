@@ -5,7 +5,7 @@ from functools import partial
 
 import psycopg
 import pytest
-from contract import assert_shape
+from doors import assert_shape
 from people import Refusal, Row, refused, together
 
 

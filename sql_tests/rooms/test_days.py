@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from people import refused, together
+from people import purse, refused, together
 
 DAWN = "2026-03-03 00:00+00:00"
 
@@ -17,10 +17,6 @@ def run(house):
         return row["served"]
 
     return run_job
-
-
-def purse(member, rain):
-    return member.get_balance(community_id=rain)["balance"]["remaining"]
 
 
 def types(member, rain):

@@ -4,7 +4,7 @@ import uuid
 from functools import partial
 
 import pytest
-from contract import assert_shape
+from doors import assert_shape
 from people import Refusal, paged, refused, together
 
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from contract import assert_shape
-from people import Refusal, meanwhile, refused, together
+from doors import assert_shape
+from people import Refusal, meanwhile, notices, refused, roles, together
 
 END = "2026-03-03T12:00:00+00:00"
 
@@ -69,19 +69,9 @@ def winner(election):
     return election["winner"] and election["winner"]["display_name"]
 
 
-def roles(member, rain):
-    members = member.list_members(community_id=rain)["members"]
-    return {one["user"]["display_name"]: one["roles"] for one in members}
-
-
 def events(member, rain):
     messages = member.list_messages(community_id=rain)["messages"]
     return [message for message in messages if message["event"]]
-
-
-def notices(member):
-    listed = member.list_notifications()["notifications"]
-    return [notice for notice in listed if notice["type"] == "election"]
 
 
 # ------------------------------------------------------------------------------ opening
@@ -113,9 +103,9 @@ def test_an_opening_is_told_in_the_chamber_to_the_roll_and_to_the_audit_log(
 ):
     card = asha.list_messages(community_id=rain)["messages"][-1]
     assert (card["type"], card["user"]["id"], card["election"]) == ("election", asha.id, election)
-    (call,) = notices(bram)
+    (call,) = notices(bram, "election")
     assert (call["ref_kind"], call["ref_id"]) == ("election", election["id"])
-    assert notices(asha) == []
+    assert notices(asha, "election") == []
     assert asha.list_audit(community_id=rain)["entries"][0]["action"] == "election_opened"
     assert bram.list_my_communities()["communities"][0]["awaiting_my_vote"] == 1
 
@@ -124,7 +114,7 @@ def test_a_call_to_vote_comes_through_a_mute(rain, council, open_election):
     _, bram, _ = council
     bram.mute_notifications(community_id=rain, type="election", muted=True)
     open_election()
-    assert len(notices(bram)) == 1
+    assert len(notices(bram, "election")) == 1
 
 
 def test_only_moderators_open_elections(rain, council, open_election):
@@ -373,7 +363,7 @@ def test_a_close_is_told_to_everyone_once(rain, council, join_rain, election, cl
     assert sum(together(close_due, close_due, close_due)) >= 1
 
     for member in (asha, bram, chloe, dora):
-        assert notices(member)[0]["title"] == "An election is over"
+        assert notices(member, "election")[0]["title"] == "An election is over"
     lines = [line for line in events(dora, rain) if line["event"] == "election_closed"]
     (line,) = lines
     assert line["user"] is None
@@ -670,7 +660,7 @@ def test_a_moderator_calls_an_election_off_and_says_why(rain, council, election,
     line = events(bram, rain)[-1]
     assert line["event"] == "election_cancelled"
     assert line["facts"]["reason"] == "We all agree already"
-    assert notices(bram)[0]["title"] == "An election was called off"
+    assert notices(bram, "election")[0]["title"] == "An election was called off"
     with refused("ELECTION_CLOSED", status="cancelled"):
         vote(bram, election, asha)
     with refused("ELECTION_CLOSED", status="cancelled"):

@@ -1,7 +1,7 @@
 """Notices: what is told, folded, read and muted (RULES 11.1)."""
 
 import pytest
-from contract import assert_shape
+from doors import assert_shape
 from people import paged, refused
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from flaws import assert_flawless
-from people import Caller, House, Member, Refusal, Row, refused, together
+from people import Caller, House, Member, Refusal, Row, purse, refused, together
 from storm import Storm
 
 ROUNDS = 4
@@ -98,38 +98,34 @@ def codes(answers):
     return sorted(map(code_of, answers))
 
 
-def purse(member, rain):
-    return member.get_balance(community_id=rain)["balance"]["remaining"]
-
-
 def status_of(member, proposal):
     return member.get_tip_to_tip(proposal_id=proposal["id"])["proposal"]["status"]
 
 
-def propose(member, rain, stake=10):
+def proposing(member, rain, stake=10):
     said = {"community_id": rain, "title": "All of us", "stake_amount": stake}
     return Deed(member, "propose_tip_to_tip", said)
 
 
-def vote(member, proposal, vote="accept"):
+def voting(member, proposal, vote="accept"):
     return Deed(member, "vote_tip_to_tip", {"proposal_id": proposal["id"], "vote": vote})
 
 
-def ask(borrower, lender, rain, amount=10):
+def asking(borrower, lender, rain, amount=10):
     said = {"community_id": rain, "lender_id": lender.id, "amount": amount, "reason": "Because"}
     return Deed(borrower, "request_borrow", said)
 
 
-def approve(lender, request):
+def approving(lender, request):
     said = {"borrow_request_id": request["borrow_request"]["id"], "action": "approved"}
     return Deed(lender, "respond_borrow", said)
 
 
-def leave(member, rain):
+def leaving(member, rain):
     return Deed(member, "leave_community", {"community_id": rain})
 
 
-def remove(moderator, member, rain):
+def removing(moderator, member, rain):
     said = {"community_id": rain, "user_id": member.id, "reason": "A race"}
     return Deed(moderator, "remove_member", said)
 
@@ -138,7 +134,7 @@ def remove(moderator, member, rain):
 
 
 def test_of_two_proposals_at_once_one_is_made(race, rain, asha, bram, books):
-    answers = race(propose(asha, rain), propose(asha, rain))
+    answers = race(proposing(asha, rain), proposing(asha, rain))
 
     assert codes(answers) == ["ACTIVE_TIP_TO_TIP_EXISTS", "done"]
     assert purse(asha, rain) == 90
@@ -149,8 +145,8 @@ def test_proposing_anew_while_the_last_vote_falls_is_one_after_the_other(
     race, rain, asha, bram, days, books
 ):
     for _ in days():
-        first = propose(asha, rain)()["proposal"]
-        anew, voted = race(propose(asha, rain), vote(bram, first))
+        first = proposing(asha, rain)()["proposal"]
+        anew, voted = race(proposing(asha, rain), voting(bram, first))
         assert code_of(anew) in ("done", "ACTIVE_TIP_TO_TIP_EXISTS")
         assert voted["outcome"] == "completed"
     books(rain)
@@ -160,8 +156,8 @@ def test_one_declines_and_one_accepts_at_once_and_the_stake_is_settled_once(
     race, rain, asha, bram, chloe, days, books
 ):
     for _ in days():
-        proposal = propose(asha, rain)()["proposal"]
-        accepted, declined = race(vote(bram, proposal), vote(chloe, proposal, "decline"))
+        proposal = proposing(asha, rain)()["proposal"]
+        accepted, declined = race(voting(bram, proposal), voting(chloe, proposal, "decline"))
         assert code_of(accepted) in ("done", "PROPOSAL_EXPIRED")
         assert declined["outcome"] == "declined"
         assert purse(asha, rain) == 90
@@ -172,8 +168,8 @@ def test_one_declines_and_one_accepts_at_once_and_the_stake_is_settled_once(
 
 
 def test_a_request_approved_twice_at_once_is_lent_once(race, rain, asha, bram, books):
-    request = ask(bram, asha, rain)()
-    answers = race(approve(asha, request), approve(asha, request))
+    request = asking(bram, asha, rain)()
+    answers = race(approving(asha, request), approving(asha, request))
 
     assert codes(answers) == ["CONFLICT", "done"]
     assert purse(bram, rain) == 110
@@ -183,17 +179,17 @@ def test_a_request_approved_twice_at_once_is_lent_once(race, rain, asha, bram, b
 
 def test_two_members_lending_to_each_other_at_once_both_lend(race, rain, asha, bram, days, books):
     for _ in days():
-        one, other = ask(asha, bram, rain)(), ask(bram, asha, rain)()
-        assert codes(race(approve(bram, one), approve(asha, other))) == ["done", "done"]
+        one, other = asking(asha, bram, rain)(), asking(bram, asha, rain)()
+        assert codes(race(approving(bram, one), approving(asha, other))) == ["done", "done"]
         assert (purse(asha, rain), purse(bram, rain)) == (100, 100)
     books(rain)
 
 
 def test_cancelling_while_it_is_approved_is_one_or_the_other(race, rain, asha, bram, days, books):
     for _ in days():
-        request = ask(bram, asha, rain)()
+        request = asking(bram, asha, rain)()
         cancel = Deed(bram, "cancel_borrow", {"borrow_request_id": request["borrow_request"]["id"]})
-        lent, cancelled = race(approve(asha, request), cancel)
+        lent, cancelled = race(approving(asha, request), cancel)
         assert codes([lent, cancelled]) == ["CONFLICT", "done"]
         loans = bram.list_loans(community_id=rain)["loans"]
         open_loans = [loan for loan in loans if loan["status"] == "open"]
@@ -203,7 +199,7 @@ def test_cancelling_while_it_is_approved_is_one_or_the_other(race, rain, asha, b
 
 def test_repaying_while_it_is_forgiven_moves_only_what_is_owed(race, rain, asha, bram, days, books):
     for _ in days():
-        approve(asha, ask(bram, asha, rain)())()
+        approving(asha, asking(bram, asha, rain)())()
         (loan,) = bram.list_loans(community_id=rain, side="owed")["loans"][:1]
         repaid, forgiven = race(
             Deed(bram, "repay_loan", {"loan_id": loan["id"], "amount": 10}),
@@ -221,8 +217,8 @@ def test_leaving_while_voting_decides_a_proposal_once(
     race, rain, code, asha, bram, chloe, days, books
 ):
     for _ in days():
-        proposal = propose(asha, rain)()["proposal"]
-        assert codes(race(vote(bram, proposal), leave(chloe, rain))) == ["done", "done"]
+        proposal = proposing(asha, rain)()["proposal"]
+        assert codes(race(voting(bram, proposal), leaving(chloe, rain))) == ["done", "done"]
         assert status_of(asha, proposal) == "completed"
         assert purse(asha, rain) == 100
         chloe.join_community(invite_code=code)
@@ -231,8 +227,8 @@ def test_leaving_while_voting_decides_a_proposal_once(
 
 def test_a_leavers_own_last_vote_counts_or_is_not_needed(race, rain, code, asha, bram, days, books):
     for _ in days():
-        proposal = propose(asha, rain)()["proposal"]
-        voted, left = race(vote(bram, proposal), leave(bram, rain))
+        proposal = proposing(asha, rain)()["proposal"]
+        voted, left = race(voting(bram, proposal), leaving(bram, rain))
         assert code_of(voted) in ("done", "NOT_FOUND", "NOT_ELECTOR", "PROPOSAL_EXPIRED")
         assert code_of(left) == "done"
         assert status_of(asha, proposal) == "completed"
@@ -243,9 +239,9 @@ def test_a_leavers_own_last_vote_counts_or_is_not_needed(race, rain, code, asha,
 
 def test_a_removal_never_makes_a_vote_unanimous(race, rain, code, asha, bram, chloe, days, books):
     for _ in days():
-        proposal = propose(bram, rain)()["proposal"]
-        vote(asha, proposal)()
-        voted, removed = race(vote(chloe, proposal), remove(asha, chloe, rain))
+        proposal = proposing(bram, rain)()["proposal"]
+        voting(asha, proposal)()
+        voted, removed = race(voting(chloe, proposal), removing(asha, chloe, rain))
         assert code_of(removed) == "done"
         assert status_of(asha, proposal) == ("completed" if code_of(voted) == "done" else "void")
         assert purse(bram, rain) == 100
@@ -257,8 +253,8 @@ def test_two_members_leaving_at_once_leave_nobody_waited_for(
     race, rain, code, asha, bram, chloe, days, books
 ):
     for _ in days():
-        proposal = propose(asha, rain)()["proposal"]
-        assert codes(race(leave(bram, rain), leave(chloe, rain))) == ["done", "done"]
+        proposal = proposing(asha, rain)()["proposal"]
+        assert codes(race(leaving(bram, rain), leaving(chloe, rain))) == ["done", "done"]
         assert status_of(asha, proposal) == "completed"
         for member in (bram, chloe):
             member.join_community(invite_code=code)
@@ -267,7 +263,7 @@ def test_two_members_leaving_at_once_leave_nobody_waited_for(
 
 def test_nobody_who_left_is_waited_for(house, race, rain, code, asha, bram, chloe, days, books):
     for _ in days():
-        proposed, left = race(propose(asha, rain), leave(chloe, rain))
+        proposed, left = race(proposing(asha, rain), leaving(chloe, rain))
         assert codes([proposed, left]) == ["done", "done"]
         (row,) = house.owner.sql(
             """
@@ -289,8 +285,8 @@ def test_nobody_who_left_is_waited_for(house, race, rain, code, asha, bram, chlo
 
 def test_nobody_lends_to_somebody_who_left(house, race, rain, code, asha, bram, days, books):
     for _ in days():
-        request = ask(bram, asha, rain)()
-        lent, left = race(approve(asha, request), leave(bram, rain))
+        request = asking(bram, asha, rain)()
+        lent, left = race(approving(asha, request), leaving(bram, rain))
         assert code_of(lent) in ("done", "CONFLICT", "NOT_FOUND")
         was_lent = code_of(lent) == "done"
         assert left["expired"] == (110 if was_lent else 100)
@@ -307,8 +303,8 @@ def test_what_a_lender_who_leaves_has_lent_is_released(
     house, race, rain, code, asha, bram, days, books
 ):
     for _ in days():
-        request = ask(asha, bram, rain)()
-        lent, left = race(approve(bram, request), leave(bram, rain))
+        request = asking(asha, bram, rain)()
+        lent, left = race(approving(bram, request), leaving(bram, rain))
         assert code_of(lent) in ("done", "REQUEST_LAPSED", "NOT_FOUND")
         assert left["expired"] == (90 if code_of(lent) == "done" else 100)
         assert [loan for loan in house.owner.read("loans") if loan["outstanding"]] == []
@@ -318,7 +314,7 @@ def test_what_a_lender_who_leaves_has_lent_is_released(
 
 def test_nobody_asks_somebody_who_left(house, race, rain, code, asha, bram, days):
     for _ in days():
-        asked, left = race(ask(asha, bram, rain), leave(bram, rain))
+        asked, left = race(asking(asha, bram, rain), leaving(bram, rain))
         assert code_of(asked) in ("done", "NOT_FOUND")
         assert code_of(left) == "done"
         assert house.owner.read("borrow_requests", status="pending") == []
@@ -330,7 +326,7 @@ def test_a_leavers_last_joy_is_paid_from_the_purse_before_it_expires(
 ):
     for _ in days():
         said = {"community_id": rain, "title": "Farewell", "cc_spent": 60}
-        declared, left = race(Deed(bram, "declare_joy", said), leave(bram, rain))
+        declared, left = race(Deed(bram, "declare_joy", said), leaving(bram, rain))
         assert code_of(declared) in ("done", "NOT_FOUND", "INSUFFICIENT_CC")
         assert left["expired"] == (40 if code_of(declared) == "done" else 100)
         bram.join_community(invite_code=code)
@@ -344,11 +340,11 @@ def test_a_removal_that_refunds_many_meets_lenders_without_a_deadlock(
     for n in range(ROUNDS):
         victim = join_rain(f"victim{n}@chas.test", f"Victim {n}")
         clock.forward(days=1)
-        requests = [(b, ask(a, b, rain)()) for a in members for b in members if a is not b]
+        requests = [(b, asking(a, b, rain)()) for a in members for b in members if a is not b]
         for member in members:
-            propose(member, rain)()
+            proposing(member, rain)()
         answers = together(
-            remove(asha, victim, rain), *[approve(lender, asked) for lender, asked in requests]
+            removing(asha, victim, rain), *[approving(lender, asked) for lender, asked in requests]
         )
         assert codes(answers) == ["done"] * len(answers)
         assert books(rain)["escrow"] == 0
@@ -361,7 +357,7 @@ def test_leaving_at_dawn_leaves_no_grant_behind(house, rain, code, asha, bram, c
     for day in range(3, 3 + ROUNDS):
         clock.at(f"2026-03-{day:02} 00:00+00:00")
         job = partial(house.owner.sql, f"select private.daily_reset('{clock.now}')")
-        together(job, leave(bram, rain), job)
+        together(job, leaving(bram, rain), job)
         (row,) = house.owner.read("purses", user_id=bram.id)
         assert row["remaining"] == 0
         bram.join_community(invite_code=code)
@@ -446,7 +442,7 @@ def test_half_an_act_would_be_noticed(house, rain, asha):
 
 def test_a_refusal_of_a_race_comes_with_its_facts(race, rain, asha, bram):
     """The races above look at codes alone."""
-    answers = race(propose(asha, rain), propose(asha, rain))
+    answers = race(proposing(asha, rain), proposing(asha, rain))
     (made,) = [answer for answer in answers if not isinstance(answer, Refusal)]
     (refusal,) = [answer for answer in answers if isinstance(answer, Refusal)]
     with refused("ACTIVE_TIP_TO_TIP_EXISTS", possible_at=made["proposal"]["deadline"]):

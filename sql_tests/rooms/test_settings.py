@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from contract import assert_shape
-from people import Refusal, meanwhile, refused, together
+from doors import assert_shape
+from people import Refusal, lines, meanwhile, refused, together
 
 
 @pytest.fixture
@@ -18,12 +18,6 @@ def change(asha, rain):
 
 def rules(person, rain):
     return person.get_rules(community_id=rain)
-
-
-def lines(person, rain, event):
-    """The system lines about an event, oldest first."""
-    messages = person.list_messages(community_id=rain, page_size=200)["messages"]
-    return [message for message in messages if message["event"] == event]
 
 
 # ------------------------------------------------------------------------------ at once

@@ -4,18 +4,8 @@ import uuid
 from functools import partial
 
 import pytest
-from contract import assert_shape
-from people import Refusal, paged, refused, together
-
-
-@pytest.fixture
-def propose(rain):
-    def propose_one(member, stake=30, **more):
-        return member.propose_tip_to_tip(
-            community_id=rain, title="A day at the sea", stake_amount=stake, **more
-        )["proposal"]
-
-    return propose_one
+from doors import assert_shape
+from people import Refusal, paged, purse, refused, together
 
 
 @pytest.fixture
@@ -28,10 +18,6 @@ def expire(house):
         return row["served"]
 
     return run
-
-
-def purse(member, rain):
-    return member.get_balance(community_id=rain)["balance"]["remaining"]
 
 
 def system_events(member, rain):

@@ -38,7 +38,7 @@ def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int
     )
 
 
-# What Supabase Auth publishes, where there is no Auth to ask; what there is of it answers for itself.
+# What Supabase Auth publishes, where there is none; where there is, it answers for itself.
 PUBLISHED_KEYS = """location = /auth/v1/.well-known/jwks.json {
       add_header Access-Control-Allow-Origin * always;
       return 200 '@JWKS@';
