@@ -32,10 +32,11 @@ def unadmitted(rest):
 
 @pytest.fixture
 def shut(rest):
-    """Asks, and wants the permission denied or, where there is no such thing, to hear just that."""
+    """Asks, and hears that there is no such thing, or of a door of others that it is not theirs."""
 
     def shut(person, method, path, *, missing=False, **request):
         signed_in = person is not None and person.role == "authenticated"
+        missing = missing or not path.startswith("/rpc/")
         status = 404 if missing else 403 if signed_in else 401
         for prefer in ("return=representation", "return=minimal"):
             with nothing_changes(rest.house):
@@ -44,19 +45,6 @@ def shut(rest):
             assert missing or answer.json()["code"] == "42501", answer.text
 
     return shut
-
-
-@pytest.fixture
-def unknown_column(rest):
-    """Writes or reads what CHAS has no column for."""
-
-    def unknown_column(person, method, path, **request):
-        with nothing_changes(rest.house):
-            answer = rest.ask(method, path, person, **request)
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["code"] in ("42703", "PGRST204"), answer.text
-
-    return unknown_column
 
 
 @pytest.fixture
@@ -75,12 +63,10 @@ def refuse(rest):
 # ------------------------------------------------------------------------------ with no login
 
 
-def test_hole_01_anon_read_every_address_and_admission(rest, shut, unknown_column, rain, outsider):
-    unknown_column(None, "GET", "/users?select=email,is_whitelisted")
-    shut(None, "GET", "/users")
-    for person in (rain.member, outsider):
-        unknown_column(person, "GET", "/users?select=email,is_whitelisted")
-        assert "@" not in rest.ask("GET", "/users", person).text
+def test_hole_01_anon_read_every_address_and_admission(shut, rain, outsider):
+    for person in (None, outsider, rain.member):
+        shut(person, "GET", "/users?select=email,is_whitelisted")
+        shut(person, "GET", "/users")
 
 
 def test_hole_02_anon_read_who_witnessed_and_who_voted_for_whom(rest, shut, rain):
@@ -88,7 +74,7 @@ def test_hole_02_anon_read_who_witnessed_and_who_voted_for_whom(rest, shut, rain
     shut(None, "GET", "/tip_to_tip_votes")
     for person in (None, rain.member, rain.moderator, rest.house.service):
         for table in ("election_votes", "ballots", "ballot_boxes"):
-            shut(person, "GET", f"/{table}", missing=True)
+            shut(person, "GET", f"/{table}")
             private = rest.ask("GET", f"/{table}", person, headers={"Accept-Profile": "private"})
             assert private.status_code == 406
 
@@ -123,11 +109,11 @@ def test_anon_is_shown_nothing_to_ask_for(rest):
 # ------------------------------------------------------------------------------ from outside
 
 
-def test_hole_05_somebody_admitted_themselves(shut, unknown_column, refuse, unadmitted):
+def test_hole_05_somebody_admitted_themselves(shut, refuse, unadmitted):
     myself = f"/users?id=eq.{unadmitted.id}"
-    unknown_column(unadmitted, "PATCH", myself, json={"is_whitelisted": True})
+    shut(unadmitted, "PATCH", myself, json={"is_whitelisted": True})
     shut(unadmitted, "PATCH", myself, json={"display_name": "Admitted"})
-    shut(unadmitted, "POST", "/admissions", missing=True, json={"user_id": unadmitted.id})
+    shut(unadmitted, "POST", "/admissions", json={"user_id": unadmitted.id})
     for door in ("admit", "is_admitted"):
         asked = {"p_user_id": unadmitted.id}
         shut(unadmitted, "POST", f"/rpc/{door}", missing=True, json=asked)
@@ -143,18 +129,22 @@ def test_hole_06_somebody_took_the_name_and_address_of_another(rest, shut, rain,
     assert answer.json()["code"] == "PGRST202"
 
 
-def test_hole_07_an_outsider_made_themselves_moderator(shut, refuse, rain, outsider):
+def test_hole_07_an_outsider_made_themselves_moderator(rest, shut, refuse, rain, outsider):
     seat = {"community_id": rain.community, "user_id": outsider.id, "roles": ["moderator"]}
     shut(outsider, "POST", "/community_members", json=seat)
     keys = f"community_id=eq.{rain.community}&user_id=eq.{outsider.id}"
-    shut(outsider, "PUT", f"/community_members?{keys}", json=seat)
+    with nothing_changes(rest.house):
+        # Asked of a name that never was, PostgREST says the same.
+        for table in ("community_members", "never_was"):
+            answer = rest.ask("PUT", f"/{table}?{keys}", outsider, json=seat)
+            assert (answer.status_code, answer.json()["code"]) == (405, "PGRST105")
     refuse(outsider, "NOT_FOUND", "get_community", community_id=rain.community)
 
 
 def test_hole_08_an_outsider_voted_for_themselves(shut, refuse, rain, outsider):
     election = {"election_id": rain.things["election_id"], "candidate_id": outsider.id}
     for table in ("election_votes", "ballots"):
-        shut(outsider, "POST", f"/{table}", missing=True, json=election)
+        shut(outsider, "POST", f"/{table}", json=election)
     refuse(outsider, "NOT_FOUND", "vote_election", **election)
     refuse(rain.council, "NOT_FOUND", "vote_election", **election)
 
@@ -214,8 +204,7 @@ def test_hole_14_a_member_read_another_community_through_a_card(rest, shut, rain
     )
     for joined in ("declarations(*)", "*,users(*)"):
         answer = rest.ask("GET", f"/chat_messages?select=*,{joined}", rain.moderator)
-        assert "Hill" not in answer.text
-        assert "@" not in answer.text
+        assert (answer.status_code, answer.json()["code"]) == (400, "PGRST200")
     with refused("NOT_FOUND"):
         rain.moderator.get_declaration(**foreign)
 

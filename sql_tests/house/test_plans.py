@@ -6,7 +6,7 @@ import re
 import psycopg
 import pytest
 from cluster import ROOT, run_sql
-from conftest import ROOMS, Server
+from servers import ROOMS, Server
 
 # Enough for the planner to see that a table is big, and that one community is a small part of it.
 NUMBERS = {"communities": 300, "members": 20, "history": 60, "busy": 600, "purse": 100}

@@ -170,19 +170,23 @@ def test_the_most_restrained_is_whom_the_jashn_would_honour(rain, asha, bram, de
 
 @pytest.fixture
 def joys_on(house, rain):
-    """Joys of long ago, written by the owner of the house."""
+    """Joys of long ago, written by the owner of the house, one after the other."""
 
     def write(member, days):
-        house.owner.sql(
-            """
-            insert into private.declarations (community_id, user_id, title, cc_spent, day)
-            select %(rain)s, %(member)s, 'Long ago', 1, d.day
-            from unnest(%(days)s::date []) as d (day)
-            """,
-            rain=rain,
-            member=member.id,
-            days=days,
-        )
+        for day in days:
+            house.owner.sql(
+                """
+                with joy as (
+                  insert into private.declarations (community_id, user_id, title, cc_spent, day)
+                  values (%(rain)s, %(member)s, 'Long ago', 1, %(day)s)
+                  returning *
+                )
+                select private.keep_run(community_id, user_id, day) from joy
+                """,
+                rain=rain,
+                member=member.id,
+                day=day,
+            )
 
     return write
 

@@ -188,14 +188,13 @@ def test_the_gauge_says_how_late_the_latest_dawn_is(service, found, execute):
 
 
 @pytest.fixture
-def cron(tmp_path, request) -> Iterator[House]:
-    """A house beside a pg_cron at work: in the database postgres, made by the migrations."""
+def cron(tmp_path) -> Iterator[House]:
+    """A house beside a pg_cron at work: in the database postgres, where alone it is."""
     try:
         newest_server()
     except Trouble as trouble:
         pytest.skip(str(trouble))
-    of_rooms = request.config.getoption("house") == "schemas"
-    with own_house(tmp_path / "cron", of_rooms=of_rooms, with_cron=True) as (_, house):
+    with own_house(tmp_path / "cron", with_cron=True) as (_, house):
         yield house
 
 

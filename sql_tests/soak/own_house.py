@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster import Cluster, lay_platform, push, run_sql
-from houses import ROOMS
+from cluster import Cluster, lay_platform, run_sql
 from people import House
+from servers import build_rooms
 
 
 @contextmanager
@@ -16,7 +16,6 @@ def own_house(
     *,
     port: int | None = None,
     durable: bool = False,
-    of_rooms: bool = False,
     with_cron: bool = False,
 ) -> Iterator[tuple[Cluster, House]]:
     """In the database postgres, where pg_cron is; its clock can be moved, unlike pg_cron's.
@@ -27,11 +26,7 @@ def own_house(
     try:
         cluster.start()
         lay_platform(cluster)
-        if of_rooms:
-            for room in ROOMS:
-                run_sql(cluster.url(), "--single-transaction", "-f", room)
-        else:
-            push(cluster.url())
+        build_rooms(cluster.url())
         travel = "alter database postgres set chas.time_travel = 'on'"
         run_sql(cluster.url(role="supabase_admin"), "-c", travel)
         if not with_cron:
