@@ -49,7 +49,7 @@ def test_public_is_all_that_is_exposed():
 
 @pytest.mark.parametrize("who", PEOPLE)
 def test_no_table_can_be_named(rest, people, tables, who):
-    never = {}
+    never: dict[str, str] = {}
     with nothing_changes(rest.house):
         for name in ("never_was", *tables):
             for method, body in (

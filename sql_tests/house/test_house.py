@@ -3,17 +3,20 @@
 Most tests ask for the list of offenders and want it empty, so that a failure names them.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, LiteralString
 
+import psycopg
 import pytest
-from cluster import PLATFORM, ROOT, run_sql
+from cluster import PLATFORM, run_sql
 from doors import FOR_PEOPLE, FOR_THE_SERVICE, defaults
 from people import Caller, House
 from pglast import ast, parse_sql
 from pglast.parser import scan
-
-ROOMS = sorted((ROOT / "supabase" / "schemas").glob("*.sql"))
+from servers import ROOMS
 
 # Tables of people and of the whole Bureau; every other table names the community it belongs to.
 OF_NO_COMMUNITY = {
@@ -37,7 +40,7 @@ ASK_THE_REAL_CLOCK = {
 Catalogue = Callable[[LiteralString], list[Any]]
 
 VIEWS: LiteralString = """
-  create temporary view relations as
+  create or replace temporary view relations as
   select
     c.*,
     n.nspname || '.' || c.relname as name,
@@ -46,10 +49,10 @@ VIEWS: LiteralString = """
   join pg_namespace as n on n.oid = c.relnamespace
   where n.nspname in ('public', 'private');
 
-  create temporary view tables as
+  create or replace temporary view tables as
   select * from relations where relkind in ('r', 'p');
 
-  create temporary view functions as
+  create or replace temporary view functions as
   select
     p.*,
     format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) as name,
@@ -62,7 +65,7 @@ VIEWS: LiteralString = """
   join pg_language as l on l.oid = p.prolang
   where n.nspname in ('public', 'private');
 
-  create temporary view grants as
+  create or replace temporary view grants as
   select g.*, coalesce(r.rolname, 'public') as who
   from (
     select name, relkind::text as kind, a.*
@@ -183,11 +186,56 @@ def test_every_function_has_an_empty_search_path(catalogue):
     """)
 
 
-def test_nobody_holds_anything_through_public_and_anon_holds_nothing(catalogue):
+def test_nobody_holds_anything_through_public_and_anon_holds_nothing(house):
+    assert not open_to_anybody(house)
+
+
+def open_to_anybody(house: House) -> list[Any]:
+    with house.owner.transaction() as owner:
+        owner.sql(VIEWS)
+        return owner.sql("""
+          select name || ': ' || privilege_type || ' to ' || who as held from grants
+          where who in ('public', 'anon') and not (kind = 'schema' and name = 'public')
+        """)
+
+
+def test_public_holds_doors_and_nothing_else(catalogue):
     assert not catalogue("""
-      select name || ': ' || privilege_type || ' to ' || who from grants
-      where who in ('public', 'anon') and not (kind = 'schema' and name = 'public')
+      select name from relations where name like 'public.%'
+      union all
+      select format_type(oid, null) from pg_type where typnamespace = 'public'::regnamespace
     """)
+
+
+# What reading doors and policies ask on their reader's behalf, and what every door may refuse with.
+# A function more in this list is one more that a signed-in caller of SQL could call by itself.
+WITHOUT_A_DOOR = {
+    "authenticated": {
+        *("caller_id", "clock", "describe_entry", "election_status", "may_hear"),
+        *("my_communities", "my_id", "my_moderated_communities", "proposal_status", "refuse"),
+        *("require_admitted", "require_choice", "require_declaration", "require_election"),
+        *("require_member", "require_member_today", "require_moderator", "require_page_size"),
+        *("require_proposal", "require_user", "require_week", "show_community", "show_poll"),
+        "week_of",
+    },
+    "service_role": {"caller_id", "clock", "refuse", "require_choice", "require_page_size"},
+}
+
+
+@pytest.mark.parametrize("role", WITHOUT_A_DOOR)
+def test_clients_may_execute_the_kernel_of_their_doors_and_these(house, role):
+    query = """
+      select p.proname as name, d.oid is null as without_a_door
+      from pg_proc as p
+      left join pg_proc as d on d.pronamespace = 'public'::regnamespace and d.proname = p.proname
+        and has_function_privilege(%(role)s, d.oid, 'execute')
+      where
+        p.pronamespace = 'private'::regnamespace
+        and has_function_privilege(%(role)s, p.oid, 'execute')
+    """
+    found = house.owner.sql(query, role=role)
+    assert {row["name"] for row in found if row["without_a_door"]} == WITHOUT_A_DOOR[role]
+    assert len(found) > len(WITHOUT_A_DOOR[role])
 
 
 def test_the_api_only_reads_tables(catalogue):
@@ -211,6 +259,10 @@ def test_every_door_is_for_people_or_for_the_service_never_for_both(catalogue):
 
 
 def test_what_postgres_makes_tomorrow_is_closed(house):
+    assert not open_tomorrow(house)
+
+
+def open_tomorrow(house: House) -> list[Any]:
     with house.owner.transaction() as owner:
         owner.sql(VIEWS)
         owner.sql("""
@@ -220,7 +272,8 @@ def test_what_postgres_makes_tomorrow_is_closed(house):
           create function public.tomorrow() returns void language sql return null;
           create function private.tomorrow() returns void language sql return null;
         """)
-        assert not owner.sql("select * from grants where name like '%tomorrow%'")
+        found: list[Any] = owner.sql("select * from grants where name like '%tomorrow%'")
+        return found
 
 
 def test_realtime_tells_only_what_people_may_read(catalogue):
@@ -304,11 +357,36 @@ def test_every_door_says_what_it_does_then_what_it_answers(catalogue):
 
 
 def test_everything_else_says_what_it_is(catalogue):
+    """But for a function that is its door's twin: the door has said it."""
     assert not catalogue("""
-      select name from functions where comment is null
+      select name from functions as f
+      where
+        comment is null
+        and not exists (
+          select from functions as door where door.schema = 'public' and door.proname = f.proname
+        )
       union all
       select name from relations where relkind in ('r', 'p', 'v', 'm') and comment is null
     """)
+
+
+def test_no_comment_only_repeats_a_name(house):
+    """`What send_message does.` says nothing; nor would `The purse of a day.` of purse_of_day."""
+    with house.owner.transaction() as owner:
+        owner.sql(VIEWS)
+        said = owner.sql("""
+          select name, proname as word, comment from functions where comment is not null
+          union all
+          select name, relname, comment from relations where comment is not null
+        """)
+    filling = {"what", "does", "answers", "the", "a", "an", "of", "is", "it", "and", "to", "s"}
+    repeating = {
+        one["name"]
+        for one in said
+        if set(re.findall(r"[a-z]+", one["comment"].lower()))
+        <= filling | set(one["word"].split("_"))
+    }
+    assert not repeating
 
 
 def test_arguments_are_bare_at_the_door_and_marked_inside(catalogue):
@@ -508,11 +586,7 @@ def test_a_room_speaks_only_to_rooms_below_it(empty_house):
 
 def test_a_room_writes_only_its_own_tables():
     texts = {room.name: room.read_bytes() for room in ROOMS}
-    owners = {
-        statement.relation.relname: room
-        for room, text in texts.items()
-        for statement in nodes(parsed(text.decode()), ast.CreateStmt)
-    }
+    owners = owners_of_tables()
     foreign = {
         f"{room} writes {table}"
         for room, text in texts.items()
@@ -521,6 +595,59 @@ def test_a_room_writes_only_its_own_tables():
         if owners.get(table := statement.relation.relname, room) != room
     }
     assert not foreign
+
+
+def test_no_trigger_sits_on_the_table_of_another_room():
+    """Auth's own tables have no room."""
+    owners = owners_of_tables()
+    foreign = {
+        f"{room.name}: {trigger.trigname} on {trigger.relation.relname}"
+        for room in ROOMS
+        for trigger, _ in statements(room, ast.CreateTrigStmt)
+        if trigger.relation.schemaname != "auth" and owners[trigger.relation.relname] != room.name
+    }
+    assert not foreign
+
+
+THE_BOX = {"ballot_boxes", "ballots", "election_candidates", "election_electors"}
+
+
+def test_nothing_outside_the_ballots_room_looks_inside_the_box():
+    """What others need of it they ask of its functions (RULES 9.2)."""
+    owners = owners_of_tables()
+    (room,) = {owners[table] for table in THE_BOX}
+    names = re.compile(rf"\b({'|'.join(THE_BOX)})\b")
+    looking = {
+        f"{other.name}: {text.splitlines()[0]}"
+        for other in ROOMS
+        if other.name != room
+        for kind in (ast.CreateFunctionStmt, ast.ViewStmt)
+        for _, text in statements(other, kind)
+        if names.search(without_words(text))
+    }
+    assert not looking
+
+
+def without_words(text: str) -> str:
+    """What is said in quotes or comments names no table."""
+    return re.sub(r"--.*|'[^']*'", "", text)
+
+
+def owners_of_tables() -> dict[str, str]:
+    return {
+        statement.relation.relname: room.name
+        for room in ROOMS
+        for statement in nodes(parsed(room.read_text()), ast.CreateStmt)
+    }
+
+
+def statements(room: Path, kind: type) -> Iterator[tuple[Any, str]]:
+    """Those of one kind, each with its text."""
+    text = room.read_bytes()
+    for raw in parsed(text.decode()):
+        if isinstance(raw.stmt, kind):
+            start = raw.stmt_location
+            yield raw.stmt, text[start : start + raw.stmt_len].decode().strip()
 
 
 def definitions(room: bytes) -> Iterator[str]:
@@ -534,8 +661,12 @@ def definitions(room: bytes) -> Iterator[str]:
 # ------------------------------------------------------------------------------ both modes
 
 
-def test_both_modes_of_default_privileges_end_in_the_same_grants(server, build_house):
-    def grants_in(mode: str) -> list[Any]:
+@pytest.fixture
+def house_in(server):
+    """A house in a project of one or the other mode, built from texts of rooms."""
+
+    @contextmanager
+    def build(mode: str, rooms: Iterable[str]) -> Iterator[House]:
         with server.clone(server.platform) as database:
             url = server.cluster.url(database, "supabase_admin")
             # A platform laid again leaves the defaults as they are, unless there are none.
@@ -545,25 +676,61 @@ def test_both_modes_of_default_privileges_end_in_the_same_grants(server, build_h
                 for kind in ("tables", "sequences", "functions")
             ]
             run_sql(url, *forget, f"-cset chas.platform = '{mode}'", "-f", PLATFORM)
-            build_house(database)
+            with psycopg.connect(server.cluster.url(database), autocommit=True) as connection:
+                for room in rooms:
+                    connection.execute(room.encode())
             house = House(lambda login: server.cluster.url(database, login), frozenset())
-            with house.owner.transaction() as owner:
-                owner.sql(VIEWS)
-                grants = owner.sql("""
-                  select name, kind, who, privilege_type from grants
-                  union all
-                  select
-                    format('new %s in %s', d.defaclobjtype, d.defaclnamespace::regnamespace),
-                    'default', coalesce(r.rolname, 'public'), a.privilege_type
-                  from pg_default_acl as d, aclexplode(d.defaclacl) as a
-                  left join pg_roles as r on r.oid = a.grantee
-                  where d.defaclrole = 'postgres'::regrole
-                  order by 1, 2, 3, 4
-                """)
+            yield house
             house.close()
-            return grants
+
+    return build
+
+
+TEXTS = [room.read_text() for room in ROOMS]
+
+
+def test_both_modes_of_default_privileges_end_in_the_same_grants(house_in):
+    def grants_in(mode: str) -> list[Any]:
+        with house_in(mode, TEXTS) as house, house.owner.transaction() as owner:
+            owner.sql(VIEWS)
+            return owner.sql("""
+              select name, kind, who, privilege_type from grants
+              union all
+              select
+                format('new %s in %s', d.defaclobjtype, d.defaclnamespace::regnamespace),
+                'default', coalesce(r.rolname, 'public'), a.privilege_type
+              from pg_default_acl as d, aclexplode(d.defaclacl) as a
+              left join pg_roles as r on r.oid = a.grantee
+              where d.defaclrole = 'postgres'::regrole
+              order by 1, 2, 3, 4
+            """)
 
     assert grants_in("hosted_old") == grants_in("hosted_new")
+
+
+CLOSING = re.findall(r"^alter default privileges [^;]+;$", TEXTS[0], flags=re.MULTILINE)
+
+
+def test_the_ground_closes_functions_tables_and_sequences():
+    assert len(CLOSING) == 4
+
+
+@pytest.mark.parametrize("line", CLOSING)
+def test_without_a_closing_line_of_the_ground_these_tests_are_red(house_in, line):
+    """What lets the rooms do without a `revoke` beside each function."""
+    ground, *others = TEXTS
+    with house_in("hosted_old", [ground.replace(line, ""), *others]) as house:
+        assert open_to_anybody(house) or open_tomorrow(house)
+
+
+def test_the_rooms_revoke_nothing_beside_a_function():
+    revoking = {
+        room.name
+        for room in ROOMS
+        for grant, _ in statements(room, ast.GrantStmt)
+        if not grant.is_grant
+    }
+    assert not revoking
 
 
 # ------------------------------------------------------------------------------ reading SQL
