@@ -144,10 +144,12 @@ await bram.call('leave_community', { community_id })
 await bram.call('leave_community', { community_id, successor_id: me.id })
 await asha.call('audit_ledger', { community_id })
 
-// What a table shows, and what it refuses: nobody writes but through a door.
-const rows = await asha.client.from('declarations').select('id').eq('community_id', community_id)
-const none = await zoe.client.from('declarations').select('id')
-const forged = await asha.client.from('declarations').update({ cc_spent: 1 }).eq('id', declaration_id)
-told.push({ who: 'tables', rpc: null, seen: rows.data.length, unseen: none.data.length, forged: forged.error.code })
+// No table is there, to read, to join or to write: nobody comes in but through a door.
+const read = await asha.client.from('declarations').select('id').eq('community_id', community_id)
+const joined = await asha.client.from('communities').select('*, chat_messages(content)')
+const forged = await asha.client.from('declarations').update({ cc_spent: 1 }).eq('id', declaration_id).select()
+told.push({
+  who: 'tables', rpc: null, read: read.error.code, joined: joined.error.code, forged: forged.error?.code ?? JSON.stringify(forged),
+})
 
 console.log(JSON.stringify(told))

@@ -1,35 +1,63 @@
 """The page to look at, in a real browser, before `make run`'s own stack."""
 
+import re
 import shutil
-from pathlib import Path
 
 import pytest
-from browser import Page, chromium, page
-from test_contract import Stack, stack  # noqa: F401  (its stack is a fixture here too)
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 pytestmark = [
     pytest.mark.contract,
-    pytest.mark.skipif(not chromium(), reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.skipif(not CHROMIUM, reason="this system offers no Chromium"),
 ]
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        # Root needs it; nothing is looked at but our own page.
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+class Look:
+    """The page, as somebody with a telephone sees and touches it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        page.set_default_timeout(15_000)
+
+    def see(self, words: str) -> None:
+        body = self.page.locator("body")
+        expect(body).to_contain_text(words, use_inner_text=True, timeout=15_000)
+
+    def click(self, words: str, within: str = "body") -> None:
+        """The first button that says so."""
+        said = re.compile(f"^{re.escape(words)}$")
+        self.page.locator(f"{within} button:enabled").filter(has_text=said).first.click()
+
+    def write(self, field: str, value: str) -> None:
+        self.page.locator(f"[name={field}]").first.fill(value)
+
+    def become(self, name: str) -> None:
+        self.page.locator("#who").select_option(label=name)
+
+
 @pytest.fixture
-def look(stack: Stack, tmp_path: Path):  # noqa: F811  (a fixture asked for by name)
-    program = chromium()
-    assert program
-    with page(program, tmp_path, f"{stack.url}/example/") as opened:
-        opened.size(390, 844)
-        opened.wait("document.body?.dataset.ready === 'yes'")
-        yield opened
-        assert opened.complaints == []
-        assert opened.ask("document.documentElement.scrollWidth") == 390, "wider than a phone"
-    shutil.rmtree(tmp_path, ignore_errors=True)
-
-
-def become(look: Page, name: str) -> None:
-    place = f"[...document.getElementById('who').options].find((one) => one.text === '{name}')"
-    look.ask(f"document.getElementById('who').value = {place}.value")
-    look.ask("document.getElementById('who').onchange()")
+def look(stack, browser: Browser):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, locale="en")
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{stack.url}/example/")
+    page.locator("body[data-ready=yes]").wait_for()
+    yield Look(page)
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390, "wider than a phone"
+    context.close()
 
 
 def test_a_joy_is_declared_by_one_and_witnessed_by_another(look):
@@ -40,7 +68,7 @@ def test_a_joy_is_declared_by_one_and_witnessed_by_another(look):
     look.see("93 CC in the purse")
     look.see("A warm window")
 
-    become(look, "Bram")
+    look.become("Bram")
     look.click("Gazette", "#tabs")
     look.see("A warm window")
     look.click("Bear witness", "#list article:first-child")
@@ -48,12 +76,12 @@ def test_a_joy_is_declared_by_one_and_witnessed_by_another(look):
 
 
 def test_a_refusal_is_told_with_what_is_possible(look):
-    become(look, "Chloe")
+    look.become("Chloe")
     look.write("title", "Far too much")
     look.write("cc_spent", "5000")
     look.click("Declare")
     look.see("are possible now")
-    assert look.ask("document.getElementById('told').dataset.code") == "INSUFFICIENT_CC"
+    expect(look.page.locator("#told")).to_have_attribute("data-code", "INSUFFICIENT_CC")
 
 
 def test_the_books_and_the_sunset_list_are_shown(look):
@@ -66,20 +94,20 @@ def test_the_books_and_the_sunset_list_are_shown(look):
 
 
 def test_a_stake_is_voted_on(look):
-    become(look, "Dara")
+    look.become("Dara")
     look.click("Votes", "#tabs")
     look.write("title", "Soup for all")
     look.write("stake_amount", "9")
     look.click("Propose")
     look.see("91 CC in the purse")
 
-    become(look, "Eli")
+    look.become("Eli")
     look.see("1 of 5 have voted")
     look.click("Accept")
     look.see("2 of 5 have voted")
 
 
-def test_without_realtime_it_asks_again(look, stack):  # noqa: F811  (a fixture asked for by name)
+def test_without_realtime_it_asks_again(look, stack):
     """What somebody else says arrives though nobody touches the page."""
     look.see("asks every 4 s")
     client = stack.client(stack.token("bram"))
@@ -88,14 +116,14 @@ def test_without_realtime_it_asks_again(look, stack):  # noqa: F811  (a fixture 
     look.see("Heard?")
 
 
-def test_from_an_invite_to_the_last_goodbye(look, stack):  # noqa: F811  (a fixture asked for by name)
+def test_from_an_invite_to_the_last_goodbye(look, stack):
     """Minted on the command line, redeemed in the page, erased in the page; the books balance."""
     minted = stack.run("steward", "mint", "--title", "Come in!")
     code = minted.partition("code: ")[2].split()[0]
     look.click("People", "#tabs")
-    join_code = look.wait("document.getElementById('join-code')?.textContent")
+    join_code = look.page.locator("#join-code").text_content()
 
-    become(look, "Newcomer6")
+    look.become("Newcomer6")
     look.see("CHAS is by invitation")
     look.write("invite_code", "no such code")
     look.click("Redeem")
@@ -115,4 +143,4 @@ def test_from_an_invite_to_the_last_goodbye(look, stack):  # noqa: F811  (a fixt
     look.see("The books balance")
     look.click("Chamber", "#tabs")
     look.see("a former member")
-    assert "Newcomer6" not in look.ask("document.getElementById('list').innerText")
+    expect(look.page.locator("#list")).not_to_contain_text("Newcomer6")

@@ -42,9 +42,6 @@ Returns {motto}. Refuses: NOT_FOUND.';
 grant execute on function public.get_motto, private.get_motto to authenticated;
 """
 
-# Its fixtures take seconds: one worker has them all.
-pytestmark = pytest.mark.xdist_group("upgrade")
-
 QUESTIONS = (
     "list_messages(%(c)s, 200)",
     "list_messages(%(c)s, 2)",
