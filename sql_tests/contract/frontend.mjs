@@ -147,9 +147,9 @@ await asha.call('audit_ledger', { community_id })
 // No table is there, to read, to join or to write: nobody comes in but through a door.
 const read = await asha.client.from('declarations').select('id').eq('community_id', community_id)
 const joined = await asha.client.from('communities').select('*, chat_messages(content)')
-const forged = await asha.client.from('declarations').update({ cc_spent: 1 }).eq('id', declaration_id).select()
+const forged = await asha.client.from('declarations').update({ cc_spent: 1 }).eq('id', declaration_id)
 told.push({
-  who: 'tables', rpc: null, read: read.error.code, joined: joined.error.code, forged: forged.error?.code ?? JSON.stringify(forged),
+  who: 'tables', rpc: null, read: read.error.code, joined: joined.error.code, forged: forged.status,
 })
 
 console.log(JSON.stringify(told))

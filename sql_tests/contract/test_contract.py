@@ -139,9 +139,9 @@ def test_supabase_js_gets_the_shapes_of_the_contract(told):
 
 
 def test_there_is_no_table_to_read_or_to_write(told):
-    """Postgres's own word for a relation that is not there, in the schema the API knows."""
+    """Postgres's own word for a relation that is not there, PostgREST's for one it knows not."""
     tables = told[-1]
-    assert (tables["read"], tables["joined"], tables["forged"]) == ("42P01", "PGRST200", "42P01")
+    assert (tables["read"], tables["joined"], tables["forged"]) == ("42P01", "PGRST200", 404)
 
 
 def test_the_books_of_it_all_balance(told):
