@@ -72,14 +72,7 @@ class Keys:
             self._known, self._failing = True, False
             self._fetched = self._clock()
             self._next_fetch = self._fetched + UNKNOWN_KID_SECONDS
-        except (
-            httpx.HTTPError,
-            TimeoutError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:
+        except Exception as error:  # whatever it is, the keys we have go on serving
             log.warning("signing keys out of reach", extra={"cause": type(error).__name__})
             self._failing = True
             self._next_fetch = self._clock() + FAILED_SECONDS

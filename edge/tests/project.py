@@ -73,11 +73,13 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def postgrest(place: Path, database_url: str, keys: Keys) -> Iterator[int]:
-    port = free_port()
+def postgrest(
+    place: Path, database_url: str, keys: Keys, port: int = 0, schemas: str = "public"
+) -> Iterator[int]:
+    port = port or free_port()
     settings = {
         "db-uri": database_url,
-        "db-schemas": "public",
+        "db-schemas": schemas,
         "db-anon-role": "anon",
         "server-host": "127.0.0.1",
         "server-port": port,
@@ -121,9 +123,15 @@ def gateway(place: Path, rest_port: int, auth_port: int, keys: Keys) -> Iterator
 # ------------------------------------------------------------------------------ Supabase Auth
 
 
+def settings_of_auth() -> dict[str, Any]:
+    """As a project with Google answers."""
+    external = {"anonymous_users": False, "email": False, "google": True, "phone": False}
+    return {"external": external, "disable_signup": False, "mailer_autoconfirm": False}
+
+
 @dataclass
 class AuthServer:
-    """Publishes signing keys, and deletes people for whoever has the service key."""
+    """Publishes signing keys and settings, and deletes people for whoever has the service key."""
 
     database_url: str
     published: dict[str, Any]
@@ -131,6 +139,7 @@ class AuthServer:
     failure: int = 500
     port: int = 0
     asked_for_keys: int = 0
+    settings: dict[str, Any] = field(default_factory=settings_of_auth)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def delete(self, user_id: str) -> bool:
@@ -143,8 +152,11 @@ class AuthServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                auth.asked_for_keys += 1
-                self.answer(500 if auth.fails else 200, auth.published)
+                if self.path.endswith("/settings"):
+                    self.answer(500 if auth.fails else 200, auth.settings)
+                else:
+                    auth.asked_for_keys += 1
+                    self.answer(500 if auth.fails else 200, auth.published)
 
             def do_DELETE(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -215,7 +227,7 @@ class Project:
     @contextmanager
     def edge(self, **settings: str) -> Iterator["Edge"]:
         """The edge as a program of its own, with these settings changed."""
-        port = free_port()
+        port = int(settings.get("EDGE_PORT") or free_port())
         log = self.place / f"edge-{port}.log"
         environment = self.environment | {"EDGE_PORT": str(port)} | settings
         url = f"http://127.0.0.1:{port}"

@@ -127,7 +127,11 @@ def test_health_fails_when_a_dawn_is_late(run, house, rain):
     try:
         sick = run("health")
         assert sick.returncode == 1
-        assert "dawn_late_seconds" in sick.stderr
+        assert "dawn_late_seconds: " in sick.stdout
+        assert sick.stderr.startswith("A Dawn is late: ")
+        tired = run("jobs")
+        assert tired.returncode == 1
+        assert tired.stderr.startswith("Late: ")
     finally:
         house.owner.sql("select private.daily_reset()")
 
@@ -166,6 +170,24 @@ def test_the_house_out_of_reach_is_told(run):
     done = run("jobs", SUPABASE_URL="http://127.0.0.1:1")
     assert done.returncode == 1
     assert "UNAVAILABLE: " in done.stderr
+
+
+def test_whoever_reads_no_further_is_no_trouble(project, told):
+    """`… | head -1` of an answer that does not fit into a pipe."""
+    for _ in range(3):
+        told("mint", "--count", 100, "--note", "x" * 200)
+    command = f"{sys.executable} -m edge invites --most 200 --json | head -1"
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=project.environment,
+        cwd=project.place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("{\n", "")
 
 
 def test_a_missing_setting_is_told(run):
