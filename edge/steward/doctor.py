@@ -150,7 +150,7 @@ class Visit:
         url = f"{self._settings.supabase_url}/rest/v1/users"
         headers = as_key(self._service_key) | {"Accept-Profile": "private"}
         answer = (await self._http.get(url, headers=headers)).json()
-        told = f"{answer.get('message')} {answer.get('hint')}"
+        told = f"{answer.get('message')}\n{answer.get('hint')}"
         listed = re.search(r"(?:following|exposed): ([\w, ]+)", told)
         exposed = listed[1].strip().split(", ") if listed else []
         others = [name for name in exposed if name != "public"]

@@ -1,6 +1,5 @@
 """The commands of a steward, as a program of its own before the real house."""
 
-import json
 import re
 import subprocess
 import sys
@@ -10,44 +9,6 @@ import psycopg
 import pytest
 
 from edge.__main__ import PARSER
-
-
-@pytest.fixture
-def run(project):
-    """One command: its status, what it prints and what it complains of."""
-
-    def run(*words, **settings):
-        done = subprocess.run(
-            [sys.executable, "-m", "edge", *map(str, words)],
-            env=project.environment | settings,
-            cwd=project.place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert "sb_secret" not in said
-        assert "Traceback" not in said, said
-        return done
-
-    return run
-
-
-@pytest.fixture
-def told(run):
-    """What a command that succeeds answers."""
-
-    def told(*words):
-        done = run(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return told
-
-
-@pytest.fixture
-def rain(asha):
-    return asha.create_community(name="Rain")["community"]["id"]
 
 
 def test_from_the_first_invite_to_the_last_goodbye(
