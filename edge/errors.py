@@ -127,7 +127,7 @@ def answer(refusal: Refusal, headers: dict[str, str] | None = None) -> Response[
     headers = dict(headers or {})
     if refusal.code == "UNAUTHORIZED":
         headers["WWW-Authenticate"] = "Bearer"
-    if "retry_after" in refusal.details:
+    if refusal.details.get("retry_after") is not None:
         headers["Retry-After"] = str(refusal.details["retry_after"])
     return Response(
         Problem(error=refusal.message, code=refusal.code, details=refusal.details),

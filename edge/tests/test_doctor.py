@@ -1,25 +1,30 @@
 """`python -m edge doctor`: each thing a deployment may lack is named, and only that."""
 
+import asyncio
 import json
 import re
 
 import pytest
 from cluster import ROOT, free_port
 
-from edge.steward.doctor import DOORS, UNSEEN
-from edge.tests.project import gateway, postgrest
+from edge.__main__ import PARSER
+from edge.steward.acts import Unwell
+from edge.steward.doctor import DOORS, LACKING, UNSEEN
+from edge.steward.program import answer_to
+from edge.tests.project import gateway, postgrest, settings_from
 
 
 @pytest.fixture
-def lacking(run):
-    """What a doctor's visit finds lacking: what, and what is said of it."""
+def lacking(project):
+    """What a visit finds lacking, and what is said of it; without a program of its own each time."""
 
     def lacking(*words, **settings):
-        done = run("doctor", *words, **settings)
-        found = dict(re.findall(r"^\[ \] ([^:]+): (.*)$", done.stdout, flags=re.MULTILINE))
-        assert done.returncode == (1 if found else 0)
-        assert re.search(r"^\d+ of \d+ are lacking\.\n\Z" if found else r"\A\Z", done.stderr, re.M)
-        return found
+        asked = PARSER.parse_args(["doctor", *words])
+        try:
+            answer = asyncio.run(answer_to(asked, settings_from(project.environment | settings)))
+        except Unwell as unwell:
+            answer = unwell.answer
+        return {c["what"]: c["says"] for c in answer["checks"] if c["state"] == LACKING}
 
     return lacking
 
@@ -30,8 +35,13 @@ def usual(lacking):
     return lacking().keys()
 
 
-def test_a_list_is_checked_off(told, run):
+def test_a_list_is_checked_off(run):
     done = run("doctor")
+    lacking = done.stdout.count("[ ] ")
+    assert done.returncode == (1 if lacking else 0)
+    assert done.stderr == (
+        f"{lacking} of {len(done.stdout.splitlines())} are lacking.\n" * bool(lacking)
+    )
     assert {line[:4] for line in done.stdout.splitlines()} <= {"[x] ", "[ ] ", "[?] "}
     for line in (
         "[x] publishable key: known to the project, and opens no door by itself",
@@ -155,6 +165,15 @@ def test_the_edge_itself_is_asked(edge, run, lacking):
     assert "edge, from a browser" in elsewhere
     assert "edge" in lacking("--edge", f"http://127.0.0.1:{free_port()}")
     assert run("doctor", "--edge", "not an address").returncode == 2
+
+
+def test_what_is_lacking_ends_in_failure(run):
+    done = run("doctor", "--origin", "https://other.test")
+
+    assert done.returncode == 1
+    assert "[ ] browsers: ALLOWED_ORIGINS names https://chas.test, not https://other.test" in (
+        done.stdout.splitlines()
+    )
 
 
 def test_the_list_can_be_read_by_programs(run):

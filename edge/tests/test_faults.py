@@ -248,17 +248,6 @@ def test_a_caller_who_hangs_up_has_asked_all_the_same(edge, project, house, uma,
 # ------------------------------------------------------------------------------ the edge
 
 
-def test_many_at_once_are_all_answered(edge, sign_up):
-    people = [sign_up("Kiri") for _ in range(20)]
-
-    def ask(number):
-        path = "/auth/session" if number % 2 else "/auth/access"
-        return edge.ask("GET", path, people[number % len(people)]).status_code
-
-    with ThreadPoolExecutor(40) as crowd:
-        assert set(crowd.map(ask, range(400))) == {200}
-
-
 def test_restarted_in_the_middle_nobody_hears_half_an_answer(project, sign_up):
     """Between the two a connection may be refused; whoever gets one gets an answer."""
     people = [sign_up("Kiri") for _ in range(6)]

@@ -4,6 +4,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -92,6 +93,17 @@ def wait_until(holds) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_many_at_once_are_all_answered(edge, sign_up):
+    people = [sign_up("Kiri") for _ in range(20)]
+
+    def ask(number):
+        path = "/auth/session" if number % 2 else "/auth/access"
+        return edge.ask("GET", path, people[number % len(people)]).status_code
+
+    with ThreadPoolExecutor(40) as crowd:
+        assert set(crowd.map(ask, range(400))) == {200}
 
 
 def test_what_is_no_http_at_all_harms_nobody(edge):
