@@ -59,10 +59,12 @@ def running(
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it answers; PostgREST says 503 while it reads the schema."""
     end = time.monotonic() + 30
     while True:
         try:
-            httpx.get(url)
+            if httpx.get(url).status_code == 503:
+                raise httpx.TransportError("not yet")
         except httpx.TransportError:
             said = log.read_text(errors="replace")
             assert process.poll() is None, f"{log.stem} ended:\n{said}"

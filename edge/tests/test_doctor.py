@@ -16,12 +16,13 @@ from edge.tests.project import gateway, postgrest, settings_from
 
 @pytest.fixture
 def lacking(project):
-    """What a visit finds lacking, and what is said of it; without a program of its own each time."""
+    """What a visit finds lacking, and what is said of it, without starting a program."""
 
-    def lacking(*words, **settings):
+    def lacking(*words, **changed):
+        settings = {name: text for name, text in (project.environment | changed).items() if text}
         asked = PARSER.parse_args(["doctor", *words])
         try:
-            answer = asyncio.run(answer_to(asked, settings_from(project.environment | settings)))
+            answer = asyncio.run(answer_to(asked, settings_from(settings)))
         except Unwell as unwell:
             answer = unwell.answer
         return {c["what"]: c["says"] for c in answer["checks"] if c["state"] == LACKING}
@@ -39,9 +40,8 @@ def test_a_list_is_checked_off(run):
     done = run("doctor")
     lacking = done.stdout.count("[ ] ")
     assert done.returncode == (1 if lacking else 0)
-    assert done.stderr == (
-        f"{lacking} of {len(done.stdout.splitlines())} are lacking.\n" * bool(lacking)
-    )
+    count = f"{lacking} of {len(done.stdout.splitlines())} are lacking.\n"
+    assert done.stderr == (count if lacking else "")
     assert {line[:4] for line in done.stdout.splitlines()} <= {"[x] ", "[ ] ", "[?] "}
     for line in (
         "[x] publishable key: known to the project, and opens no door by itself",
