@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from contextlib import contextmanager
 
 import pytest
 from cluster import ROOT, free_port
@@ -11,7 +12,7 @@ from edge.__main__ import PARSER
 from edge.steward.acts import Unwell
 from edge.steward.doctor import DOORS, LACKING, UNSEEN
 from edge.steward.program import answer_to
-from edge.tests.project import gateway, postgrest, settings_from
+from edge.tests.project import gateway_before, settings_from
 
 
 @pytest.fixture
@@ -116,31 +117,33 @@ def test_keys_nobody_publishes_are_told(project, lacking):
         auth.published = published
 
 
-def test_a_schema_too_many_is_told(project, house, lacking):
-    port, address = free_port(), house.address("authenticator")
-    with (
-        postgrest(project.place, address, project.keys, port, "public, auth"),
-        gateway(project.place, port, project.auth.port, project.keys) as url,
-    ):
+@pytest.fixture
+def exposing(project, house):
+    """The same house through another PostgREST, which exposes these schemas."""
+
+    @contextmanager
+    def exposing(schemas):
+        place = project.place / schemas.replace(", ", "-")
+        address = house.address("authenticator")
+        with gateway_before(address, project.auth, place, project.keys, schemas) as url:
+            yield url
+
+    return exposing
+
+
+def test_a_schema_too_many_is_told(exposing, lacking):
+    with exposing("public, auth") as url:
         assert lacking(SUPABASE_URL=url)["exposed schemas"].endswith("take auth out")
-    port = free_port()
-    with (
-        postgrest(project.place, address, project.keys, port, "public, private"),
-        gateway(project.place, port, project.auth.port, project.keys) as url,
-    ):
+    with exposing("public, private") as url:
         found = lacking(SUPABASE_URL=url)
     assert found["exposed schemas"].startswith("the schema private can be asked")
 
 
-def test_a_table_that_can_be_named_is_told(project, house, lacking):
+def test_a_table_that_can_be_named_is_told(exposing, house, lacking):
     house.owner.sql("create table public.stray (id integer)")
     house.owner.sql("grant select on public.stray to service_role")
-    port = free_port()
     try:
-        with (
-            postgrest(project.place, house.address("authenticator"), project.keys, port),
-            gateway(project.place, port, project.auth.port, project.keys) as url,
-        ):
+        with exposing("public") as url:
             assert lacking(SUPABASE_URL=url)["tables"].endswith("is a door: /stray")
     finally:
         house.owner.sql("drop table public.stray")

@@ -7,7 +7,7 @@ import pytest
 from cluster import free_port
 
 from edge.errors import OF_THE_EDGE, OF_THE_HOUSE
-from edge.tests.project import gateway, postgrest, refused
+from edge.tests.project import gateway_before, refused
 
 
 def test_the_edge_knows_the_refusals_of_the_house_and_their_status(house):
@@ -85,8 +85,7 @@ def cut_off(project, server):
     as_superuser(server, f"create database {lost} template template0")
     address = server.cluster.url(lost, "authenticator")
     with (
-        postgrest(project.place, address, project.keys) as rest,
-        gateway(project.place, rest, project.auth.port, project.keys) as no_database,
+        gateway_before(address, project.auth, project.place / lost, project.keys) as no_database,
         project.edge(SUPABASE_URL=nothing) as first,
         project.edge(SUPABASE_URL=no_database) as second,
     ):

@@ -12,9 +12,10 @@ import httpx
 import psycopg
 import pytest
 from cluster import free_port
+from programs import gateway, postgrest
 
 from edge import tokens
-from edge.tests.project import gateway, postgrest, refused
+from edge.tests.project import refused
 from edge.tests.wire import Wire
 
 
@@ -151,14 +152,19 @@ def well_again(edge, person, within=10) -> None:
 
 
 def test_a_postgrest_that_comes_back_is_asked_again(project, house, uma):
-    port, address = free_port(), house.address("authenticator")
+    port, place = free_port(), project.place / "comes-back"
+    place.mkdir()
+    rest = postgrest(place, port, house.address("authenticator"), project.keys)
+    before = gateway(
+        place, free_port(), port, 1, project.keys, place / "no example", auth_port=project.auth.port
+    )
     with (
-        gateway(project.place, port, project.auth.port, project.keys) as url,
-        project.edge(**behind(project, url)) as edge,
+        before.running() as at,
+        project.edge(**behind(project, f"http://127.0.0.1:{at.port}")) as edge,
     ):
         for _ in range(2):
             refused(edge.ask("GET", "/auth/session", uma), "UNAVAILABLE", 502)
-            with postgrest(project.place, address, project.keys, port):
+            with rest.running():
                 well_again(edge, uma)
 
 
