@@ -1,12 +1,15 @@
 """The commands of a steward, as a program of its own before the real house."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
 
 import psycopg
 import pytest
+from cluster import ROOT
 
 from edge.__main__ import PARSER
 
@@ -131,6 +134,23 @@ def test_the_house_out_of_reach_is_told(run):
     done = run("jobs", SUPABASE_URL="http://127.0.0.1:1")
     assert done.returncode == 1
     assert "UNAVAILABLE: " in done.stderr
+
+
+def test_on_the_local_stack_help_is_the_stewards_own():
+    """Of `make steward`; nothing has to run for it."""
+    stack, place = ROOT / "supabase/local/stack.py", f"help-{os.getpid()}"
+    try:
+        for words, says in (("--help", "usage: python -m edge "), ("mint --help", "--max-uses")):
+            done = subprocess.run(
+                [sys.executable, str(stack), "steward", *words.split()],
+                env={**os.environ, "CHAS_STACK": place},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert says in done.stdout
+    finally:
+        shutil.rmtree(ROOT / ".local" / place)
 
 
 def test_whoever_reads_no_further_is_no_trouble(project, told):
