@@ -598,6 +598,9 @@ def test_a_profile_counts_what_a_member_declared_and_witnessed(
     rain, asha, bram, chloe, clock, stranger
 ):
     for day, title, spent in (("02", "Rain", 10), ("03", "Sun", 40), ("05", "Wind", 5)):
+        if day == "05":
+            clock.at("2026-03-04 09:00+00:00")
+            asha.get_balance(community_id=rain)
         clock.at(f"2026-03-{day} 09:00+00:00")
         joy = bram.declare_joy(community_id=rain, title=title, cc_spent=spent)["declaration"]
         asha.witness_declaration(declaration_id=joy["id"])
@@ -621,7 +624,9 @@ def test_a_profile_counts_what_a_member_declared_and_witnessed(
     assert profile["witnessed_received"] == 4
     assert profile["joined_at"] == "2026-03-02T12:00:00+00:00"
 
-    clock.at("2026-03-07 09:00+00:00")
+    for day in ("06", "07"):
+        clock.at(f"2026-03-{day} 09:00+00:00")
+        asha.get_balance(community_id=rain)
     assert asha.get_member_profile(community_id=rain, user_id=bram.id) == profile | {
         "current_streak": 0
     }
