@@ -314,9 +314,9 @@ def test_no_role_of_the_api_reads_the_box(house):
         'elections_awaiting', 'export_ballots'
       )
     """)
-    assert not house.owner.sql(
-        "select true where has_table_privilege('authenticated', 'private.shown_elections', 'select')"
-    )
+    assert not house.owner.sql("""
+      select true where has_table_privilege('authenticated', 'private.shown_elections', 'select')
+    """)
 
 
 def test_a_candidates_leaving_does_not_tell_how_many_votes_they_had(rain, council, election):

@@ -171,7 +171,7 @@ def test_the_most_restrained_is_whom_the_jashn_would_honour(rain, asha, bram, de
 
 @pytest.fixture
 def live(house, rain, clock):
-    """Lives day after day; a member declares a joy on those that are so many days ago at the end."""
+    """Lives day after day; a member declares joys on days that are so many days ago at the end."""
 
     def through(member, ages):
         for age in range(max(ages, default=0), -1, -1):
