@@ -414,9 +414,3 @@ comment on function private.follow_auth_user is
 'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
 remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';
-create or replace trigger on_auth_user_deleted
-after delete on auth.users
-for each row execute function private.follow_auth_user();
-create or replace trigger on_auth_user_changed
-after update on auth.users
-for each row execute function private.follow_auth_user();
