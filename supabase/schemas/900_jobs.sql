@@ -224,10 +224,14 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_gone integer;
-  v_all integer := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000)
-    + private.purge_misses(p_now, 5000) + private.heal_profiles(20) + private.erase_departed(20)
-    + private.go_on_erasing(p_now);
+  v_all integer;
 begin
+  -- Erasures first, a step a transaction: they hold a community's day, and must not wait for the rest.
+  if private.go_on_erasing(p_now) > 0 then
+    return 1;
+  end if;
+  v_all := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000) + private.purge_misses(p_now, 5000)
+    + private.heal_profiles(20) + private.erase_departed(20);
   delete from private.job_runs as r
   where (r.community_id, r.id) in (
     select o.community_id, o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
@@ -246,22 +250,3 @@ comment on function private.housekeeping is
 'Deletes a batch of what is kept only for a while: request ids 7 days, notices 90, invite misses an hour, job runs 30
 days, pg_cron''s own run records 7 days; makes the profiles Auth has and the house lacks, erases whom Auth has deleted,
 and takes the next step of an erasure under way (RULES 1.2, 13). Returns how much it did, 0 when nothing is due.';
-
-create function private.schedule_jobs()
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform cron.schedule(
-    j.name, j.schedule, format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', j.name)
-  )
-  from private.jobs() as j;
-end;
-$$;
-comment on function private.schedule_jobs is
-'Schedules every job with pg_cron under its own name; doing it again replaces them.
-
-The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one
-goes on.';
-
-select private.schedule_jobs();

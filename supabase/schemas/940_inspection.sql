@@ -70,7 +70,7 @@ begin
     'calendar', private.show_calendar(p_community_id),
     'members', (
       select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
-      from private.shown_members(p_community_id) as s
+      from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
     ),
     'open', jsonb_build_object(
       'tip_to_tips', (
