@@ -15,17 +15,9 @@ def code(asha, rain):
 
 
 @pytest.fixture
-def banned(house, rain, bram):
+def banned(rain, asha, bram):
     """Bram, thrown out of rain for good."""
-    house.owner.sql(
-        """
-        update private.community_members set left_at = private.clock()
-        where community_id = %(rain)s and user_id = %(bram)s
-        """,
-        rain=rain,
-        bram=bram.id,
-    )
-    house.owner.sql("insert into private.bans values (%(rain)s, %(id)s)", rain=rain, id=bram.id)
+    asha.remove_member(community_id=rain, user_id=bram.id, reason="Enough", ban=True)
     return bram
 
 
@@ -124,8 +116,15 @@ def test_joining_makes_a_member_with_the_days_budget(rain, code, stranger, books
     assert books(rain)["minted"] == 200
 
 
-def test_a_code_is_matched_without_regard_to_blanks_around_it_and_case(rain, code, stranger):
-    answer = stranger.join_community(invite_code=f"  {code.upper()}\n")
+@pytest.mark.parametrize(
+    "pasted",
+    ["  {0}\n", "{0}\u00a0", "\ufeff{0}", "{1}-{2}", "{1}\u2011{2}", "{1} \u2013 {2}", "{1}\u200b{2}"],
+    ids=ascii,
+)
+def test_a_code_is_matched_without_regard_to_what_people_paste(rain, code, stranger, pasted):
+    answer = stranger.join_community(
+        invite_code=pasted.format(code.upper(), code[:6].upper(), code[6:])
+    )
     assert answer["community"]["id"] == rain
 
 
@@ -203,9 +202,42 @@ def test_a_request_id_used_for_something_else_is_a_conflict(stranger):
         stranger.create_community(name="Drought", request_id=request_id)
 
 
-def test_joining_again_with_one_request_id_gives_the_first_answer(code, stranger):
+def test_joining_again_with_one_request_id_joins_once(rain, code, stranger, books):
     join = partial(stranger.join_community, invite_code=code, request_id=str(uuid.uuid4()))
     assert join() == join()
+    assert books(rain)["minted"] == 200
+
+
+def test_a_repeat_is_answered_as_it_stands_now(rain, code, asha, stranger):
+    join = partial(stranger.join_community, invite_code=code, request_id=str(uuid.uuid4()))
+    join()
+    asha.update_community(community_id=rain, patch={"name": "Drizzle"})
+    stranger.declare_joy(community_id=rain, title="Puddles", cc_spent=30)
+
+    again = join()
+    assert again["community"]["name"] == "Drizzle"
+    assert again["balance"]["remaining"] == 70
+
+
+def test_who_has_left_is_shown_nothing_by_a_repeat(rain, code, stranger):
+    request = str(uuid.uuid4())
+    stranger.join_community(invite_code=code, request_id=request)
+    stranger.leave_community(community_id=rain)
+    with refused("NOT_FOUND"):
+        stranger.join_community(invite_code=code, request_id=request)
+
+    found = partial(stranger.create_community, name="Monsoon", request_id=str(uuid.uuid4()))
+    founded = found()["community"]["id"]
+    stranger.leave_community(community_id=founded)
+    with refused("NOT_FOUND"):
+        found()
+
+
+def test_a_repeat_keeps_ids_and_no_words(house, code, stranger):
+    made = stranger.create_community(name="Monsoon", request_id=str(uuid.uuid4()))
+    (kept,) = house.owner.read("repeats", user_id=stranger.id)
+    assert kept["made"] == {"community_id": made["community"]["id"]}
+    assert "Monsoon" not in str(kept)
 
 
 # ------------------------------------------------------------------------------ looking
@@ -306,11 +338,14 @@ def test_the_kernel_itself_tells_a_stranger_nothing(rain, asha, bram, stranger, 
     asha.set_council(community_id=rain, user_id=bram.id, granted=True)
     ends_at = "2026-03-03 12:00+00"
     election = asha.create_election(community_id=rain, title="Who?", ends_at=ends_at)["election"]
-    ask = "select private.show_community(%(c)s) as community, private.show_poll(%(e)s) as poll"
+    ask = "select private.show_community(%(c)s) as community"
+    look = "select private.get_election(%(e)s) as answer"
 
-    for nobody in (stranger, unadmitted):
-        seen = nobody.sql(ask, c=rain, e=election["id"])
-        assert seen == [{"community": None, "poll": {}}]
-    (seen,) = asha.sql(ask, c=rain, e=election["id"])
+    for nobody, answer in ((stranger, "NOT_FOUND"), (unadmitted, "INVITE_REQUIRED")):
+        assert nobody.sql(ask, c=rain) == [{"community": None}]
+        with pytest.raises(psycopg.Error, match=answer):
+            nobody.sql(look, e=election["id"])
+    (seen,) = asha.sql(ask, c=rain)
     assert seen["community"]["name"] == "Rain"
-    assert seen["poll"]["electors"] == 2
+    (seen,) = asha.sql(look, e=election["id"])
+    assert seen["answer"]["election"]["electors"] == 2

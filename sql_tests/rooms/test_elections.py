@@ -299,9 +299,14 @@ def test_no_role_of_the_api_reads_the_box(house):
     """)
     assert not house.owner.sql("""
       select p.proname from pg_proc as p
-      where p.proname in ('tally', 'decide_election', 'show_election')
-        and has_function_privilege('authenticated', p.oid, 'execute')
+      where has_function_privilege('authenticated', p.oid, 'execute') and p.proname in (
+        'tally', 'count_box', 'result_of', 'show_poll', 'show_election', 'decide_election',
+        'elections_awaiting', 'export_ballots'
+      )
     """)
+    assert not house.owner.sql(
+        "select true where has_table_privilege('authenticated', 'private.shown_elections', 'select')"
+    )
 
 
 def test_a_candidates_leaving_does_not_tell_how_many_votes_they_had(rain, council, election):
@@ -363,17 +368,21 @@ def test_a_close_is_told_to_everyone_once(rain, council, join_rain, election, cl
     assert sum(together(close_due, close_due, close_due)) >= 1
 
     for member in (asha, bram, chloe, dora):
-        assert notices(member, "election")[0]["title"] == "An election is over"
+        assert notices(member, "election")[0]["facts"]["winner_id"] == bram.id
     lines = [line for line in events(dora, rain) if line["event"] == "election_closed"]
     (line,) = lines
     assert line["user"] is None
     assert line["facts"] == {
         "election_id": election["id"],
-        "user_id": bram.id,
+        "title_id": line["facts"]["title_id"],
+        "title": "Who keeps the rain?",
+        "winner_id": bram.id,
         "seat_rule": "add",
         "released": [],
     }
-    assert "Bram won" in line["content"]
+    assert "“Bram”" in line["content"]
+    assert "“Who keeps the rain?”" in line["content"]
+    assert [person["id"] for person in line["people"]] == [bram.id]
     closings = [
         entry
         for entry in asha.list_audit(community_id=rain)["entries"]
@@ -485,7 +494,9 @@ def test_without_ballots_nobody_wins(rain, council, open_election, clock, close_
 
     assert winner(seen(asha, election)) is None
     assert roles(asha, rain) == before
-    assert "without a winner" in events(asha, rain)[-1]["content"]
+    line = events(asha, rain)[-1]
+    assert (line["event"], line["facts"]["winner_id"]) == ("election_closed", None)
+    assert "“Who keeps the rain?”" in line["content"]
 
 
 def test_renew_makes_the_winner_the_only_moderator(rain, council, open_election, clock, close_due):
@@ -501,8 +512,8 @@ def test_renew_makes_the_winner_the_only_moderator(rain, council, open_election,
         "Chloe": ["member", "moderator", "council"],
     }
     line = events(bram, rain)[-1]
+    assert (line["facts"]["winner_id"], line["facts"]["seat_rule"]) == (chloe.id, "renew")
     assert line["facts"]["released"] == [asha.id]
-    assert "the only moderator" in line["content"]
 
 
 def test_renew_keeps_a_moderator_who_wins(rain, council, open_election):
@@ -652,15 +663,20 @@ def test_leaving_and_voting_at_once_leave_no_ballot_behind(house, rain, council,
 # ------------------------------------------------------------------------------ calling off
 
 
-def test_a_moderator_calls_an_election_off_and_says_why(rain, council, election, clock, close_due):
+def test_a_moderator_calls_an_election_off_and_says_why(
+    house, rain, council, election, clock, close_due
+):
     asha, bram, _ = council
     answer = asha.cancel_election(election_id=election["id"], reason="We all agree already")
     assert answer["election"]["status"] == "cancelled"
 
     line = events(bram, rain)[-1]
-    assert line["event"] == "election_cancelled"
+    assert (line["event"], line["facts"]["user_id"]) == ("election_cancelled", asha.id)
+    assert "“We all agree already”" in line["content"]
     assert line["facts"]["reason"] == "We all agree already"
-    assert notices(bram, "election")[0]["title"] == "An election was called off"
+    (stored,) = house.owner.read("chat_messages", id=line["id"])
+    assert set(stored["facts"]) == {"election_id", "title_id", "user_id", "reason_id"}
+    assert notices(bram, "election")[0]["facts"] == line["facts"]
     with refused("ELECTION_CLOSED", status="cancelled"):
         vote(bram, election, asha)
     with refused("ELECTION_CLOSED", status="cancelled"):
@@ -709,12 +725,52 @@ def test_a_page_follows_an_election_of_the_same_community(rain, asha):
         asha.list_elections(community_id=rain, page_size=0)
 
 
-def test_a_struck_card_loses_its_title_and_the_election_goes_on(rain, council, election):
+def test_a_struck_card_loses_its_title_and_the_election_goes_on(
+    rain, council, election, clock, close_due
+):
     asha, bram, _ = council
     card = asha.list_messages(community_id=rain)["messages"][-1]
     asha.strike_message(message_id=card["id"], reason="Rude")
     assert seen(bram, election)["title"] == ""
     assert vote(bram, election, asha)["turnout"] == 1
+
+    clock.at(END)
+    close_due()
+    told = events(bram, rain)[-1]
+    assert told["event"] == "election_closed"
+    assert "Who keeps the rain?" not in str([told, notices(bram)])
+
+
+def test_a_title_is_one_line(rain, asha, council):
+    for title in ("Who?\nNobody", "Who?\u2028Nobody", "Who?\tNobody"):
+        with refused("INVALID_INPUT", field="title"):
+            asha.create_election(community_id=rain, title=title, ends_at=END)
+
+
+def test_titles_and_reasons_of_who_is_erased_are_shown_to_nobody(
+    service, rain, council, election, join_rain
+):
+    asha, bram, chloe = council
+    asha.cancel_election(election_id=election["id"], reason="Seasons change")
+    service.erase_user(user_id=asha.id)
+
+    assert seen(bram, election)["title"] == ""
+    shown = str([bram.list_messages(community_id=rain), notices(bram), notices(chloe)])
+    assert "Who keeps the rain?" not in shown
+    assert "Seasons change" not in shown
+
+
+def test_what_was_counted_at_the_close_stays(service, rain, council, election, clock, close_due):
+    asha, bram, chloe = council
+    vote(bram, election, chloe)
+    vote(chloe, election, chloe)
+    clock.at(END)
+    close_due()
+    counted = votes(seen(asha, election))
+
+    bram.leave_community(community_id=rain)
+    service.suspend_person(user_id=chloe.id, reason="Asked to pause")
+    assert votes(seen(asha, election)) == counted == {"Chloe": 2, "Asha": 0, "Bram": 0}
 
 
 # ------------------------------------------------------------------------------ the job

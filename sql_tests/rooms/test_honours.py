@@ -23,10 +23,12 @@ def declare(rain):
 
 @pytest.fixture
 def hold(house):
-    """The job at a moment; how many communities it served."""
+    """The Dawns, then the job, at a moment; how many communities it served."""
 
     def run(moment):
         house.clock.at(moment)
+        while house.owner.sql("select 1 where private.daily_reset(%(now)s) > 0", now=moment):
+            pass
         query = "select private.weekly_jashn(%(now)s) as served"
         (row,) = house.owner.sql(query, now=moment)
         return row["served"]
@@ -242,11 +244,31 @@ def test_a_streak_ends_when_a_day_has_passed_without_a_joy(rain, asha, declare, 
 # ------------------------------------------------------------------------------ the Jashn
 
 
-def test_a_new_community_is_looked_at_after_its_first_dawn(house, rain):
-    (entry,) = house.owner.read("private.jashn_calendar")
-    (day,) = house.owner.read("community_days", community_id=rain)
-    assert str(entry["community_id"]) == str(rain)
-    assert entry["look_at"] == day["dawn_at"] + timedelta(minutes=5)
+def test_a_community_is_looked_at_when_its_week_has_ended_and_on_no_other_day(house, rain, hold):
+    def look():
+        (day,) = house.owner.read("community_days", community_id=rain)
+        return day["jashn_look_at"].isoformat()
+
+    assert look() == "2026-03-08T00:05:00+00:00"
+    for day in range(3, 8):
+        assert hold(f"2026-03-0{day} 00:05+00:00") == 0
+        assert look() == "2026-03-08T00:05:00+00:00"
+    assert hold(SUNDAY) == 1
+    assert look() == "2026-03-15T00:05:00+00:00"
+
+
+def test_a_dawn_settled_late_does_not_lose_the_jashn_it_is_late_for(house, rain, hold):
+    """A week without any job, and Dawn after Dawn settled by members before the Jashn's job is."""
+    for day in ("2026-03-08 00:01", "2026-03-09 09:00", "2026-03-10 09:00"):
+        house.owner.sql("select private.settle_day(%(c)s, %(at)s)", c=rain, at=f"{day}+00:00")
+    assert hold("2026-03-10 09:30+00:00") == 1
+    assert [str(row["week_start"]) for row in house.owner.read("jashns")] == [THIS_WEEK]
+
+
+def test_the_job_settles_a_late_dawn_itself(house, rain, asha, clock):
+    clock.at(SUNDAY)
+    house.owner.sql("select private.weekly_jashn(%(now)s)", now=SUNDAY)
+    assert jashn(asha, rain)["week_start"] == THIS_WEEK
 
 
 def test_the_jashn_honours_who_spent_least(rain, asha, bram, chloe, declare, full_week, hold):
@@ -286,7 +308,14 @@ def test_the_honoree_is_told_and_the_chamber_too(rain, asha, bram, declare, full
     assert honours(asha) == []
     line = asha.list_messages(community_id=rain)["messages"][-1]
     assert (line["event"], line["user"]) == ("jashn_held", None)
-    assert line["facts"]["user_id"] == bram.id
+    assert line["facts"] == {
+        "jashn_id": jashn(bram, rain)["id"],
+        "user_id": bram.id,
+        "week_start": NEXT_WEEK,
+        "total_declarations": 1,
+        "total_cc_spent": 5,
+    }
+    assert "“Bram”" in line["content"]
     assert line["created_at"] == "2026-03-15T00:05:00+00:00"
 
 
@@ -550,6 +579,14 @@ def test_where_nobody_was_honoured_there_is_nothing_to_celebrate(rain, asha, ful
 def test_a_celebration_has_1_to_280_characters(asha, honoured_bram, message):
     with refused("INVALID_INPUT", field="message"):
         asha.celebrate_jashn(jashn_id=honoured_bram, message=message)
+
+
+def test_an_erased_person_celebrates_no_more(service, rain, asha, bram, chloe, honoured_bram):
+    chloe.celebrate_jashn(jashn_id=honoured_bram, message="Bravo")
+    asha.celebrate_jashn(jashn_id=honoured_bram, message="So calm")
+    service.erase_user(user_id=chloe.id)
+    assert [one["message"] for one in jashn(bram, rain)["celebrations"]] == ["So calm"]
+    assert "Bravo" not in str(honours(bram))
 
 
 def test_celebrating_twice_at_once_is_one_message(rain, asha, honoured_bram):

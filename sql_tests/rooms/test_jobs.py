@@ -69,7 +69,7 @@ def test_every_job_is_scheduled_under_its_own_name(house):
 
 def test_scheduling_again_replaces(house):
     before = scheduled(house)
-    house.owner.sql("select private.schedule_jobs()")
+    house.owner.sql("select private.lay_surroundings()")
     assert scheduled(house) == before
 
 

@@ -56,8 +56,8 @@ def test_a_moderator_calls_to_the_council_and_releases(rain, asha, bram, chloe):
     (line,) = lines(chloe, rain, "council_appointed")
     assert line["user"] is None
     assert line["facts"] == {"user_id": bram.id, "by_id": asha.id}
-    assert "Bram" in line["content"]
-    assert "Asha" in line["content"]
+    assert "“Bram”" in line["content"]
+    assert "“Asha”" in line["content"]
     assert audited(asha, rain)["action"] == "council_appointed"
     assert audited(asha, rain)["subject"]["id"] == bram.id
     assert len(notices(bram, "system")) == 1
@@ -195,7 +195,8 @@ def test_whoever_leaves_is_gone_and_their_purse_expires(house, rain, asha, bram,
     assert bram.read("chat_messages") == []
     assert asha.get_community(community_id=rain)["community"]["member_count"] == 1
     (line,) = lines(asha, rain, "member_left")
-    assert line["content"] == "Bram left."
+    assert line["facts"] == {"user_id": bram.id}
+    assert "“Bram”" in line["content"]
     assert movements(house, rain, bram)[-1] == ("expired", -60)
     assert books(rain)["expired"] == 60
     assert asha.get_sunset(community_id=rain)["entries"] == []
@@ -399,10 +400,12 @@ def test_a_moderator_removes_a_member_with_a_reason(house, rain, asha, bram, chl
     assert "Rude" not in str(line)
     entry = audited(asha, rain)
     assert entry["action"] == "member_removed"
-    assert entry["facts"] == {"reason": "Rude to the rain", "ban": False}
+    assert set(entry["facts"]) == {"reason_id", "reason", "ban"}
+    assert entry["facts"]["ban"] is False
+    assert "“Rude to the rain”" in entry["sentence"]
     (notice,) = notices(bram, "system")
-    assert notice["body"] == "Rude to the rain"
-    assert "Rain" in notice["title"]
+    assert notice["body"] == "“Rude to the rain”"
+    assert "“Rain”" in notice["title"]
     assert movements(house, rain, bram)[-1] == ("expired", -100)
     books(rain)
 

@@ -24,7 +24,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_job_runs is 'What list_job_runs answers.';
+
 create function public.list_job_runs(
   job text default null, failed_only boolean default false, page_size integer default 50, before_id bigint default null
 )
@@ -50,7 +50,7 @@ begin
   return case p_job
     when 'daily_reset' then (select min(d.dawn_at) from private.community_days as d)
     when 'daily_sunset' then (select min(d.sunset_at) from private.community_days as d where d.is_open)
-    when 'weekly_jashn' then (select min(k.look_at) from private.jashn_calendar as k)
+    when 'weekly_jashn' then (select min(d.jashn_look_at) from private.community_days as d)
     when 'tip_to_tip_expiry' then (
       select min(t.deadline) from private.tip_to_tip_proposals as t where t.status = 'active'
     )
@@ -97,7 +97,7 @@ begin
   ));
 end;
 $$;
-comment on function private.get_jobs is 'What get_jobs answers.';
+
 create function public.get_jobs()
 returns jsonb
 language sql stable security invoker set search_path = ''
