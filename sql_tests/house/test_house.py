@@ -690,7 +690,7 @@ TEXTS = [room.read_text() for room in ROOMS]
 
 
 def test_both_modes_of_default_privileges_end_in_the_same_grants(house_in):
-    def grants_in(mode: str) -> list[Any]:
+    def grants_in(mode: str) -> Any:
         with house_in(mode, TEXTS) as house, house.owner.transaction() as owner:
             owner.sql(VIEWS)
             return owner.sql("""
