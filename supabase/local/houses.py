@@ -242,7 +242,13 @@ def lint_style() -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    acts = {"baseline": write_baseline, "diff": diff, "docs": write_docs, "draft": draft, "lint": lint}
+    acts = {
+        "baseline": write_baseline,
+        "diff": diff,
+        "docs": write_docs,
+        "draft": draft,
+        "lint": lint,
+    }
     parser.add_argument("act", choices=acts)
     try:
         return acts[parser.parse_args().act]()
