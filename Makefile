@@ -136,7 +136,7 @@ db-draft: install ## what the next migration must bring: the draft of it, to be 
 	@$(HOUSES) draft
 
 .PHONY: docs
-docs: install ## write supabase/types/database.ts and supabase/reference.md anew
+docs: install ## write supabase/types/database.ts and supabase/docs/reference.md anew
 	@$(HOUSES) docs
 
 .PHONY: lock

@@ -100,6 +100,14 @@ def test_what_is_printed_fits_a_screen_and_declares_a_joy(stack):
     assert_shape("balance", answer["balance"])
 
 
+def test_the_first_call_of_the_readme_works_as_it_is_pasted(stack):
+    shown = re.search(r"^```sh\n(TOKEN=.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M)
+    assert shown
+    answer = json.loads(stack.shell(shown[1].replace("http://127.0.0.1:54321", stack.url)))
+    assert answer["declaration"]["title"] == "The smell of rain"
+    assert_shape("balance", answer["balance"])
+
+
 def test_an_invite_lets_somebody_in(stack):
     """Minted by the service role, redeemed through the edge by somebody who has just signed up."""
     token = stack.token("yuki@example.org", "--sign-up")

@@ -1,4 +1,4 @@
-"""The rules of the house itself, read from its catalogue: STYLE.md as tests.
+"""The rules of the house itself, read from its catalogue: what CONTRIBUTING asks, as tests.
 
 Most tests ask for the list of offenders and want it empty, so that a failure names them.
 """

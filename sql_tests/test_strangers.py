@@ -1,4 +1,4 @@
-"""A stranger learns nothing, through whatever door or table (RULES 12, STYLE "doors and kernel").
+"""A stranger learns nothing, through whatever door or table (RULES 12).
 
 Whoever may not know of a thing gets the same code, the same words and the same facts for one that
 exists and for one that never did.

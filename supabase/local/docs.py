@@ -17,7 +17,7 @@ from people import STATUS_OF
 
 ROOMS = sorted((ROOT / "supabase" / "schemas").glob("*.sql"))
 TYPES = ROOT / "supabase" / "types" / "database.ts"
-REFERENCE = ROOT / "supabase" / "reference.md"
+REFERENCE = ROOT / "supabase" / "docs" / "reference.md"
 WIDTH = 100
 TSC = ROOT / "supabase" / "node_modules" / ".bin" / "tsc"
 

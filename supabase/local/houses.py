@@ -166,14 +166,14 @@ def diff() -> int:
 def draft() -> int:
     """The CLI knows shapes and order; grants, default privileges and jobs it may forget.
 
-    One transaction: pushed without, every statement of a migration commits by itself.
+    No `begin` and no `commit`: a push runs a file and its row in the history as one transaction.
     """
     with house_of_migrations() as migrations, house_of_rooms() as rooms:
         ends = [f"--from={migrations.url()}", f"--to={rooms.url()}"]
         told = check(run(CLI, "db", "diff", "--use-pg-delta", *ends, "--workdir", ROOT))
         # It begins by naming the two databases, which is no SQL.
         lines = [line for line in told.splitlines() if not line.startswith("Target: ")]
-        print("begin;", "\n".join(lines).strip(), "commit;", sep="\n\n", end="\n\n")
+        print("\n".join(lines).strip(), end="\n\n")
         for line in "\n".join(differences(inventory(migrations), inventory(rooms))).splitlines():
             print(f"-- {line}".rstrip())
     return 0

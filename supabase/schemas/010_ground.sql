@@ -3,21 +3,24 @@
 -- What every call passes through is plpgsql even where it is one statement: a SQL function that is not inlined (none
 -- with a search_path of its own is) is read and planned anew for each call, a plpgsql one once for each session. For
 -- the same reason a long check on a busy table is one call of an immutable function.
+--
+-- Advisory locks, the only list of them. Each family has a class of its own, the first of two keys, so that no lock of
+-- another program and no lock of another family is ever mistaken for one of these:
+--   1128792065  a repeat: one person's call with one request_id (050_repeats)
+--   1128792066  a position: a line of a Chamber is being written (250_lines)
+--   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
+--   1128792068  a member's lines: counted against the limits one after the other (250_lines)
 
 create extension if not exists pgcrypto with schema extensions;
-
 create extension if not exists pg_cron;
 
 create schema private;
-
 comment on schema private is
-'The kernel: tables no client reads and the functions behind the doors. Never exposed by the API.';
-
+'Everything but the doors: tables, row level security, and the functions behind the doors. Never exposed by the API.';
 grant usage on schema private to authenticated, service_role;
 
--- Nothing is open unless a line beside it opens it, whatever the project''s switch for new entities says.
+-- Nothing is open unless a line beside it opens it, whatever the project's switch for new entities says.
 alter default privileges revoke execute on functions from public;
-
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
@@ -25,13 +28,20 @@ alter default privileges in schema public revoke all on functions from anon, aut
 create table private.settings (
   id boolean not null default true,
   enforce_invites boolean,
+  address_key bytea,
+  database_number integer not null default 0,
   constraint settings_pkey primary key (id),
-  constraint settings_single_row check (id)
+  constraint settings_single_row check (id),
+  constraint settings_database_number_range check (database_number between 0 and 30000)
 );
 comment on table private.settings is
-'The one row of settings of the whole Bureau; no row, or a null, means the default.';
+'The one row of settings of the whole Bureau, made when first needed; no row, or a null, means the default.';
 comment on column private.settings.enforce_invites is
 'Whether admission needs an invite; null means never set, which means on.';
+comment on column private.settings.address_key is
+'The secret under which e-mail addresses are hashed; drawn at random when first needed, and never shown.';
+comment on column private.settings.database_number is
+'Which of several databases of one Bureau this is: ids that grow begin at 2^48 times this number.';
 alter table private.settings enable row level security;
 create policy nobody_reads_settings on private.settings for select to authenticated using (false);
 
@@ -40,9 +50,7 @@ returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select coalesce((select s.enforce_invites from private.settings as s), true)
-  );
+  return coalesce((select s.enforce_invites from private.settings as s), true);
 end;
 $$;
 comment on function private.invites_enforced is
@@ -58,15 +66,59 @@ begin
   return jsonb_build_object('enforce_invites', private.invites_enforced());
 end;
 $$;
+
 create function public.initialize_settings(enforce_invites boolean)
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.initialize_settings(initialize_settings.enforce_invites);
 end;
-comment on function private.initialize_settings is 'Writes the starting value of a setting nobody has set yet.';
 comment on function public.initialize_settings is
 'Gives the setting enforce_invites its starting value, once; a value somebody has set stays.
 
 Called by the edge when it starts. Returns {enforce_invites}: what is in force.';
 grant execute on function public.initialize_settings, private.initialize_settings to service_role;
+
+create function private.hash_address(p_email text)
+returns bytea
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_key bytea := (select s.address_key from private.settings as s);
+begin
+  if v_key is null then
+    insert into private.settings as s (address_key) values (extensions.gen_random_bytes(32))
+    on conflict (id) do update set address_key = coalesce(s.address_key, excluded.address_key)
+    returning s.address_key into v_key;
+  end if;
+  return extensions.hmac(convert_to(lower(btrim(p_email)), 'UTF8'), v_key, 'sha256');
+end;
+$$;
+comment on function private.hash_address is
+'An e-mail address as the house remembers it: a keyed hash without regard to case and blanks around it; null for null.
+Whoever has the database without its key cannot try addresses against it.';
+
+create function private.number_database(p_number integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_sequence regclass;
+begin
+  insert into private.settings as s (database_number) values (p_number)
+  on conflict (id) do update set database_number = excluded.database_number;
+  for v_sequence in
+    select c.oid::regclass from pg_catalog.pg_class as c
+    where c.relkind = 'S' and c.relnamespace = 'private'::regnamespace
+  loop
+    -- Never back: an id that was given stays given.
+    if coalesce(pg_sequence_last_value(v_sequence), 0) < p_number * 281474976710656 then
+      perform setval(v_sequence, p_number * 281474976710656 + 1, false);
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.number_database is
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
+2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+before the first community is founded here.';

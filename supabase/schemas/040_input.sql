@@ -23,23 +23,6 @@ begin atomic
 end;
 comment on function private.integer_in is 'The whole number a JSON number is; null for any other JSON.';
 
-create function private.is_blank(p_text text)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- Spaces of every script and the invisible marks people paste count as nothing.
-  return btrim(
-      p_text,
-      e' \t\n\r\f\v\u0085\u00a0\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b'
-      || e'\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2061\u2062'
-      || e'\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\u00ad\u034f\u061c\u115f'
-      || e'\u1160\u180b\u180c\u180d\u2800\u3000\u3164\ufe0e\ufe0f\ufeff\uffa0'
-    ) = '';
-end;
-$$;
-comment on function private.is_blank is 'Whether a text shows nothing at all; null for null.';
-
 create function private.require_text(p_field text, p_value text, p_longest integer, p_shortest integer default 1)
 returns text
 language plpgsql immutable security definer set search_path = ''
@@ -47,11 +30,11 @@ as $$
 begin
   if p_value is null
     or char_length(p_value) not between p_shortest and p_longest
-    or (p_shortest > 0 and private.is_blank(p_value))
+    or (p_shortest > 0 and not private.is_visible(p_value))
   then
     perform private.refuse(
       'INVALID_INPUT',
-      format('%s needs %s to %s characters, and not only blanks.', p_field, p_shortest, p_longest),
+      format('%s needs %s to %s characters, and something to be seen.', p_field, p_shortest, p_longest),
       jsonb_build_object('field', p_field, 'shortest', p_shortest, 'longest', p_longest)
     );
   end if;
@@ -59,21 +42,44 @@ begin
 end;
 $$;
 comment on function private.require_text is
-'Returns a text unchanged, or refuses one that is null, too long, too short or blank.
+'Returns a text unchanged, or refuses one that is null, too long, too short or shows nothing.
 
 Refuses: INVALID_INPUT {field, shortest, longest}, in characters.';
+
+create function private.require_title(p_field text, p_value text)
+returns text
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  perform private.require_text(p_field, p_value, 120);
+  if p_value ~ e'[\u0001-\u001f\u007f-\u009f\u2028\u2029]' then
+    perform private.refuse(
+      'INVALID_INPUT', format('%s must be one line, without control characters.', p_field),
+      jsonb_build_object('field', p_field)
+    );
+  end if;
+  return p_value;
+end;
+$$;
+comment on function private.require_title is
+'Returns a title of 1 to 120 characters unchanged, or refuses it: titles are one line (RULES 3.1).
+
+Refuses: INVALID_INPUT {field, …}.';
 
 create function private.plain_name(p_name text)
 returns text
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return regexp_replace(p_name, e'[[:cntrl:]\u2028\u2029\u202d\u202e]', '', 'g');
+  return regexp_replace(
+    p_name, e'[\u0001-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\u201c\u201d]', '', 'g'
+  );
 end;
 $$;
 comment on function private.plain_name is
-'A name without line breaks, control characters and overrides of the direction of writing: names stand inside the
-house''s own sentences, and must not pass for more of them. What right-to-left names need stays.';
+'A name without what may not stand in one (RULES 1.1): line breaks and control characters, direction marks that embed,
+override or isolate, annotation marks, and the quotation marks in which the house''s sentences set names. Joiners,
+variation selectors and what right-to-left writing needs stay.';
 
 create function private.require_name(p_field text, p_value text, p_longest integer)
 returns text
@@ -83,17 +89,18 @@ begin
   perform private.require_text(p_field, p_value, p_longest);
   if private.plain_name(p_value) <> p_value then
     perform private.refuse(
-      'INVALID_INPUT', format('%s must be one line, without control characters.', p_field),
-      jsonb_build_object('field', p_field)
+      'INVALID_INPUT',
+      format('%s must be one line, without control characters, direction marks and the marks “ and ”.', p_field),
+      jsonb_build_object('field', p_field, 'possible', nullif(left(btrim(private.plain_name(p_value)), p_longest), ''))
     );
   end if;
   return p_value;
 end;
 $$;
 comment on function private.require_name is
-'Returns a name unchanged, or refuses one that is blank, too long or more than a plain line.
+'Returns a name unchanged, or refuses one that shows nothing, is too long or has what may not stand in a name.
 
-Refuses: INVALID_INPUT {field}.';
+Refuses: INVALID_INPUT {field, possible: what would be left of it}.';
 
 create function private.require_number(p_field text, p_value bigint, p_least bigint, p_most bigint)
 returns bigint
@@ -193,22 +200,52 @@ end;
 comment on function private.make_code is
 'A random code of p_length characters, 5 bits each, from Crockford''s base 32 alphabet (no I, L, O or U).';
 
+create function private.require_moment(p_field text, p_value timestamptz)
+returns timestamptz
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- So far from either end of the calendar that no arithmetic on time can fall off it.
+  if p_value not between '0001-01-07Z' and '9999-12-24Z' then
+    perform private.refuse('INVALID_INPUT', format('%s must be a moment of our calendar.', p_field),
+      jsonb_build_object('field', p_field));
+  end if;
+  return p_value;
+end;
+$$;
+comment on function private.require_moment is
+'Returns a moment or null unchanged, or refuses infinity and what is far out of any calendar. Refuses: INVALID_INPUT
+{field}.';
+
 create function private.require_timezone(p_timezone text)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  -- What people mean by the names that PostgreSQL reads as abbreviations, which know no summer.
+  v_regions constant jsonb := '{
+    "CET": "Europe/Brussels", "MET": "Europe/Brussels", "EET": "Europe/Athens", "WET": "Europe/Lisbon",
+    "EST": "America/Panama", "MST": "America/Phoenix", "HST": "Pacific/Honolulu", "EST5EDT": "America/New_York",
+    "CST6CDT": "America/Chicago", "MST7MDT": "America/Denver", "PST8PDT": "America/Los_Angeles", "GMT": "UTC",
+    "CEST": "Europe/Brussels", "MEST": "Europe/Brussels", "EEST": "Europe/Athens", "WEST": "Europe/Lisbon",
+    "BST": "Europe/London", "MSK": "Europe/Moscow", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul",
+    "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver",
+    "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "NZST": "Pacific/Auckland", "ZULU": "UTC", "UCT": "UTC"
+  }';
 begin
   -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
   if p_timezone = 'UTC' then
     return p_timezone;
   end if;
-  if p_timezone !~ '^[A-Za-z][A-Za-z0-9_+/-]{1,63}$'
-    or p_timezone ~ '^(posix|right)/|^(posixrules|localtime|Factory)$'
+  if p_timezone !~ '^[A-Za-z][A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2}$'
+    or p_timezone ~ '^(posix|right)/'
     or not exists (select from pg_catalog.pg_timezone_names as z where z.name = p_timezone)
     or p_timezone is null
   then
-    perform private.refuse('INVALID_INPUT', 'timezone must be an IANA name, such as Europe/Lisbon.',
-      jsonb_build_object('field', 'timezone'));
+    perform private.refuse(
+      'INVALID_INPUT', 'timezone must be an IANA name with a region, such as Europe/Lisbon, or UTC.',
+      jsonb_strip_nulls(jsonb_build_object('field', 'timezone', 'region', v_regions -> upper(p_timezone)))
+    );
   end if;
   return p_timezone;
 end;
@@ -216,4 +253,5 @@ $$;
 comment on function private.require_timezone is
 'Returns the name of a time zone of the IANA database (https://www.iana.org/time-zones) unchanged, or refuses it.
 
-Refuses: INVALID_INPUT {field}. Abbreviations that are no zone of their own and POSIX formulas are refused.';
+Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of a fixed offset.
+Refuses: INVALID_INPUT {field, region: the one to use, where it is known}.';

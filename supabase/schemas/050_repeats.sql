@@ -5,14 +5,14 @@ create table private.repeats (
   rpc text not null,
   request_id uuid not null,
   arguments_hash bytea not null,
-  answer jsonb not null,
+  made jsonb not null,
   created_at timestamptz not null,
   constraint repeats_pkey primary key (user_id, rpc, request_id)
 );
 comment on table private.repeats is
-'The first answers of calls made with a request_id, kept 7 days. It belongs to the caller, not to a community: the
-same id with another community is the same id with other arguments. No foreign key, for it outlives nothing and must
-be cheap.';
+'What calls with a request_id made, by id, kept 7 days: never the words of an answer, which is made again. It belongs to
+the caller, not to a community: the same id with another community is the same id with other arguments. No foreign key,
+for it outlives nothing and must be cheap.';
 create index repeats_created_at_idx on private.repeats (created_at);
 alter table private.repeats enable row level security;
 create policy nobody_reads_repeats on private.repeats for select to authenticated using (false);
@@ -22,53 +22,49 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_request private.repeats;
+  v_repeat private.repeats;
 begin
   if p_request_id is null then
     return null;
   end if;
-  -- Two deliveries of one call wait for each other here; the second then finds the first one's answer.
-  perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_rpc || p_request_id::text, 0));
-  select r.* into v_request
+  -- Two deliveries of one call wait for each other here; the second then finds what the first one made.
+  perform pg_advisory_xact_lock(1128792065, hashtext(p_user_id::text || p_rpc || p_request_id::text));
+  select r.* into v_repeat
   from private.repeats as r
   where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
   if not found then
     return null;
-  elsif v_request.created_at <= private.clock() - interval '7 days' then
+  elsif v_repeat.created_at <= private.clock() - interval '7 days' then
     -- Housekeeping has not come by yet.
     delete from private.repeats as r
     where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
     return null;
-  elsif v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+  elsif v_repeat.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
     perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
       jsonb_build_object('request_id', p_request_id));
   end if;
-  return v_request.answer;
+  return v_repeat.made;
 end;
 $$;
 comment on function private.recall is
-'Returns the answer a call with this request_id was given, or null if it is new; locks the id until the transaction
-ends.
+'Returns what a call with this request_id made, by id, or null if it is new; locks the id until the transaction ends.
 
-Refuses: CONFLICT (the same id with other arguments).';
+Refuses: CONFLICT {request_id} (the same id with other arguments).';
 
-create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_answer jsonb)
-returns jsonb
+create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_made jsonb)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   if p_request_id is not null then
-    insert into private.repeats (user_id, rpc, request_id, arguments_hash, answer, created_at)
-    values (
-      p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_answer, private.clock()
-    );
+    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
+    values (p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_made, private.clock());
   end if;
-  return p_answer;
 end;
 $$;
 comment on function private.remember is
-'Keeps an answer under its request_id, if there is one, and returns it. private.recall has asked before, and holds the
-id. Refusals never get here.';
+'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
+Refusals never get here.';
 
 create function private.erase_repeats_of(p_user_id uuid)
 returns void
@@ -79,7 +75,7 @@ begin
   where r.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_repeats_of is 'Deletes every id and answer kept for a person who is erased.';
+comment on function private.erase_repeats_of is 'Deletes every id kept for a person who is erased.';
 
 create function private.purge_repeats(p_now timestamptz, p_limit integer)
 returns integer

@@ -5,65 +5,121 @@ create table private.users (
   display_name text not null,
   avatar_url text,
   created_at timestamptz not null default private.clock(),
+  renamed_at timestamptz[] not null default '{}',
   erased_at timestamptz,
   constraint users_pkey primary key (id),
   constraint users_display_name_length check (char_length(display_name) between 1 and 80)
 );
 comment on table private.users is
 'The public profile of everyone who ever signed up. No e-mail address, and no foreign key to auth.users: an erased
-person stays here as "a former member" (RULES 13).';
+person stays here as "a former member" (RULES 13). renamed_at holds the latest ten renamings, newest first.';
 create index users_created_at_id_idx on private.users (created_at, id);
 alter table private.users enable row level security;
 grant select on private.users to authenticated;
+-- Its policy stands in 200_communities: whom one may see depends on whom one shares a community with.
 
--- Its policy stands in 12_communities: whom one may see depends on whom one shares a community with.
-
-create table private.former_names (
+create table private.addresses (
   user_id uuid not null,
-  name text not null,
-  constraint former_names_pkey primary key (user_id, name),
-  constraint former_names_user_id_fkey foreign key (user_id) references private.users (id)
+  address_hash bytea not null,
+  constraint addresses_pkey primary key (user_id, address_hash),
+  constraint addresses_user_id_fkey foreign key (user_id) references private.users (id)
 );
-comment on table private.former_names is
-'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes
-these too.';
-alter table private.former_names enable row level security;
-create policy nobody_reads_former_names on private.former_names for select to authenticated using (false);
+comment on table private.addresses is
+'Every e-mail address an account has had, as a keyed hash: an erasure finds the invites made out to any of them, and no
+address is kept.';
+create index addresses_address_hash_idx on private.addresses (address_hash);
+alter table private.addresses enable row level security;
+create policy nobody_reads_addresses on private.addresses for select to authenticated using (false);
 
 create function private.profile_name(p_email text, p_meta jsonb)
 returns text
-language sql immutable set search_path = ''
-begin atomic
-  select coalesce(
-    (
-      select left(n.name, 80)
-      from (
-        values
-        (1, case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end),
-        (2, split_part(p_email, '@', 1))
-      ) as o (turn, given)
-      cross join lateral (select btrim(private.plain_name(o.given)) as name) as n
-      where not private.is_blank(n.name)
-      order by o.turn asc
-      limit 1
-    ),
-    'Somebody'
-  );
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  v_full_name text := case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end;
+  v_given text;
+begin
+  foreach v_given in array array[v_full_name, split_part(p_email, '@', 1)] loop
+    v_given := btrim(left(btrim(private.plain_name(v_given)), 80));
+    if private.is_visible(v_given) then
+      return v_given;
+    end if;
+  end loop;
+  return 'Somebody';
 end;
+$$;
 comment on function private.profile_name is
-'The display name a sign-up starts with: full_name, else the part of the e-mail before @ (RULES 1.1), else Somebody.';
+'The display name a sign-up starts with: full_name, else the part of the e-mail before @ (RULES 1.1), else Somebody;
+what may not stand in a name is left out, what is too long cut off.';
 
 create function private.profile_avatar(p_meta jsonb)
 returns text
-language sql immutable set search_path = ''
-begin atomic
-  select case
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
     when p_meta ->> 'avatar_url' ~* '^https?://[^[:space:][:cntrl:]]+$' and char_length(p_meta ->> 'avatar_url') <= 2048
       then p_meta ->> 'avatar_url'
   end;
 end;
+$$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
+
+create function private.note_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.addresses (user_id, address_hash)
+  select p_user_id, private.hash_address(p_email)
+  where nullif(btrim(p_email), '') is not null
+  on conflict do nothing;
+end;
+$$;
+comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  insert into private.users (id, display_name, avatar_url)
+  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
+  from auth.users as a
+  where a.id = p_user_id and a.deleted_at is null
+  on conflict (id) do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
 
 create function private.welcome_user()
 returns trigger
@@ -73,9 +129,10 @@ begin
   insert into private.users (id, display_name, avatar_url)
   values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
   on conflict (id) do nothing;
+  perform private.note_address(new.id, new.email);
   return null;
 exception when others then
-  -- A failure here would break signing up itself.
+  -- A failure here would break signing up itself; the profile is made at the next call.
   raise warning 'no profile was made for a new sign-up: %', sqlstate;
   return null;
 end;
@@ -86,101 +143,29 @@ create or replace trigger on_auth_user_created
 after insert on auth.users
 for each row execute function private.welcome_user();
 
-create function private.names_of(p_user_id uuid)
-returns text[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select u.display_name from private.users as u
-    where u.id = p_user_id and u.erased_at is null
-    union
-    select f.name from private.former_names as f
-    where f.user_id = p_user_id
-  );
-end;
-comment on function private.names_of is 'Every name a person has or had; none for one who is erased.';
-
-create function private.without_names(p_text text, p_names text[])
-returns text
-language plpgsql immutable security definer set search_path = ''
+create function private.lock_person(p_user_id uuid)
+returns private.users
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_names text := (
-    select
-      string_agg(regexp_replace(n.name, '([^[:alnum:][:space:]])', '\\\1', 'g'), '|' order by char_length(n.name) desc)
-    from unnest(p_names) as n (name)
-  );
+  v_person private.users;
 begin
-  -- Whole words only, the longest name first: Ann must neither be found in Annual nor hide in Ann Lee.
-  return coalesce(
-    regexp_replace(p_text, '(^|[^[:alnum:]])(?:' || v_names || ')(?![[:alnum:]])', '\1a former member', 'g'), p_text
-  );
+  select u.* into v_person from private.users as u
+  where u.id = p_user_id and u.erased_at is null
+  for no key update;
+  return v_person;
 end;
 $$;
-comment on function private.without_names is
-'A text in which every one of these names reads "a former member" instead.';
-
-create function private.erase_profile(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.former_names (user_id, name)
-  select u.id, u.display_name from private.users as u where u.id = p_user_id and u.erased_at is null
-  on conflict do nothing;
-  update private.users as u
-  set display_name = 'a former member', avatar_url = null, erased_at = coalesce(u.erased_at, private.clock())
-  where u.id = p_user_id;
-  delete from private.admissions as a where a.user_id = p_user_id;
-end;
-$$;
-comment on function private.erase_profile is
-'Makes a person "a former member": no name, no avatar, no admission. Their id stays, for what others did with them;
-their names wait among the former ones until every sentence is rid of them.';
-
-create function private.erase_names_of(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  delete from private.former_names as f where f.user_id = p_user_id;
-end;
-$$;
-comment on function private.erase_names_of is 'Deletes the former names of a person: the last step of an erasure.';
-
-create function private.erasures_begun(p_limit integer)
-returns uuid[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select distinct f.user_id
-    from private.former_names as f
-    inner join private.users as u on f.user_id = u.id
-    where u.erased_at is not null
-    order by f.user_id
-    limit p_limit
-  );
-end;
-comment on function private.erasures_begun is
-'Up to p_limit people who are erased, but whose names are not forgotten yet.';
+comment on function private.lock_person is
+'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
+whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
 
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,
+  u.erased_at is not null as is_erased,
   jsonb_build_object('id', u.id, 'display_name', u.display_name, 'avatar_url', u.avatar_url) as person
 from private.users as u;
-comment on view private.shown_people is 'The shape person of everyone the reader may see.';
+comment on view private.shown_people is
+'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
 grant select on private.shown_people to authenticated;
-
-create function private.name_of(p_user_id uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select u.display_name from private.users as u
-    where u.id = p_user_id
-  );
-end;
-$$;
-comment on function private.name_of is 'A person''s display name, for the system''s sentences.';

@@ -35,88 +35,120 @@ $$;
 comment on function private.caller_id is 'The id in the caller''s token, or null; says nothing about admission.';
 grant execute on function private.caller_id to authenticated, service_role;
 
-create view private.standings with (security_invoker = on) as
-select
-  u.id as user_id,
-  case
-    when a.banned_until > now() then 'banned'
-    when a.is_anonymous then 'anonymous'
-    when d.suspended_at is not null then 'suspended'
-    when d.user_id is not null or not private.invites_enforced() then 'admitted'
-    else 'waiting'
-  end as standing
-from private.users as u
-inner join auth.users as a on u.id = a.id
-left join private.admissions as d on u.id = d.user_id
-where u.erased_at is null and a.deleted_at is null;
-comment on view private.standings is
-'Where everybody known stands with the Bureau: banned (by Auth), anonymous, suspended (by a steward), waiting (for an
-invite) or admitted.
+create function private.able_among(p_user_ids uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select u.id
+    from private.users as u
+    join auth.users as a on a.id = u.id
+    left join private.admissions as d on d.user_id = u.id
+    where
+      u.id = any(p_user_ids) and u.erased_at is null
+      and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
+      and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced())
+    order by u.id
+  );
+end;
+$$;
+comment on function private.able_among is
+'Those of these people who can act now, in id order: admitted (or no invite is needed), not suspended by a steward, not
+banned or deleted by Auth, not erased. The one place that says so.
 
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension
-holds even where nobody needs an invite. Only the kernel reads it.';
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
+table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
+
+create function private.is_able(p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return cardinality(private.able_among(array[p_user_id])) = 1;
+end;
+$$;
+comment on function private.is_able is 'Whether one person can act now, as private.able_among says.';
 
 create function private.standing_of(p_user_id uuid)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return coalesce((select s.standing from private.standings as s where s.user_id = p_user_id), 'unknown');
+  return coalesce((
+    select
+      case
+        when a.banned_until > now() then 'banned'
+        when a.is_anonymous then 'anonymous'
+        when d.suspended_at is not null then 'suspended'
+        when d.user_id is not null or not private.invites_enforced() then 'admitted'
+        else 'waiting'
+      end
+    from private.users as u
+    join auth.users as a on a.id = u.id
+    left join private.admissions as d on d.user_id = u.id
+    where u.id = p_user_id and u.erased_at is null and a.deleted_at is null
+  ), 'unknown');
 end;
 $$;
-comment on function private.standing_of is 'Where one person stands, as private.standings says, or unknown.';
+comment on function private.standing_of is
+'Where one person stands with the Bureau, to explain a refusal: banned or unknown (by Auth), anonymous, suspended (by a
+steward), waiting (for an invite) or admitted, which is who is able.';
 
 create function private.my_id()
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.user_id from private.standings as s
-    where s.user_id = private.caller_id() and s.standing = 'admitted'
-  );
+  return (private.able_among(array[private.caller_id()]))[1];
 end;
 $$;
 comment on function private.my_id is
-'The caller''s id if they are admitted, else null; what policies on one''s own rows ask.';
+'The caller''s id if they are able, else null; what policies on one''s own rows ask.';
 grant execute on function private.my_id to authenticated;
 
 create function private.require_signed_in()
 returns private.users
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_id uuid := private.caller_id();
+  v_standing text := private.standing_of(v_id);
   v_me private.users;
 begin
-  case private.standing_of(private.caller_id())
+  if v_standing = 'unknown' and private.heal_profile(v_id) then
+    v_standing := private.standing_of(v_id);
+  end if;
+  case v_standing
     when 'unknown' then perform private.refuse('UNAUTHORIZED', 'Sign in first.');
     when 'banned' then perform private.refuse('FORBIDDEN', 'This account is suspended.');
     when 'anonymous' then perform private.refuse('FORBIDDEN', 'Sign in with an account of your own first.');
     else null;
   end case;
   select u.* into v_me from private.users as u
-  where u.id = private.caller_id();
+  where u.id = v_id;
   return v_me;
 end;
 $$;
 comment on function private.require_signed_in is
-'Returns the caller''s profile, admitted or not.
+'Returns the caller''s profile, admitted or not; one that is missing is made where the call may write.
 
 Refuses: UNAUTHORIZED (no such person), FORBIDDEN (banned by Auth, or an anonymous sign-in).';
 
 create function private.require_admitted()
 returns uuid
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := private.my_id();
 begin
   if v_me is null then
-    perform private.require_signed_in();
-    perform private.refuse('INVITE_REQUIRED', case private.standing_of(private.caller_id())
-      when 'suspended' then 'A steward has suspended this account.'
-      else 'CHAS is by invitation: redeem an invite first.'
-    end);
+    v_me := (private.require_signed_in()).id;
+    case private.standing_of(v_me)
+      when 'admitted' then null;
+      when 'suspended' then perform private.refuse('INVITE_REQUIRED', 'A steward has suspended this account.');
+      else perform private.refuse('INVITE_REQUIRED', 'CHAS is by invitation: redeem an invite first.');
+    end case;
   end if;
   return v_me;
 end;
@@ -127,9 +159,25 @@ comment on function private.require_admitted is
 Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
 grant execute on function private.require_admitted to authenticated;
 
+create function private.lock_me()
+returns private.users
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.lock_person(private.require_admitted());
+begin
+  -- Whoever waited here for their own erasure, or a suspension, learns of it now.
+  perform private.require_admitted();
+  return v_me;
+end;
+$$;
+comment on function private.lock_me is
+'Locks the caller''s own row and returns it: how an act begins that no membership holds yet (founding, joining, a new
+name). An erasure of theirs is waited for, or waits (RULES 13.4). Refuses: as require_admitted.';
+
 create function private.require_user()
 returns private.users
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_id uuid := private.require_admitted();
@@ -214,9 +262,25 @@ end;
 $$;
 comment on function private.is_admitted is 'Whether a person holds an admission that is not suspended.';
 
+create function private.erase_profile(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set display_name = 'a former member', avatar_url = null, renamed_at = '{}', erased_at = private.clock()
+  where u.id = p_user_id;
+  delete from private.admissions as a where a.user_id = p_user_id;
+  delete from private.addresses as a where a.user_id = p_user_id;
+end;
+$$;
+comment on function private.erase_profile is
+'Makes a locked person "a former member": no name, no avatar, no admission, no address. Their id stays, for what others
+did with them.';
+
 create function private.get_access()
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.users := private.require_signed_in();
@@ -228,13 +292,13 @@ begin
   );
 end;
 $$;
+
 create function public.get_access()
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_access();
 end;
-comment on function private.get_access is 'What get_access answers.';
 comment on function public.get_access is
 'Tells the caller whether they are admitted; works before admission.
 
@@ -243,27 +307,29 @@ grant execute on function public.get_access, private.get_access to authenticated
 
 create function private.get_me()
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
 begin
   return (
-    select p.person || jsonb_build_object('email', a.email, 'created_at', v_me.created_at)
-    from private.shown_people as p
-    join auth.users as a on a.id = p.id
-    where p.id = v_me.id
+    select p.person || jsonb_build_object('email', a.email, 'created_at', u.created_at)
+    from private.users as u
+    join private.shown_people as p on p.id = u.id
+    join auth.users as a on a.id = u.id
+    where u.id = v_me
   );
 end;
 $$;
+comment on function private.get_me is
+'The caller''s profile; the e-mail address is read from Auth''s own table and shown to its owner only.';
+
 create function public.get_me()
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_me();
 end;
-comment on function private.get_me is
-'What get_me answers; the e-mail address is read from auth.users and shown to its owner only.';
 comment on function public.get_me is
 'The caller''s own profile.
 
@@ -275,43 +341,51 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me private.users := private.lock_me();
+  v_renames boolean := coalesce(p_display_name <> v_me.display_name, false);
+  v_earliest timestamptz := v_me.renamed_at[10] + interval '1 day';
 begin
   if p_display_name is not null then
     perform private.require_name('display_name', p_display_name, 80);
   end if;
   perform private.require_link('avatar_url', nullif(p_avatar_url, ''));
-  if p_display_name <> v_me.display_name then
-    insert into private.former_names (user_id, name) values (v_me.id, v_me.display_name) on conflict do nothing;
+  if v_renames and v_earliest > private.clock() then
+    perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
   update private.users as u
   set
     display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
     avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
   where u.id = v_me.id;
   return private.get_me();
 end;
 $$;
+
 create function public.update_me(display_name text default null, avatar_url text default null)
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
-comment on function private.update_me is 'What update_me does.';
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters) or avatar (a web address; an empty text removes it).
+'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
+it).
 
-What is left out or null stays. Returns as get_me. Refuses: INVALID_INPUT.';
+What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
+Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';
 grant execute on function public.update_me, private.update_me to authenticated;
 
 create function private.get_account(p_user_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_account jsonb;
 begin
+  if not exists (select from private.users as u where u.id = p_user_id) then
+    perform private.heal_profile(p_user_id);
+  end if;
   select jsonb_build_object(
     'id', u.id, 'email', a.email, 'email_confirmed', a.email_confirmed_at is not null,
     'display_name', u.display_name, 'avatar_url', u.avatar_url,
@@ -329,10 +403,10 @@ begin
   return v_account;
 end;
 $$;
-comment on function private.get_account is 'What get_account answers.';
+
 create function public.get_account(user_id uuid)
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_account(get_account.user_id);
 end;

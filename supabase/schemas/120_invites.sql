@@ -5,6 +5,7 @@ create table private.invites (
   number bigint generated always as identity,
   code_hash bytea not null,
   email text,
+  email_hash bytea,
   max_uses integer not null,
   uses integer not null default 0,
   expires_at timestamptz,
@@ -17,11 +18,13 @@ create table private.invites (
   constraint invites_pkey primary key (id),
   constraint invites_code_hash_unique unique (code_hash),
   constraint invites_max_uses_range check (max_uses between 1 and 100),
+  constraint invites_email_with_its_hash check (email is null or email_hash is not null),
   constraint invites_uses_within_max check (uses between 0 and max_uses),
   constraint invites_theme_known check (theme in ('dawn', 'sunset', 'mint', 'ink'))
 );
 comment on table private.invites is 'Invites by the SHA-256 of their code: a leak of this table admits nobody.';
 create unique index invites_number_idx on private.invites (number);
+create index invites_email_hash_idx on private.invites (email_hash) where email_hash is not null;
 alter table private.invites enable row level security;
 create policy nobody_reads_invites on private.invites for select to authenticated using (false);
 
@@ -39,12 +42,13 @@ create policy nobody_reads_invite_misses on private.invite_misses for select to 
 
 create function private.code_hash(p_code text)
 returns bytea
-language sql immutable set search_path = ''
-begin atomic
-  select sha256(convert_to(upper(regexp_replace(coalesce(p_code, ''), '[[:space:]-]', '', 'g')), 'UTF8'));
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return sha256(convert_to(coalesce(private.plain_code(p_code), ''), 'UTF8'));
 end;
-comment on function private.code_hash is
-'The hash an invite is found by: without regard to case, blanks and hyphens (RULES 1.3).';
+$$;
+comment on function private.code_hash is 'The hash an invite is found by, of the code as it is matched (RULES 1.3).';
 
 create function private.invite_state(p_invite private.invites)
 returns text
@@ -117,18 +121,18 @@ $$;
 comment on function private.purge_misses is
 'Deletes up to p_limit misses older than the hour in which they count; returns how many.';
 
-create function private.erase_invites_of(p_user_id uuid, p_email text)
+create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   update private.invites as i
   set
-    email = null, note = null, welcome_title = null, welcome_message = null,
+    email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
   where
-    i.email = lower(p_email)
+    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
     or (
       (i.max_uses = 1 or i.email is not null)
       and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
@@ -138,7 +142,8 @@ begin
 end;
 $$;
 comment on function private.erase_invites_of is
-'Takes a person''s address, and what was written for them alone, off the invites; one to it still open is revoked.';
+'Takes every address a person''s account ever had, and what was written for them alone, off the invites; one to such an
+address still open is revoked (RULES 13.3).';
 
 create function private.use_invite(p_user_id uuid, p_invite private.invites)
 returns jsonb
@@ -182,16 +187,17 @@ declare
   v_until timestamptz;
   v_refusal jsonb;
 begin
+  perform private.heal_profile(p_user_id) where not exists (select from private.users as u where u.id = p_user_id);
   -- The person's row is the queue for their own attempts: ten guesses at once are counted as ten.
-  perform from private.users as u where u.id = p_user_id and u.erased_at is null for no key update;
-  if not found then
+  if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then
-    return private.refused('RATE_LIMITED', 'Too many unknown codes; try again later.',
-      jsonb_build_object('possible_at', v_until));
+    return private.refused('RATE_LIMITED', 'Too many unknown codes; try again later.', jsonb_build_object(
+      'possible_at', v_until, 'retry_after', greatest(ceil(extract(epoch from v_until - private.clock()))::integer, 1)
+    ));
   end if;
 
   select i.* into v_invite from private.invites as i where i.code_hash = private.code_hash(p_code) for update;
@@ -216,7 +222,7 @@ begin
 end;
 $$;
 comment on function private.redeem_invite is
-'What redeem_invite does. Whoever is in already gets success whatever the code, and uses nothing up.
+'Whoever is in already gets success whatever the code, and uses nothing up.
 
 A suspended person is not let in again by a new code: that is a steward''s decision.';
 create function public.redeem_invite(user_id uuid, code text)
@@ -230,8 +236,8 @@ comment on function public.redeem_invite is
 
 Returns {whitelisted, already_whitelisted, invite_code, theme, welcome_title, welcome_message}, or {refused: {code,
 message, details}}, returned so that the count of misses survives: NOT_FOUND, INVITE_UNAVAILABLE {state},
-INVITE_EMAIL_MISMATCH, EMAIL_UNCONFIRMED, RATE_LIMITED {possible_at} after ten unknown codes within an hour,
-UNAUTHORIZED (no such person), FORBIDDEN (suspended).';
+INVITE_EMAIL_MISMATCH, EMAIL_UNCONFIRMED, RATE_LIMITED {possible_at, retry_after} after ten unknown codes within an
+hour, UNAUTHORIZED (no such person), FORBIDDEN (suspended).';
 grant execute on function public.redeem_invite, private.redeem_invite to service_role;
 
 create function private.preview_invite(p_code text)
@@ -251,7 +257,7 @@ begin
   );
 end;
 $$;
-comment on function private.preview_invite is 'What preview_invite answers: never the address an invite is bound to.';
+
 create function public.preview_invite(code text)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -282,7 +288,7 @@ begin
   perform private.require_text('note', coalesce(p_note, '-'), 280);
   if p_email !~ '^[^@[:space:]]+@[^@[:space:]]+$' or char_length(p_email) > 254 then
     perform private.refuse('INVALID_INPUT', 'email must be an e-mail address.', jsonb_build_object('field', 'email'));
-  elsif p_expires_at <= private.clock() then
+  elsif private.require_moment('expires_at', p_expires_at) <= private.clock() then
     perform private.refuse('INVALID_INPUT', 'expires_at must be ahead.', jsonb_build_object('field', 'expires_at'));
   end if;
 
@@ -290,10 +296,10 @@ begin
     select private.make_code(16) as code from generate_series(1, p_count)
   ), minted as (
     insert into private.invites as i (
-      code_hash, email, max_uses, expires_at, theme, welcome_title, welcome_message, note
+      code_hash, email, email_hash, max_uses, expires_at, theme, welcome_title, welcome_message, note
     )
     select
-      private.code_hash(c.code), lower(p_email), p_max_uses, p_expires_at, p_theme, p_welcome_title, p_welcome_message,
+      private.code_hash(c.code), lower(p_email), private.hash_address(p_email), p_max_uses, p_expires_at, p_theme, p_welcome_title, p_welcome_message,
       p_note
     from codes as c
     returning i.*
@@ -305,7 +311,7 @@ begin
   return jsonb_build_object('invites', v_invites);
 end;
 $$;
-comment on function private.mint_invites is 'What mint_invites does; the codes exist in its answer and nowhere else.';
+
 create function public.mint_invites(
   count integer default 1,
   email text default null,
@@ -361,7 +367,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_invites is 'What list_invites answers.';
+
 create function public.list_invites(page_size integer default 50, before_id uuid default null)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -392,7 +398,7 @@ begin
   return jsonb_build_object('invite', private.show_invite(v_invite));
 end;
 $$;
-comment on function private.revoke_invite is 'What revoke_invite does.';
+
 create function public.revoke_invite(invite_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''

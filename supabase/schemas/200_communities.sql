@@ -55,8 +55,7 @@ begin
   return query
   select m.community_id
   from private.community_members as m
-  join private.standings as s on s.user_id = m.user_id
-  where m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+  where m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
 end;
 $$;
 comment on function private.my_communities is
@@ -103,8 +102,7 @@ begin
   -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  join private.standings as s on s.user_id = m.user_id
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
   if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');
@@ -118,6 +116,52 @@ not.
 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 grant execute on function private.require_member to authenticated;
+
+create function private.require_acting_member(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_member private.community_members;
+begin
+  select m.* into v_member
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  for key share;
+  if not found then
+    return private.require_member(p_community_id);
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_acting_member is
+'As private.require_member, and keeps the membership from ending until the transaction ends: how an act begins that
+writes words. Whoever ends a membership, an erasure too, waits for it or is found to have come first (RULES 13.4).';
+
+create function private.require_seen(p_community_id uuid, p_noun text)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+begin
+  if not exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  ) then
+    perform private.require_admitted();
+    perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
+  end if;
+  return v_me;
+end;
+$$;
+comment on function private.require_seen is
+'Asks that the caller is in the community of a thing that was looked up by its id, and returns the caller''s id; a null
+community means that nothing was found. A stranger gets the same answer whether the thing exists or not.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+grant execute on function private.require_seen to authenticated;
 
 create function private.require_moderator(p_community_id uuid)
 returns private.community_members
@@ -143,31 +187,52 @@ returns uuid[]
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select array(
-      select m.user_id from private.community_members as m
-      where m.community_id = p_community_id and m.left_at is null
-      order by m.user_id
-    )
+  return array(
+    select m.user_id from private.community_members as m
+    join private.users as u on u.id = m.user_id
+    where m.community_id = p_community_id and m.left_at is null and u.erased_at is null
+    order by m.user_id
   );
 end;
 $$;
-comment on function private.member_ids is 'The ids of everyone in a community now, in id order.';
+comment on function private.member_ids is
+'The ids of everyone in a community now, in id order. Who is erased is in no community from that moment on, though the
+leaving itself follows.';
 
 create function private.is_member(p_community_id uuid, p_user_id uuid)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select exists(
-      select from private.community_members as m
-      where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
-    )
+  return exists (
+    select from private.community_members as m
+    join private.users as u on u.id = m.user_id
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null and u.erased_at is null
   );
 end;
 $$;
-comment on function private.is_member is 'Whether a person is in a community now.';
+comment on function private.is_member is 'Whether a person is in a community now, able or not.';
+
+create function private.able_member_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(private.member_ids(p_community_id));
+end;
+$$;
+comment on function private.able_member_ids is
+'The ids of everyone in a community who can act now, in id order: of whom rolls, candidates and heirs are made.';
+
+create function private.is_able_member(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.is_member(p_community_id, p_user_id) and private.is_able(p_user_id);
+end;
+$$;
+comment on function private.is_able_member is 'Whether a person is in a community and can act now.';
 
 create function private.next_budget(p_community_id uuid)
 returns integer
@@ -292,19 +357,31 @@ begin atomic
 end;
 comment on function private.is_last_moderator is 'Whether a person is the one moderator a community has.';
 
-create view private.shown_members with (security_invoker = on) as
-select
-  m.community_id,
-  m.user_id,
-  m.joined_at,
-  m.left_at,
-  jsonb_build_object(
-    'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at
-  ) as member
-from private.community_members as m
-inner join private.shown_people as p on m.user_id = p.id;
-comment on view private.shown_members is 'The shape member; those with a left_at are gone.';
-grant select on private.shown_members to authenticated;
+create function private.shown_members(
+  p_community_id uuid, out user_id uuid, out joined_at timestamptz, out member jsonb
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_members uuid[] := private.member_ids(p_community_id);
+  v_able uuid[] := private.able_among(v_members);
+begin
+  return query
+  select
+    m.user_id,
+    m.joined_at,
+    jsonb_build_object(
+      'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at,
+      'able', m.user_id = any(v_able), 'away', null
+    )
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
+  where m.community_id = p_community_id and m.user_id = any(v_members);
+end;
+$$;
+comment on function private.shown_members is
+'The shape member of everyone in a community now. Only for a door that has asked whose community it is.';
 
 create function private.show_member(p_community_id uuid, p_user_id uuid)
 returns jsonb
@@ -312,8 +389,7 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select s.member from private.shown_members as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
+    select s.member from private.shown_members(p_community_id) as s where s.user_id = p_user_id
   );
 end;
 $$;
@@ -331,7 +407,8 @@ begin
         'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
         'member_count', (
           select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
+          join private.users as u on u.id = m.user_id
+          where m.community_id = c.id and m.left_at is null and u.erased_at is null
         )
       )
       || case

@@ -7,6 +7,7 @@ create table private.community_days (
   dawn_at timestamptz not null,
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
+  jashn_look_at timestamptz not null,
   last_closed_day date,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
@@ -15,9 +16,11 @@ with (fillfactor = 50);
 comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
-Dawn.';
+Dawn. jashn_look_at is when to look next whether a Jashn is due: five minutes after each Dawn, and not only on Sundays,
+for a Dawn may have brought another zone, where Sunday comes sooner or later.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
+create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
 alter table private.community_days enable row level security;
 create policy members_read_community_days on private.community_days for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -49,71 +52,90 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
+create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  update private.community_days as d
+  set
+    sunset_at = private.dawn_of(p_timezone, (p_day.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
+    last_closed_day = coalesce(p_closed_day, d.last_closed_day)
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.turn_to_night is
+'Closes an open, locked day in the calendar, whose next Sunset is then the one after the next Dawn; returns it.';
+
+create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_date date := greatest((p_now at time zone p_timezone)::date, p_day.day + 1);
+  v_dawn timestamptz := private.dawn_of(p_timezone, p_day.day + 1);
+  v_day private.community_days;
+begin
+  if v_dawn > p_now then
+    -- The zone moved west in the night: its first date later than the last one lived is still to come.
+    v_date := p_day.day;
+  else
+    v_dawn := private.dawn_of(p_timezone, v_date + 1);
+  end if;
+  update private.community_days as d
+  set
+    day = v_date,
+    dawn_at = v_dawn,
+    sunset_at = case
+      when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
+      else v_dawn
+    end - interval '1 minute',
+    jashn_look_at = case when v_date = p_day.day then d.jashn_look_at else p_now + interval '5 minutes' end
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.turn_to_day is
+'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed over.
+Returns the locked day as it then is: with the same date, waiting for the new zone''s next Dawn, where the zone in force
+now has no later date yet (RULES 6.2).';
+
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
-returns void
+returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_today date := (private.clock() at time zone p_timezone)::date;
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
+  v_day private.community_days;
 begin
-  insert into private.community_days (community_id, day, sunset_at, dawn_at)
-  values (p_community_id, v_today, v_dawn - interval '1 minute', v_dawn);
-  if v_dawn - interval '1 minute' <= private.clock() then
-    perform private.turn_to_night(p_community_id, p_timezone, null);
+  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
+  values (p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, v_dawn + interval '5 minutes')
+  returning d.* into v_day;
+  if v_day.sunset_at <= private.clock() then
+    v_day := private.turn_to_night(v_day, p_timezone, null);
   end if;
+  return v_day;
 end;
 $$;
 comment on function private.begin_calendar is
-'Starts the calendar of a new community on its local date; one founded between Sunset and Dawn starts closed.';
+'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
+closed. No Jashn can be due before its first Dawn.';
 
-create function private.turn_to_night(p_community_id uuid, p_timezone text, p_closed_day date)
+create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.community_days as d
-  set
-    sunset_at = private.dawn_of(p_timezone, (d.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
-    last_closed_day = coalesce(p_closed_day, d.last_closed_day)
-  where d.community_id = p_community_id and d.is_open;
+  update private.community_days as d set jashn_look_at = p_at where d.community_id = p_community_id;
 end;
 $$;
-comment on function private.turn_to_night is
-'Closes the day in the calendar: the next Sunset is now the one after the next Dawn.';
-
-create function private.turn_to_day(p_community_id uuid, p_timezone text, p_now timestamptz)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_lived date := (select d.day from private.community_days as d where d.community_id = p_community_id);
-  v_dawn timestamptz := private.dawn_of(p_timezone, v_lived + 1);
-  v_day date := greatest((p_now at time zone p_timezone)::date, v_lived + 1);
-  v_next timestamptz;
-begin
-  if v_dawn > p_now then
-    -- The zone moved west in the night: its first date later than the last one lived is still to come.
-    update private.community_days as d
-    set
-      dawn_at = v_dawn,
-      sunset_at = private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1) - interval '1 minute'
-    where d.community_id = p_community_id;
-    return false;
-  end if;
-  v_next := private.dawn_of(p_timezone, v_day + 1);
-  update private.community_days as d
-  set day = v_day, dawn_at = v_next, sunset_at = v_next - interval '1 minute'
-  where d.community_id = p_community_id;
-  return true;
-end;
-$$;
-comment on function private.turn_to_day is
-'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed
-over.
-
-Returns false, and waits for the new zone''s next Dawn, where the zone in force now has no later date yet (RULES
-6.2).';
+comment on function private.turn_jashn_look is 'Says when to look next whether a community''s Jashn is due.';
 
 create function private.dawn_late_seconds(p_now timestamptz)
 returns integer

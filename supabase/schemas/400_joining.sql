@@ -189,7 +189,7 @@ begin
   );
 end;
 $$;
-comment on function private.create_community is 'What create_community does.';
+
 create function public.create_community(
   name text,
   description text default '',
@@ -245,7 +245,7 @@ begin
   );
 end;
 $$;
-comment on function private.join_community is 'What join_community does.';
+
 create function public.join_community(invite_code text, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -281,7 +281,7 @@ begin
 end;
 $$;
 comment on function private.set_join_code is
-'What set_join_code does. The audit log keeps what was done, never the code; the Chamber is not told.';
+'The audit log keeps what was done, never the code; the Chamber is not told.';
 create function public.set_join_code(
   community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
 )

@@ -1,19 +1,5 @@
 -- A community's settings, as its moderators keep them (RULES 2.4).
 
-create function private.lock_settings(p_community_id uuid)
-returns private.communities
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.hold_day(p_community_id);
-  return private.lock_community(p_community_id);
-end;
-$$;
-comment on function private.lock_settings is
-'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings change.
-
-Whoever stood in it asks again afterwards who they are.';
-
 create function private.require_patch(p_patch jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -33,7 +19,7 @@ begin
         jsonb_build_object('field', v_key, 'choices', v_settings));
     end if;
     v_patch := v_patch || jsonb_build_object(v_key, case v_key
-      when 'name' then to_jsonb(private.require_text('name', private.string_in(v_value), 50))
+      when 'name' then to_jsonb(private.require_name('name', private.string_in(v_value), 50))
       when 'description' then to_jsonb(private.require_text('description', private.string_in(v_value), 200, 0))
       when 'timezone' then to_jsonb(private.require_timezone(private.string_in(v_value)))
       when 'electorate' then to_jsonb(
@@ -52,47 +38,28 @@ comment on function private.require_patch is
 
 Refuses: INVALID_INPUT {field}: an unknown setting, a wrong JSON type (null is one) or a value out of range.';
 
-create function private.list_settings(p_settings jsonb)
-returns text
-language sql immutable set search_path = ''
-begin atomic
-  select string_agg(s.words, ', ' order by s.words)
-  from (
-    select format('%s %s', replace(e.key, '_', ' '), coalesce(nullif(e.value, ''), 'none')) as words
-    from jsonb_each_text(p_settings) as e
-  ) as s;
-end;
-comment on function private.list_settings is 'Settings in words, for the Chamber; null if there are none.';
-
 create function private.note_settings(
-  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb
+  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb, p_next_dawn_at timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'changed', array(select k.key from jsonb_object_keys(p_changed) as k (key) order by k.key),
+    'pending', case when p_pending <> p_before.pending then p_pending else '{}' end
+  );
 begin
-  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null,
-    jsonb_build_object('changed', p_changed, 'pending', p_pending));
+  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null, v_facts);
   perform private.announce(
     p_before.id, 'settings_changed',
-    concat_ws(
-      ' ',
-      format('%s changed the settings.', private.name_of(p_user_id)),
-      'From now on: ' || private.list_settings(p_changed) || '.',
-      case
-        when p_pending = p_before.pending then null
-        when p_pending = '{}' then 'Nothing else changes at the next Dawn.'
-        else format('From the next Dawn: %s.', private.list_settings(p_pending))
-      end
-    ),
-    jsonb_build_object(
-      'user_id', p_user_id, 'changed', p_changed, 'pending', p_pending,
-      'next_dawn_at', (select d.dawn_at from private.community_days as d where d.community_id = p_before.id)
-    )
+    v_facts || jsonb_build_object('user_id', p_user_id, 'next_dawn_at', p_next_dawn_at)
   );
 end;
 $$;
-comment on function private.note_settings is 'Tells the Chamber and the audit log what changed and what now pends.';
+comment on function private.note_settings is
+'Tells the Chamber and the audit log what changed and what now pends. A new name or description is told of, not quoted:
+what they are is read where they stand.';
 
 create function private.update_community(p_community_id uuid, p_patch jsonb)
 returns jsonb
@@ -101,11 +68,13 @@ as $$
 declare
   v_me private.community_members := private.require_moderator(p_community_id);
   v_patch jsonb := private.require_patch(p_patch);
-  v_community private.communities := private.lock_settings(p_community_id);
+  v_day private.community_days := private.hold_day(p_community_id);
+  v_community private.communities := private.lock_community(p_community_id);
   v_in_force jsonb := to_jsonb(v_community);
   v_changed jsonb;
   v_pending jsonb;
 begin
+  -- Asked again, now that nobody changes beside this.
   perform private.require_moderator(p_community_id);
   select
     coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
@@ -116,13 +85,13 @@ begin
 
   if v_changed <> '{}' or v_pending <> v_community.pending then
     perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
-    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending);
+    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
   end if;
   return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
 end;
 $$;
 comment on function private.update_community is
-'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told
+'What comes to be as it is in force pends no more; a patch that changes nothing is told
 to nobody.';
 create function public.update_community(community_id uuid, patch jsonb)
 returns jsonb

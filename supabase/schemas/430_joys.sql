@@ -164,7 +164,7 @@ begin
   ));
 end;
 $$;
-comment on function private.declare_joy is 'What declare_joy does.';
+
 create function public.declare_joy(
   community_id uuid,
   title text,
@@ -246,7 +246,7 @@ begin
   return jsonb_build_object('witnessed', true, 'witnessed_count', v_declaration.witnessed_count);
 end;
 $$;
-comment on function private.witness_declaration is 'What witness_declaration does.';
+
 create function public.witness_declaration(declaration_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''

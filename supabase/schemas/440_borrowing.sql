@@ -168,7 +168,7 @@ begin
   ));
 end;
 $$;
-comment on function private.request_borrow is 'What request_borrow does.';
+
 create function public.request_borrow(
   community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
 )
@@ -296,7 +296,7 @@ begin
   );
 end;
 $$;
-comment on function private.respond_borrow is 'What respond_borrow does.';
+
 create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -334,7 +334,7 @@ begin
   return jsonb_build_object('borrow_request', private.show_borrow_request(p_borrow_request_id));
 end;
 $$;
-comment on function private.cancel_borrow is 'What cancel_borrow does.';
+
 create function public.cancel_borrow(borrow_request_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -489,7 +489,7 @@ begin
   ));
 end;
 $$;
-comment on function private.repay_loan is 'What repay_loan does.';
+
 create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -532,7 +532,7 @@ begin
   return jsonb_build_object('loan', private.show_loan(p_loan_id), 'system_message', private.show_message(v_line));
 end;
 $$;
-comment on function private.forgive_loan is 'What forgive_loan does.';
+
 create function public.forgive_loan(loan_id uuid, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -309,7 +309,7 @@ begin
 end;
 $$;
 comment on function private.propose_tip_to_tip is
-'What propose_tip_to_tip does. Of two proposals of one member at once the unique index lets one in; the other waits,
+'Of two proposals of one member at once the unique index lets one in; the other waits,
 finds it and is refused with its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
   community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
@@ -405,7 +405,7 @@ begin
 end;
 $$;
 comment on function private.vote_tip_to_tip is
-'What vote_tip_to_tip does. Voters queue on the proposal''s row, so exactly one of two last votes finds itself the
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the
 last.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns jsonb

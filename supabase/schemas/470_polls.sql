@@ -250,7 +250,7 @@ begin
   return jsonb_build_object('election', private.show_election(v_election.id));
 end;
 $$;
-comment on function private.create_election is 'What create_election does.';
+
 create function public.create_election(
   community_id uuid, title text, ends_at timestamptz, seat_rule text default 'add'
 )
@@ -300,7 +300,7 @@ begin
 end;
 $$;
 comment on function private.vote_election is
-'What vote_election does. It writes the ballot and nothing else: no line, no notice, no broadcast says when somebody
+'It writes the ballot and nothing else: no line, no notice, no broadcast says when somebody
 voted.';
 create function public.vote_election(election_id uuid, candidate_id uuid)
 returns jsonb
@@ -345,7 +345,7 @@ begin
   return jsonb_build_object('election', private.show_election(p_election_id));
 end;
 $$;
-comment on function private.close_election is 'What close_election does.';
+
 create function public.close_election(election_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -392,7 +392,7 @@ begin
   return jsonb_build_object('election', private.show_election(p_election_id));
 end;
 $$;
-comment on function private.cancel_election is 'What cancel_election does.';
+
 create function public.cancel_election(election_id uuid, reason text)
 returns jsonb
 language sql security invoker set search_path = ''

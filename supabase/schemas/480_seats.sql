@@ -75,7 +75,8 @@ begin
   return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
 end;
 $$;
-comment on function private.set_council is 'What set_council does. What is so already is told to nobody again.';
+comment on function private.set_council is
+'What is so already is told to nobody again.';
 create function public.set_council(community_id uuid, user_id uuid, granted boolean)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -138,7 +139,8 @@ begin
   return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.step_down is 'What step_down does. A seat on the council stays.';
+comment on function private.step_down is
+'A seat on the council stays.';
 create function public.step_down(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -64,7 +64,7 @@ begin
   return private.leave(p_community_id, v_me.user_id);
 end;
 $$;
-comment on function private.leave_community is 'What leave_community does.';
+
 create function public.leave_community(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -131,7 +131,7 @@ begin
 end;
 $$;
 comment on function private.remove_member is
-'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
+'Moderators may be removed like anyone else; of two who remove each other at once, one is
 too late.
 
 The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';

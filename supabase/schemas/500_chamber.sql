@@ -1,6 +1,6 @@
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create function private.show_lines(p_message_ids bigint[])
+create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
 returns json
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -13,33 +13,35 @@ begin
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
-  where m.id = any(p_message_ids) and m.type in ('borrow_request', 'tip_to_tip', 'election');
+  where m.community_id = p_community_id and m.id = any(p_message_ids)
+    and m.type in ('borrow_request', 'tip_to_tip', 'election');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
-    from private.shown_borrow_requests as b where b.id = any(v_ids);
+    from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
   end if;
   if 'tip_to_tip' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
-    from private.shown_proposals as t where t.id = any(v_ids);
+    from private.shown_proposals as t where t.community_id = p_community_id and t.id = any(v_ids);
   end if;
   if 'election' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
-    from private.shown_elections as e where e.id = any(v_ids);
+    from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts,
+        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
         case when s.type = 'declaration' then (
-          select row_to_json(d) from private.shown_declarations as d where d.id = s.reference_id
+          select row_to_json(d) from private.shown_declarations as d
+          where d.community_id = p_community_id and d.id = s.reference_id
         ) end as declaration,
         case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
         case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
         case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
         s.created_at, s.edited_at, s.deleted, s.struck_reason
       from private.shown_messages as s
-      where s.id = any(p_message_ids)
+      where s.community_id = p_community_id and s.id = any(p_message_ids)
     ) as line
   );
 end;
@@ -50,12 +52,12 @@ comment on function private.show_lines is
 Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
 made of.';
 
-create function private.show_line(p_message_id bigint)
+create function private.show_line(p_community_id uuid, p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object('message', private.show_lines(array[p_message_id]) -> 0);
+  return jsonb_build_object('message', private.show_lines(p_community_id, array[p_message_id]) -> 0);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
@@ -91,12 +93,12 @@ begin
     );
   end if;
   return json_build_object(
-    'messages', private.show_lines(v_page[:p_page_size]),
+    'messages', private.show_lines(p_community_id, v_page[:p_page_size]),
     'has_more', cardinality(v_page) > p_page_size
   );
 end;
 $$;
-comment on function private.list_messages is 'What list_messages does.';
+
 create function public.list_messages(
   community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
 )
@@ -123,29 +125,27 @@ returns private.chat_messages
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_line private.chat_messages;
 begin
   select m.* into v_line from private.chat_messages as m where m.id = p_message_id;
-  if not found or not private.is_member(v_line.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such message.');
-  end if;
+  perform private.require_seen(v_line.community_id, 'message');
   return v_line;
 end;
 $$;
 comment on function private.require_line is
-'Returns a line of a Chamber the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a line of a Chamber the caller is in. Refuses: as private.require_seen.';
 
 create function private.get_message(p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_line private.chat_messages := private.require_line(p_message_id);
 begin
-  perform private.require_line(p_message_id);
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.get_message is 'What get_message does.';
+
 create function public.get_message(message_id bigint)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -160,58 +160,27 @@ comment on function public.get_message is
 Returns {message}. Refuses: NOT_FOUND.';
 grant execute on function public.get_message, private.get_message to authenticated;
 
-create function private.require_message_rate(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_earliest timestamptz;
-begin
-  -- Messages of one member take turns, or twenty at once would each count nineteen.
-  perform pg_advisory_xact_lock(hashtextextended('calm' || p_community_id::text || p_user_id::text, 0));
-  select min(latest.created_at) into v_earliest
-  from (
-    select m.created_at from private.chat_messages as m
-    where m.community_id = p_community_id and m.user_id = p_user_id and m.type = 'message'
-      and m.created_at > private.clock() - interval '1 minute'
-    order by m.created_at desc
-    limit 20
-  ) as latest
-  having count(*) = 20;
-  if v_earliest is not null then
-    perform private.refuse('RATE_LIMITED', 'Twenty messages a minute are enough.',
-      jsonb_build_object('most', 20, 'possible_at', v_earliest + interval '1 minute'));
-  end if;
-end;
-$$;
-comment on function private.require_message_rate is
-'Asks that a member has posted fewer than 20 plain messages in the last minute (RULES 3.2); deleted ones count.
-
-Refuses: RATE_LIMITED {most, possible_at}.';
-
 create function private.send_message(p_community_id uuid, p_content text, p_request_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_answer jsonb := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments);
-  v_id bigint;
+  v_id bigint := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) -> 'message_id';
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_id is null then
+    perform private.require_text('content', p_content, 2000);
+    perform private.require_message_rate(p_community_id, v_me.user_id);
+    v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
+    perform private.remember(
+      v_me.user_id, 'send_message', p_request_id, v_arguments, jsonb_build_object('message_id', v_id)
+    );
   end if;
-  perform private.require_text('content', p_content, 2000);
-  perform private.require_message_rate(p_community_id, v_me.user_id);
-  v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
-  return private.remember(
-    v_me.user_id, 'send_message', p_request_id, v_arguments,
-    jsonb_build_object('message', private.show_message(v_id))
-  );
+  return private.show_line(p_community_id, v_id);
 end;
 $$;
-comment on function private.send_message is 'What send_message does.';
+
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -223,7 +192,7 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -233,12 +202,13 @@ as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
 begin
+  perform private.require_acting_member(v_line.community_id);
   if v_line.user_id is distinct from private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only its author may change a message.');
   elsif v_line.type <> 'message' then
     perform private.refuse('FORBIDDEN', 'A card stands as it was posted.');
   end if;
-  return private.lock_line(p_message_id);
+  return private.lock_line(v_line.community_id, p_message_id);
 end;
 $$;
 comment on function private.lock_own_message is
@@ -258,11 +228,11 @@ begin
     perform private.refuse('EDIT_WINDOW_PASSED', 'A message may be edited for 15 minutes.',
       jsonb_build_object('passed_at', v_line.created_at + interval '15 minutes'));
   end if;
-  perform private.rewrite_line(p_message_id, p_content);
-  return private.show_line(p_message_id);
+  perform private.rewrite_line(v_line.community_id, p_message_id, p_content);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.edit_message is 'What edit_message does.';
+
 create function public.edit_message(message_id bigint, content text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -284,12 +254,12 @@ declare
   v_line private.chat_messages := private.lock_own_message(p_message_id);
 begin
   if v_line.deleted_at is null then
-    perform private.blank_line(p_message_id, null);
+    perform private.blank_line(v_line.community_id, p_message_id, null);
   end if;
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.delete_message is 'What delete_message does.';
+
 create function public.delete_message(message_id bigint)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -303,23 +273,24 @@ Its words are gone for good, an empty line stays; doing it again changes nothing
 FORBIDDEN (another''s, or a card), NOT_FOUND.';
 grant execute on function public.delete_message, private.delete_message to authenticated;
 
-create function private.strike_card(p_line private.chat_messages)
+create function private.strike_words_of(p_line private.chat_messages)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   case p_line.type
-    when 'declaration' then perform private.strike_declaration(p_line.reference_id);
-    when 'borrow_request' then perform private.strike_borrow_request(p_line.reference_id);
-    when 'tip_to_tip' then perform private.strike_proposal(p_line.reference_id);
-    when 'election' then perform private.strike_election(p_line.reference_id);
-    else return;
+    when 'declaration' then perform private.strike_declaration(p_line.community_id, p_line.reference_id);
+    when 'borrow_request' then perform private.strike_borrow_request(p_line.community_id, p_line.reference_id);
+    when 'tip_to_tip' then perform private.strike_proposal(p_line.community_id, p_line.reference_id);
+    when 'election' then perform private.strike_election(p_line.community_id, p_line.reference_id);
+    when 'system' then perform private.strike_words(p_line.community_id, (p_line.facts ->> 'reason_id')::bigint);
+    else null;
   end case;
-  perform private.blank_notices(p_line.community_id, p_line.reference_id);
 end;
 $$;
-comment on function private.strike_card is
-'Takes away the words of the thing a card shows, in the notices about it too.';
+comment on function private.strike_words_of is
+'Takes away the words of the thing a card shows, or the reason a system line repeats: they are gone from every list and
+notice, for these look them up.';
 
 create function private.strike_message(p_message_id bigint, p_reason text)
 returns jsonb
@@ -327,20 +298,24 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members := private.require_moderator(v_line.community_id);
+  v_me private.community_members;
+  v_reason_id bigint;
 begin
+  perform private.require_acting_member(v_line.community_id);
+  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
-  v_line := private.lock_line(p_message_id);
-  perform private.strike_card(v_line);
-  perform private.blank_line(p_message_id, p_reason);
+  v_line := private.lock_line(v_line.community_id, p_message_id);
+  v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
+  perform private.strike_words_of(v_line);
+  perform private.blank_line(v_line.community_id, p_message_id, v_reason_id);
   perform private.record_act(
     v_line.community_id, v_me.user_id, 'message_struck', v_line.user_id,
-    jsonb_build_object('message_id', p_message_id, 'type', v_line.type, 'reason', p_reason)
+    jsonb_build_object('message_id', p_message_id, 'type', v_line.type, 'reason_id', v_reason_id)
   );
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.strike_message is 'What strike_message does.';
+
 create function public.strike_message(message_id bigint, reason text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -359,7 +334,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
 begin
   if not exists (
     select from private.chat_messages as m where m.id = p_message_id and m.community_id = p_community_id
@@ -370,7 +345,7 @@ begin
   return jsonb_build_object('unread', private.count_unread(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.mark_chamber_read is 'What mark_chamber_read does.';
+
 create function public.mark_chamber_read(community_id uuid, message_id bigint)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -10,7 +10,7 @@ begin
   return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.get_balance is 'What get_balance answers.';
+
 create function public.get_balance(community_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -135,7 +135,7 @@ begin
   return private.prove_books(p_community_id);
 end;
 $$;
-comment on function private.audit_ledger is 'What audit_ledger answers.';
+
 create function public.audit_ledger(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -188,7 +188,7 @@ begin
   );
 end;
 $$;
-comment on function private.preview_dawn is 'What preview_dawn answers.';
+
 create function public.preview_dawn(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -2,46 +2,36 @@
 
 create function private.list_members(p_community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
+  perform private.require_member(p_community_id);
+  return jsonb_build_object('members', (
     select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
-    from private.shown_members as s
-    where s.community_id = p_community_id and s.left_at is null
-  );
+    from private.shown_members(p_community_id) as s
+  ));
 end;
 $$;
-comment on function private.list_members is
-'The members of a community as the caller may see them, longest-standing first.';
-grant execute on function private.list_members to authenticated;
+
 create function public.list_members(community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  perform private.require_member(list_members.community_id);
-  return jsonb_build_object('members', private.list_members(list_members.community_id));
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_members(list_members.community_id);
 end;
-$$;
 comment on function public.list_members is
-'Everyone in a community, longest-standing first.
+'Everyone in a community, longest-standing first; able is false for who cannot act now.
 
 Returns {members: [member]}. Refuses: NOT_FOUND.';
-grant execute on function public.list_members to authenticated;
+grant execute on function public.list_members, private.list_members to authenticated;
 
 create function public.get_community(community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  perform private.require_member(get_community.community_id);
-  return jsonb_build_object(
-    'community', private.show_community(get_community.community_id),
-    'members', private.list_members(get_community.community_id)
-  );
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_members(get_community.community_id)
+    || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
-$$;
 comment on function public.get_community is
 'One community and everyone in it.
 
@@ -58,16 +48,18 @@ declare
   v_profile jsonb;
 begin
   select jsonb_build_object(
-    'user', s.member -> 'user',
+    'user', p.person,
     'communities_shared', (
-      select count(*) from private.community_members as m
-      where m.user_id = p_user_id and m.left_at is null
-        and private.is_member(m.community_id, v_me.user_id)
+      select count(*)
+      from private.community_members as theirs
+      join private.community_members as mine on mine.community_id = theirs.community_id
+      where theirs.user_id = p_user_id and theirs.left_at is null
+        and mine.user_id = v_me.user_id and mine.left_at is null
     ),
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', private.show_declaration(d.dearest),
+    'most_expensive_declaration', private.show_declaration(p_community_id, d.dearest),
     'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
     'longest_streak', private.longest_streak(p_community_id, p_user_id),
     'witnessed_given', (
@@ -75,11 +67,12 @@ begin
       where w.community_id = p_community_id and w.user_id = p_user_id
     ),
     'witnessed_received', d.witnessed,
-    'joined_at', s.joined_at,
-    'left_at', s.left_at
+    'joined_at', m.joined_at,
+    'left_at', m.left_at
   )
   into v_profile
-  from private.shown_members as s
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
   cross join (
     select
       count(*) as declarations,
@@ -89,7 +82,7 @@ begin
     from private.declarations as o
     where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
-  where s.community_id = p_community_id and s.user_id = p_user_id;
+  where m.community_id = p_community_id and m.user_id = p_user_id;
   if v_profile is null then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
@@ -97,7 +90,7 @@ begin
 end;
 $$;
 comment on function private.get_member_profile is
-'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row
+'It asks for membership once and reads with its owner''s rights: row by row, row
 level security would double its cost.';
 create function public.get_member_profile(community_id uuid, user_id uuid)
 returns jsonb

@@ -426,7 +426,8 @@ begin
   ));
 end;
 $$;
-comment on function private.celebrate_jashn is 'What celebrate_jashn does. An edited message is not told again.';
+comment on function private.celebrate_jashn is
+'An edited message is not told again.';
 create function public.celebrate_jashn(jashn_id uuid, message text)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -29,7 +29,7 @@ begin
   ));
 end;
 $$;
-comment on function private.list_my_communities is 'What list_my_communities answers.';
+
 create function public.list_my_communities()
 returns jsonb
 language sql stable security invoker set search_path = ''

@@ -6,7 +6,7 @@ language sql stable security definer set search_path = ''
 begin atomic
   select jsonb_build_object('status', 'ok', 'dawn_late_seconds', private.dawn_late_seconds(private.clock()));
 end;
-comment on function private.get_health is 'What get_health answers.';
+
 create function public.get_health()
 returns jsonb
 language sql stable security invoker set search_path = ''

@@ -53,7 +53,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_steward_acts is 'What list_steward_acts answers.';
+
 create function public.list_steward_acts(page_size integer default 50, before_id bigint default null)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -141,7 +141,7 @@ begin
 end;
 $$;
 comment on function private.find_people is
-'What find_people answers. A search reads every profile: it is for a steward, not for a page.';
+'A search reads every profile: it is for a steward, not for a page.';
 create function public.find_people(
   query text default null, page_size integer default 50, before_id uuid default null
 )
@@ -178,7 +178,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.admit_person is 'What admit_person does.';
+
 create function public.admit_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -209,7 +209,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.suspend_person is 'What suspend_person does.';
+
 create function public.suspend_person(user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -239,7 +239,7 @@ begin
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.restore_person is 'What restore_person does.';
+
 create function public.restore_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

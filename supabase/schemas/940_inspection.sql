@@ -102,7 +102,7 @@ begin
 end;
 $$;
 comment on function private.inspect_community is
-'What inspect_community answers. It looks at what is stored and settles nothing: a day that is late must show as
+'It looks at what is stored and settles nothing: a day that is late must show as
 late.';
 create function public.inspect_community(
   community_id uuid, prove_books boolean default true, steward_id uuid default null
@@ -155,7 +155,7 @@ begin
 end;
 $$;
 comment on function private.settle_community is
-'What settle_community does: the scheduled jobs themselves, for one community, each in a savepoint of its own.';
+': the scheduled jobs themselves, for one community, each in a savepoint of its own.';
 create function public.settle_community(community_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -231,7 +231,7 @@ begin
 end;
 $$;
 comment on function private.post_correction is
-'What post_correction does. Its request ids are kept with the member''s own: they are theirs to export and erase.';
+'Its request ids are kept with the member''s own: they are theirs to export and erase.';
 create function public.post_correction(
   community_id uuid,
   user_id uuid,

@@ -24,7 +24,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_job_runs is 'What list_job_runs answers.';
+
 create function public.list_job_runs(
   job text default null, failed_only boolean default false, page_size integer default 50, before_id bigint default null
 )
@@ -97,7 +97,7 @@ begin
   ));
 end;
 $$;
-comment on function private.get_jobs is 'What get_jobs answers.';
+
 create function public.get_jobs()
 returns jsonb
 language sql stable security invoker set search_path = ''
