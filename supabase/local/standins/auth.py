@@ -10,8 +10,6 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,6 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 from psycopg.rows import dict_row
-from psycopg_pool import ConnectionPool
 
 from standins import accounts
 from standins.accounts import Database, Refused, Row
@@ -46,14 +43,11 @@ class Auth:
         self.keys = keys
         self.url = url
         self.site = site
-        self.pool: ConnectionPool[Database] = ConnectionPool(
-            database_url,
-            connection_class=Database,
-            kwargs={"row_factory": dict_row},
-            min_size=1,
-            open=False,
-            check=ConnectionPool.check_connection,
-        )
+        self._database_url = database_url
+
+    def database(self) -> Database:
+        """One a request, committed at its end; nothing to look after between them."""
+        return Database.connect(self._database_url, row_factory=dict_row)
 
     def session(self, db: Database, user: Row, session: Row) -> Row:
         methods = accounts.methods(db, session["id"])
@@ -169,7 +163,7 @@ def admin(claims: Row) -> None:
 
 @post("/token", status_code=200, sync_to_thread=True)
 def token(grant_type: str, data: Row, auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         if grant_type == "password":
             return auth.sign_in(db, by_password(db, data), "password")
         if grant_type != "refresh_token":
@@ -201,7 +195,7 @@ def signup(request: Asked, data: Row, auth: Auth) -> Row:
         raise Refused(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
     email = accounts.checked_email(data["email"])
     password = accounts.checked_password(data.get("password"))
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         user = accounts.find_by_email(db, email)
         if user and user["email_confirmed_at"]:
             return made_up(email, data.get("data") or {})
@@ -236,7 +230,7 @@ def verify_link(request: Asked, auth: Auth) -> Redirect:
     asked = request.query_params
     back = auth.way_back(asked.get("redirect_to"))
     try:
-        with auth.pool.connection() as db:
+        with auth.database() as db:
             user = accounts.open_letter(db, asked.get("type", ""), asked.get("token", ""))
             session = auth.sign_in(db, user, "otp")
     except Refused as refused:
@@ -258,13 +252,13 @@ def verify(data: Row, auth: Auth) -> Row:
     hash_ = data.get("token_hash")
     if not hash_:
         hash_ = accounts.letter_hash(str(data.get("email")), str(data.get("token")))
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         return auth.sign_in(db, accounts.open_letter(db, kind, str(hash_)), "otp")
 
 
 @post("/resend", status_code=200, sync_to_thread=True)
 def resend(request: Asked, data: Row, auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         user = accounts.find_by_email(db, accounts.checked_email(data.get("email")))
         if user and not user["email_confirmed_at"]:
             auth.send(db, request, user, "signup", user["email"])
@@ -273,7 +267,7 @@ def resend(request: Asked, data: Row, auth: Auth) -> Row:
 
 @post("/recover", status_code=200, sync_to_thread=True)
 def recover(request: Asked, data: Row, auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         if user := accounts.find_by_email(db, accounts.checked_email(data.get("email"))):
             auth.send(db, request, user, "recovery", user["email"])
     return {}
@@ -295,13 +289,13 @@ async def authorize(provider: str = "") -> None:
 
 @get("/user", sync_to_thread=True)
 def get_user(claims: Row, auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         return shown(db, person(db, claims))
 
 
 @put("/user", sync_to_thread=True)
 def put_user(request: Asked, claims: Row, data: Row, auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         user = person(db, claims)
         if data.get("password") is not None:
             password = accounts.checked_password(data["password"])
@@ -328,10 +322,11 @@ def ask_for_new_email(auth: Auth, db: Database, request: Asked, user: Row, email
 
 
 @post("/logout", status_code=204, sync_to_thread=True)
-def logout(claims: Row, auth: Auth, scope: str = "global") -> None:
+def logout(request: Asked, claims: Row, auth: Auth) -> None:
+    scope = request.query_params.get("scope") or "global"
     if scope not in ("global", "local", "others"):
         raise Refused(400, "validation_failed", f"Unsupported logout scope {scope!r}")
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         user = person(db, claims)
         accounts.close_sessions(db, user["id"], claims["session_id"], scope)
 
@@ -344,7 +339,7 @@ def list_users(request: Asked, claims: Row, auth: Auth) -> Response[Row]:
     admin(claims)
     page = int(request.query_params.get("page") or 1)
     size = int(request.query_params.get("per_page") or 50)
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         query = "select count(*) as n from auth.users where instance_id = %s"
         total = int((db.execute(query, (accounts.INSTANCE,)).fetchone() or {})["n"])
         rows = db.execute(
@@ -368,7 +363,7 @@ def list_users(request: Asked, claims: Row, auth: Auth) -> Response[Row]:
 @post("/users", status_code=200, sync_to_thread=True)
 def create_user(claims: Row, data: Row, auth: Auth) -> Row:
     admin(claims)
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         email = accounts.checked_email(data.get("email"))
         if accounts.find_by_email(db, email):
             message = "A user with this email address has already been registered"
@@ -385,14 +380,14 @@ def create_user(claims: Row, data: Row, auth: Auth) -> Row:
 @get("/users/{user_id:str}", sync_to_thread=True)
 def admin_get(user_id: str, claims: Row, auth: Auth) -> Row:
     admin(claims)
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         return shown(db, accounts.the(db, user_id))
 
 
 @put("/users/{user_id:str}", sync_to_thread=True)
 def admin_put(user_id: str, claims: Row, data: Row, auth: Auth) -> Row:
     admin(claims)
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         user = accounts.the(db, user_id)
         if data.get("password"):
             accounts.set_password(db, user, data["password"])
@@ -430,7 +425,7 @@ def ban(db: Database, user: Row, duration: str) -> None:
 @delete("/users/{user_id:str}", status_code=200, sync_to_thread=True)
 def admin_delete(user_id: str, claims: Row, auth: Auth, data: Row | None = None) -> Row:
     admin(claims)
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         softly = (data or {}).get("should_soft_delete") is True
         accounts.delete(db, accounts.the(db, user_id), softly)
     return {}
@@ -446,7 +441,7 @@ def jwks(auth: Auth) -> Row:
 
 @get("/health", sync_to_thread=True)
 def health(auth: Auth) -> Row:
-    with auth.pool.connection() as db:
+    with auth.database() as db:
         db.execute("select")
     return {"version": "stand-in", "name": "GoTrue", "description": "A stand-in of CHAS's."}
 
@@ -487,12 +482,6 @@ def as_failure(request: Asked, error: Exception) -> Response[Row]:
 
 
 def create_app(auth: Auth) -> Litestar:
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        auth.pool.open()
-        yield
-        auth.pool.close()
-
     people = Router(
         "/admin", route_handlers=[list_users, create_user, admin_get, admin_put, admin_delete]
     )
@@ -506,7 +495,6 @@ def create_app(auth: Auth) -> Litestar:
             "auth": Provide(lambda: auth, sync_to_thread=False),
             "claims": Provide(bearer, sync_to_thread=False),
         },
-        lifespan=[lifespan],
         exception_handlers={
             Refused: as_refused,
             HTTPException: as_http,

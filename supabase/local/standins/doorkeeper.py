@@ -13,7 +13,6 @@ import jwt
 import psycopg
 from keys import Keys
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
 
 Claims = dict[str, Any]
 Database = AsyncConnection[tuple[Any, ...]]
@@ -30,9 +29,13 @@ class Doorkeeper:
 
     def __init__(self, keys: Keys, database_url: str) -> None:
         self._keys = keys
-        self.pool = AsyncConnectionPool(
-            database_url, min_size=1, open=False, check=AsyncConnectionPool.check_connection
-        )
+        self._database_url = database_url
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        """One for each question; nothing to look after between them."""
+        async with await AsyncConnection.connect(self._database_url) as db:
+            yield db
 
     def recognise(self, token: str) -> Claims:
         try:
@@ -53,7 +56,7 @@ class Doorkeeper:
         """A row of the topic is written, looked for with the asker's eyes, and taken back."""
         message = f"You do not have permissions to read from this Channel topic: {topic}"
         try:
-            async with self.pool.connection() as db, db.transaction(force_rollback=True):
+            async with self.database() as db, db.transaction(force_rollback=True):
                 written = await db.execute(
                     """
                     insert into realtime.messages (topic, extension, inserted_at, updated_at)
@@ -74,7 +77,7 @@ class Doorkeeper:
 
     async def may_speak(self, claims: Claims, topic: str, headers: dict[str, str]) -> bool:
         try:
-            async with self.pool.connection() as db, db.transaction(force_rollback=True):
+            async with self.database() as db, db.transaction(force_rollback=True):
                 await become(db, claims, topic, headers)
                 await db.execute(
                     "insert into realtime.messages (topic, extension) values (%s, 'broadcast')",
@@ -83,13 +86,6 @@ class Doorkeeper:
         except psycopg.errors.InsufficientPrivilege:
             return False
         return True
-
-    @asynccontextmanager
-    async def eyes_of(self, claims: Claims) -> AsyncIterator[Database]:
-        """The database as a reader of its tables sees it."""
-        async with self.pool.connection() as db, db.transaction(force_rollback=True):
-            await become(db, claims, "", {})
-            yield db
 
 
 async def become(db: Database, claims: Claims, topic: str, headers: dict[str, str]) -> None:

@@ -221,6 +221,7 @@ class Realtime:
             problem = await self.tables.problem(channel.subscriptions)
             status = "error" if problem else "ok"
             message = problem or "Subscribed to PostgreSQL"
+            channel.subscriptions = [] if problem else channel.subscriptions
             socket.system(channel, "postgres_changes", status, message)
 
     def watch(self, socket: Socket, channel: Channel) -> None:
@@ -299,13 +300,11 @@ def create_app(realtime: Realtime) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await realtime.door.pool.open()
         listener = asyncio.create_task(realtime.listen())
         yield
         listener.cancel()
         with suppress(asyncio.CancelledError):
             await listener
-        await realtime.door.pool.close()
 
     return Litestar(
         [websocket, health], lifespan=[lifespan], openapi_config=None, logging_config=None

@@ -3,13 +3,14 @@
 import json
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 
-from standins.doorkeeper import Claims, Database, Doorkeeper
+from standins.doorkeeper import Claims, Database, Doorkeeper, become
 from standins.wal import Change, Relation, Texts
 
 OPERATORS = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "in": "= any"}
@@ -78,7 +79,7 @@ class Tables:
             where pubname = 'supabase_realtime' and schemaname = %s
               and (%s::text in ('*', tablename) or %s::text is null)
         """
-        async with self._door.pool.connection() as db:
+        async with self._door.database() as db:
             for one in subscriptions:
                 table = one.entry.get("table")
                 found = await db.execute(query, (one.entry.get("schema"), table, table))
@@ -95,15 +96,24 @@ class Tables:
         return None
 
     async def tell(self, change: Change, everyone: Iterable[tuple[Listener, Subscribed]]) -> None:
-        for listener, channel in everyone:
-            wanted = [one for one in channel.subscriptions if one.wants(change)]
-            if not wanted:
-                continue
-            async with self._door.pool.connection() as db:
-                shape = await self._shape(db, change.relation)
-                ids = [one.id for one in wanted if await self._passes(db, one, change, shape)]
-            if ids and (data := await self._seen(change, shape, channel.claims)):
-                listener.tell(channel.topic, "postgres_changes", {"ids": ids, "data": data})
+        interested = [
+            (listener, channel, wanted)
+            for listener, channel in everyone
+            if (wanted := [one for one in channel.subscriptions if one.wants(change)])
+        ]
+        if not interested:
+            return
+        async with self._door.database() as db:
+            shape = await self._shape(db, change.relation)
+            for listener, channel, wanted in interested:
+                # Whoever may not even name the table, or compares a day with a word, hears nothing.
+                with suppress(psycopg.Error):
+                    async with db.transaction(force_rollback=True):
+                        passed = [one for one in wanted if await passes(db, one, change, shape)]
+                        data = passed and await seen(db, change, shape, channel.claims)
+                    if data:
+                        payload = {"ids": [one.id for one in passed], "data": data}
+                        listener.tell(channel.topic, "postgres_changes", payload)
 
     async def _shape(self, db: Database, relation: Relation) -> Shape:
         if relation not in self._shapes:
@@ -126,58 +136,57 @@ class Tables:
             )
         return self._shapes[relation]
 
-    async def _passes(self, db: Database, one: Subscription, change: Change, shape: Shape) -> bool:
-        if (filter_ := one.filter()) is None:
-            return True
-        column, operator, value = filter_
-        row = change.old if change.verb == "DELETE" else change.new
-        if column not in row or column not in shape.types:
-            return False
-        cast = shape.types[column][1]
-        right = f"(%s::{cast}[])" if operator == "in" else f"%s::{cast}"
-        query = f"select coalesce(%s::{cast} {OPERATORS[operator]} {right}, false)"
-        found = await (await db.execute(query.encode(), (row[column], value))).fetchone()
-        return bool(found and found[0])
 
-    async def _seen(self, change: Change, shape: Shape, claims: Claims) -> dict[str, Any] | None:
-        """What this reader is told; nothing if they may not see the row. A deletion is its key."""
-        relation = change.relation
-        told: dict[str, Any] = {
-            "schema": relation.schema,
-            "table": relation.table,
-            "type": change.verb,
-            "commit_timestamp": change.committed_at.isoformat(timespec="milliseconds")[:23] + "Z",
-            "columns": [],
-            "errors": None,
-        }
-        key = {name: change.old.get(name) or change.new.get(name) for name in shape.key}
-        table = sql.Identifier(relation.schema, relation.table)
-        async with self._door.eyes_of(claims) as db:
-            rows = await db.execute(
-                "select attname::text from unnest(%s::text[]) as a (attname)"
-                " where has_column_privilege(%s::text, attname, 'select')",
-                (list(shape.types), f'"{relation.schema}"."{relation.table}"'),
-            )
-            readable = [name for (name,) in await rows.fetchall()]
-            if not set(shape.key) <= set(readable):
-                return told | {"record": {}, "errors": ["Error 401: Unauthorized"]}
-            told["columns"] = [{"name": n, "type": shape.types[n][0]} for n in readable]
-            if change.verb == "DELETE":
-                return told | {"old_record": await typed(db, key, shape, readable)}
-            conditions = sql.SQL(" and ").join(
-                sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in key.items()
-            )
-            try:
-                query = sql.SQL("select from {} where {}").format(table, conditions)
-                if (await db.execute(query)).rowcount == 0:
-                    return None
-            except psycopg.errors.InsufficientPrivilege:
-                return None
-            told["record"] = await typed(db, change.new, shape, readable)
-            if change.verb == "UPDATE":
-                told["old_record"] = await typed(db, change.old or key, shape, readable)
-        return told
+async def passes(db: Database, one: Subscription, change: Change, shape: Shape) -> bool:
+    if (filter_ := one.filter()) is None:
+        return True
+    column, operator, value = filter_
+    row = change.old if change.verb == "DELETE" else change.new
+    if column not in row or column not in shape.types:
+        return False
+    cast = shape.types[column][1]
+    right = f"(%s::{cast}[])" if operator == "in" else f"%s::{cast}"
+    query = f"select coalesce(%s::{cast} {OPERATORS[operator]} {right}, false)"
+    found = await (await db.execute(query.encode(), (row[column], value))).fetchone()
+    return bool(found and found[0])
+
+
+async def seen(db: Database, change: Change, shape: Shape, claims: Claims) -> dict[str, Any] | None:
+    """What this reader is told; nothing if they may not see the row. A deletion is its key."""
+    relation = change.relation
+    told: dict[str, Any] = {
+        "schema": relation.schema,
+        "table": relation.table,
+        "type": change.verb,
+        "commit_timestamp": change.committed_at.isoformat(timespec="milliseconds")[:23] + "Z",
+        "columns": [],
+        "errors": None,
+    }
+    key = {name: change.old.get(name) or change.new.get(name) for name in shape.key}
+    table = sql.Identifier(relation.schema, relation.table)
+    await become(db, claims, "", {})
+    rows = await db.execute(
+        "select attname::text from unnest(%s::text[]) as a (attname)"
+        " where has_column_privilege(%s::text, attname, 'select')",
+        (list(shape.types), f'"{relation.schema}"."{relation.table}"'),
+    )
+    readable = [name for (name,) in await rows.fetchall()]
+    if not set(shape.key) <= set(readable):
+        return told | {"record": {}, "errors": ["Error 401: Unauthorized"]}
+    told["columns"] = [{"name": n, "type": shape.types[n][0]} for n in readable]
+    if change.verb == "DELETE":
+        return told | {"old_record": await typed(db, key, shape, readable)}
+    conditions = sql.SQL(" and ").join(
+        sql.SQL("{}::text = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in key.items()
+    )
+    query = sql.SQL("select from {} where {}").format(table, conditions)
+    if (await db.execute(query)).rowcount == 0:
+        return None
+    told["record"] = await typed(db, change.new, shape, readable)
+    if change.verb == "UPDATE":
+        told["old_record"] = await typed(db, change.old or key, shape, readable)
+    return told
 
 
 async def typed(db: Database, row: Texts, shape: Shape, readable: list[str]) -> Any:
