@@ -189,7 +189,7 @@ begin
   ));
 
   -- Between Sunset and Dawn the day is closed, and nobody stakes or asks.
-  if (pg_temp.act('bram', 'get_balance', v_rain) ->> 'day_open')::boolean then
+  if (pg_temp.act('bram', 'get_balance', v_rain) -> 'balance' ->> 'day_open')::boolean then
     perform pg_temp.act('bram', 'propose_tip_to_tip', v_rain || '{
       "title": "Soup for the whole stairs tonight", "stake_amount": 5
     }');
