@@ -103,16 +103,15 @@ def gateway(place: Path, rest_port: int, auth_port: int, keys: Keys) -> Iterator
         "SECRET": SECRET,
         "ANON_TOKEN": keys.role_token("anon"),
         "SERVICE_TOKEN": keys.role_token("service_role"),
-        "JWKS": "{}",
+        "AUTH_PORT": str(auth_port),
+        "REALTIME_PORT": "1",
+        "USER": "user root;" if os.geteuid() == 0 else "",
     }.items():
         text = text.replace(f"@{name}@", value)
-    its_own = "location = /auth/v1/.well-known/jwks.json"
-    assert its_own in text
-    auth = f"location ^~ /auth/v1/ {{ proxy_pass http://127.0.0.1:{auth_port}; }}\n"
     prefix = place / f"gateway-{port}"
     prefix.mkdir()
     conf = prefix / "gateway.conf"
-    conf.write_text(text.replace(its_own, f"{auth} location = /nowhere"))
+    conf.write_text(text)
     command: list[str | Path] = [NGINX, "-e", "stderr", "-p", f"{prefix}/", "-c", conf]
     with running(command, prefix / "gateway.log", f"http://127.0.0.1:{port}/rest/v1/"):
         yield f"http://127.0.0.1:{port}"

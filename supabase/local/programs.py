@@ -88,7 +88,7 @@ def gateway(
     }.items():
         text = text.replace(f"@{name}@", value)
     place = directory / "gateway"
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     config = place / "nginx.conf"
     # A plain user has nginx outside the search path, and may not write where it logs at first.
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
