@@ -13,7 +13,7 @@ export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
 
 STACK := python supabase/local/stack.py
-HOUSES := PYTHONPATH=sql_tests python supabase/local/houses.py
+HOUSES := python supabase/local/houses.py
 PYTEST := python -m pytest
 BENCH := PYTHONPATH=supabase/local python sql_tests/bench/bench.py
 
@@ -145,5 +145,5 @@ lock: install ## choose and lock newer packages: Python and npm
 	  --no-emit-index-url pyproject.toml --output-file edge/requirements.txt
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --constraint edge/requirements.txt --group dev pyproject.toml \
-	  --output-file sql_tests/requirements.txt
+	  --output-file supabase/local/requirements.txt
 	@npm update --prefix supabase --silent

@@ -384,6 +384,33 @@ def paged(door: Callable[..., Row], rows: str, **arguments: Any) -> list[Row]:
     return read
 
 
+# ------------------------------------------------------------------------------ what they see
+
+
+def purse(member: Member, community: str) -> int:
+    """What is left in a purse."""
+    balance: Row = member.get_balance(community_id=community)["balance"]
+    return int(balance["remaining"])
+
+
+def roles(member: Member, community: str) -> dict[str, list[str]]:
+    """Everybody's, by their names."""
+    members = member.list_members(community_id=community)["members"]
+    return {one["user"]["display_name"]: one["roles"] for one in members}
+
+
+def lines(member: Member, community: str, event: str) -> list[Row]:
+    """The system lines about an event, oldest first."""
+    messages = member.list_messages(community_id=community, page_size=200)["messages"]
+    return [message for message in messages if message["event"] == event]
+
+
+def notices(member: Member, kind: str) -> list[Row]:
+    """Of one kind, newest first."""
+    listed = member.list_notifications()["notifications"]
+    return [notice for notice in listed if notice["type"] == kind]
+
+
 # ------------------------------------------------------------------------------ at the same time
 
 _thread = threading.local()

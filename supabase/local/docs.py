@@ -1,30 +1,31 @@
-"""What is generated from the house and its contract: TypeScript types, a reference of every RPC.
+"""What is generated from the house: the schema of answers, TypeScript types, a reference.
 
-The words are the comments of the functions, the arguments those of the catalogue, the answers those
-of sql_tests/contract.py, against which tests hold real answers.
+The words are the comments of the functions, the arguments and who may call those of the catalogue,
+the answers those of answers.py, against which tests hold real answers.
 """
 
 import json
 import re
-import textwrap
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cluster import CLI, ROOT, Cluster, check, run, run_sql
-from contract import ANSWERS, FOR_THE_SERVICE, REFUSALS, SHAPES
-from people import STATUS_OF
+import answers
+from cluster import CLI, ROOT, Cluster, Trouble, check, run, run_sql
 
 ROOMS = sorted((ROOT / "supabase" / "schemas").glob("*.sql"))
+SCHEMA = ROOT / "supabase" / "types" / "answers.json"
 TYPES = ROOT / "supabase" / "types" / "database.ts"
 REFERENCE = ROOT / "supabase" / "docs" / "reference.md"
 WIDTH = 100
-TSC = ROOT / "supabase" / "node_modules" / ".bin" / "tsc"
+TOOLS = ROOT / "supabase" / "node_modules" / ".bin"
 
 DOORS = """
     select json_agg(json_build_object(
       'name', p.proname,
       'comment', obj_description(p.oid, 'pg_proc'),
+      'for_people', has_function_privilege('authenticated', p.oid, 'execute'),
       'arguments', array(
         select json_build_object(
           'name', p.proargnames[n],
@@ -36,6 +37,11 @@ DOORS = """
     ))
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace
+"""
+
+STATUSES = """
+    select json_object_agg(code, private.http_status(code))
+    from json_array_elements_text(:'codes') as code
 """
 
 # An argument in an example; whatever is called …_id is an id.
@@ -66,13 +72,18 @@ AN_ID = "'5c8fa511-b835-45ea-b7a2-2d344f6545ca'"
 
 def documents(house: Cluster) -> dict[Path, str]:
     """Every generated file, as the house would have it now."""
-    doors = {door["name"]: door for door in json.loads(run_sql(house.url(), "-c", DOORS))}
-    return {TYPES: types(house), REFERENCE: "\n".join(reference(doors))}
+    schema = answers.schema()
+    shapes = as_typescript(schema)
+    return {
+        SCHEMA: json.dumps(schema, indent=2) + "\n",
+        TYPES: types(house, shapes, schema),
+        REFERENCE: "\n".join(Reference(house, shapes, schema).lines()),
+    }
 
 
 def write(house: Cluster) -> None:
     for path, text in documents(house).items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
@@ -80,7 +91,7 @@ def problems(house: Cluster) -> Iterator[str]:
     for path, text in documents(house).items():
         if not path.exists() or path.read_text() != text:
             yield f"{path.relative_to(ROOT)} is stale: `make docs` writes it anew."
-    checked = run(TSC, "--project", TYPES.parent)
+    checked = run(TOOLS / "tsc", "--project", TYPES.parent)
     if checked.returncode:
         yield checked.stdout
 
@@ -88,7 +99,34 @@ def problems(house: Cluster) -> Iterator[str]:
 # ------------------------------------------------------------------------------ TypeScript
 
 
-def types(house: Cluster) -> str:
+def as_typescript(schema: dict[str, Any]) -> dict[str, str]:
+    """The declaration of every shape by its name, and last that of all Answers."""
+    style = ["singleQuote", "no-semi", "no-bracketSpacing", f"printWidth={WIDTH}"]
+    flags = [
+        f"--no-style.{name[3:]}" if name.startswith("no-") else f"--style.{name}" for name in style
+    ]
+    made = subprocess.run(
+        [TOOLS / "json2ts", *flags, "--bannerComment", ""],
+        input=json.dumps(schema),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode or made.stderr:
+        raise Trouble(f"json2ts failed:\n{made.stderr}")
+    declared = re.findall(
+        r"^export (?:interface|type) (\w+)\b.*?(?=^export |^/\*\*|\Z)",
+        made.stdout,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    parts = re.split(r"^(?=export )", made.stdout, flags=re.MULTILINE)[1:]
+    # What stands before a declaration, its comment, was cut off with the one above.
+    texts = [re.sub(r"\s*/\*\*.*?\*/\s*\Z", "", part, flags=re.DOTALL) for part in parts]
+    found = dict(zip(declared, map(str.rstrip, texts), strict=True))
+    return {name: found[name] for name in [*schema["$defs"], "Answers"]}
+
+
+def types(house: Cluster, shapes: dict[str, str], schema: dict[str, Any]) -> str:
     """What the CLI makes of the catalogue, with the answers it cannot know."""
     wish = ["gen", "types", "--lang=typescript", "--schema=public", f"--remote={house.url()}"]
     generated = check(run(CLI, *wish, "--workdir", ROOT))
@@ -97,81 +135,116 @@ def types(house: Cluster) -> str:
     typed, count = re.subn(
         r'"(\w+)":\s*(\{ Args: .*?; Returns: )Json\s*\}', r'"\1": \2Answers["\1"] }', generated
     )
-    assert count == len(ANSWERS), f"{count} functions found, {len(ANSWERS)} have an answer"
+    known = len(schema["properties"])
+    assert count == known, f"{count} functions found, {known} have an answer"
+    notes = {
+        name: of.get("description") for name, of in (schema["$defs"] | {"Answers": schema}).items()
+    }
     head = [
-        "// Generated by `make docs` from the database and sql_tests/contract.py: do not edit.",
+        "// Generated by `make docs` from the database and supabase/local/answers.py: do not edit.",
         "//",
-        "// createClient<Database>(url, key) knows every table, every RPC and what it answers.",
-        "",
-        "/** A uuid. */",
-        "export type Uuid = string",
-        "/** A time, as ISO 8601 with its zone. */",
-        "export type Moment = string",
-        "/** A local date, such as 2026-03-02. */",
-        "export type Day = string",
-        "/** `error.code` of a refusal; its facts are `JSON.parse(error.details)`. */",
-        f"export type RefusalCode = {' | '.join(repr(code) for code in REFUSALS)}",
-        *(fold(f"export type {name} = {text}") for name, text in SHAPES.items()),
-        "/** What each RPC answers. */",
-        "export type Answers = {",
-        *(fold(f"  {name}: {text}") for name, text in ANSWERS.items()),
-        "}",
+        "// createClient<Database>(url, key) knows every RPC and what it answers.",
         "",
     ]
+    for name, text in shapes.items():
+        head += [f"/** {tidy(notes[name])} */"] if notes[name] else []
+        head.append(text)
     lines = [line.rstrip() for line in typed.splitlines()]
-    return "\n".join([*head, *(line for line in lines if line), ""])
+    return "\n".join([*head, "", *(line for line in lines if line), ""])
 
 
 def tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def fold(text: str, indent: str = "    ") -> str:
-    first = text[: len(text) - len(text.lstrip())]
-    return textwrap.fill(
-        tidy(text),
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
 # ------------------------------------------------------------------------------ the reference
 
 
-def reference(doors: dict[str, Any]) -> Iterator[str]:
-    yield from [
-        "<!-- Generated by `make docs` from the comments of the functions: do not edit. -->",
-        "",
-        "# Every RPC",
-        "",
-        "`supabase.rpc('<name>', { … })`, arguments by name; those with a default may be left out.",
-        "Answers are JSON in the types below, which `types/database.ts` gives to TypeScript. A",
-        "refusal arrives as `error`: a stable `code`, listed with its HTTP status, words that may",
-        "change, and facts in `JSON.parse(error.details)`. What people call may besides be refused",
-        "with UNAUTHORIZED (401) and INVITE_REQUIRED (403), and to a stranger everything is",
-        "NOT_FOUND (404). *Service* marks what only the service role may call: the edge, stewards.",
-        "",
-        "## The shapes",
-        "",
-        "`Uuid`, `Moment` (a time with its zone) and `Day` (a local date) are strings.",
-        "",
-        "```ts",
-        *(fold(f"type {name} = {text}") for name, text in SHAPES.items()),
-        "```",
-    ]
-    left = dict(doors)
-    for room in ROOMS:
-        text = room.read_text()
-        names = re.findall(r"^create function public\.(\w+)", text, flags=re.MULTILINE)
-        if names:
-            yield from ["", f"## {heading(text)}"]
-            for name in names:
-                yield from about(left.pop(name))
-    assert not left, f"these doors are in no room: {left.keys()}"
-    yield ""
+class Reference:
+    """Every RPC of the house, room by room."""
+
+    def __init__(self, house: Cluster, shapes: dict[str, str], schema: dict[str, Any]) -> None:
+        told = json.loads(run_sql(house.url(), "-c", DOORS))
+        self.doors = {door["name"]: door for door in told}
+        codes = json.dumps(schema["$defs"]["RefusalCode"]["enum"])
+        asked = STATUSES.replace(":'codes'", f"'{codes}'")
+        self.status_of: dict[str, int] = json.loads(run_sql(house.url(), "-c", asked))
+        self.shapes = {
+            name: re.sub(r"^export ", "", text)
+            for name, text in shapes.items()
+            if name != "Answers"
+        }
+        self.answers = {
+            door: [ref.rpartition("/")[2] for ref in references(answer)]
+            for door, answer in schema["properties"].items()
+        }
+        # What an answer alone is made of stands beside the first door that gives it.
+        within = " ".join(json.dumps(shape) for shape in schema["$defs"].values())
+        answered = {name for names in self.answers.values() for name in names}
+        self.alone = {name for name in answered if f'"#/$defs/{name}"' not in within}
+
+    def lines(self) -> Iterator[str]:
+        yield from [
+            "<!-- Generated by `make docs` from the comments of the functions: do not edit. -->",
+            "",
+            "# Every RPC",
+            "",
+            "`supabase.rpc('<name>', { … })`, arguments by name; those with a default may be left",
+            "out. Answers are JSON in the types below, which `types/database.ts` gives to",
+            "TypeScript, and `types/answers.json` as JSON Schema to everybody else. A refusal",
+            "arrives as `error`: a stable `code`, listed with its HTTP status, words that may",
+            "change, and facts in `JSON.parse(error.details)`. What people call may besides be",
+            "refused with UNAUTHORIZED (401) and INVITE_REQUIRED (403), and to a stranger",
+            "everything is NOT_FOUND (404). *Service* marks what only the service role may call:",
+            "the edge, stewards.",
+            "",
+            "## The shapes",
+            "",
+            "`Uuid`, `Moment` (a time with its zone) and `Day` (a local date) are strings.",
+            "",
+            "```ts",
+            *(text for name, text in self.shapes.items() if name not in self.alone),
+            "```",
+        ]
+        left = dict(self.doors)
+        for room in ROOMS:
+            text = room.read_text()
+            names = re.findall(r"^create function public\.(\w+)", text, flags=re.MULTILINE)
+            if names:
+                yield from ["", f"## {heading(text)}"]
+                for name in names:
+                    yield from self.about(left.pop(name))
+        assert not left, f"these doors are in no room: {left.keys()}"
+        yield ""
+
+    def about(self, door: dict[str, Any]) -> Iterator[str]:
+        name, comment = door["name"], door["comment"]
+        first, _, more = comment.partition("\n\n")
+        service = "" if door["for_people"] else " · *service*"
+        yield from ["", f"### `{name}`{service}", "", first, ""]
+        yield from [tidy(paragraph) + "\n" for paragraph in more.split("\n\n") if paragraph]
+        if door["arguments"]:
+            yield from [*map(argument, door["arguments"]), ""]
+        if codes := self.refusals(comment):
+            yield f"Refuses: {', '.join(f'`{code}` {self.status_of[code]}' for code in codes)}\n"
+        yield from ["```ts", example(door), f"// data: {' | '.join(self.answers[name])}"]
+        for shape in self.answers[name]:
+            if shape in self.alone:
+                self.alone.discard(shape)
+                yield self.shapes[shape]
+        yield "```"
+
+    def refusals(self, comment: str) -> list[str]:
+        """The codes a comment names after its word for them."""
+        _, _, named = comment.partition("Refuses:")
+        named = named or comment.partition("{refused:")[2]
+        codes = dict.fromkeys(re.findall(r"[A-Z_]{5,}", named))
+        return [code for code in codes if code in self.status_of]
+
+
+def references(answer: dict[str, Any]) -> list[str]:
+    """Of one answer, or of either."""
+    return [one["$ref"] for one in answer.get("anyOf", [answer])]
 
 
 def heading(room: str) -> str:
@@ -180,32 +253,12 @@ def heading(room: str) -> str:
     return re.sub(r" \(RULES[^)]*\)", "", first).partition(". ")[0].rstrip(".")
 
 
-def about(door: dict[str, Any]) -> Iterator[str]:
-    name, comment = door["name"], door["comment"]
-    first, _, more = comment.partition("\n\n")
-    service = " · *service*" if name in FOR_THE_SERVICE else ""
-    yield from ["", f"### `{name}`{service}", "", first, ""]
-    yield from [tidy(paragraph) + "\n" for paragraph in more.split("\n\n") if paragraph]
-    if door["arguments"]:
-        yield from [*map(argument, door["arguments"]), ""]
-    if codes := refusals(comment):
-        yield f"Refuses: {', '.join(f'`{code}` {STATUS_OF[code]}' for code in codes)}\n"
-    yield from ["```ts", example(door), fold(f"// data: {ANSWERS[name]}", "//   "), "```"]
-
-
 def argument(one: dict[str, str | None]) -> str:
     default = one["default"]
     if default is None:
         return f"- `{one['name']}` {one['type']}"
     value = default.partition("::")[0]
     return f"- `{one['name']}` {one['type']}, `{'null' if value == 'NULL' else value}` by default"
-
-
-def refusals(comment: str) -> list[str]:
-    """The codes a comment names after its word for them."""
-    _, _, named = comment.partition("Refuses:")
-    named = named or comment.partition("{refused:")[2]
-    return [code for code in dict.fromkeys(re.findall(r"[A-Z_]{5,}", named)) if code in REFUSALS]
 
 
 def example(door: dict[str, Any]) -> str:

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from cluster import ROOT, Trouble, clean_environment, is_free, tail
 from keys import write_private
@@ -82,6 +84,16 @@ class Service:
             if not self.pid() or time.monotonic() > end:
                 raise Trouble(f"{self.name} did not start; its last words:\n{tail(self.log)}")
             time.sleep(0.05)
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """For as long as the block lasts."""
+        self.start()
+        try:
+            self.wait()
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing and nothing else: PostgreSQL with two extensions and nginx from the distribution, Python
-# packages into .venv, the pinned tools into supabase/node_modules. Done already, it takes a moment.
+# Installs what is missing and nothing else: PostgreSQL with two extensions, nginx and the tests' Chromium from the
+# distribution; Python packages into .venv, the pinned tools into supabase/node_modules.
+# Done already, it takes a moment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -56,8 +57,18 @@ wanted_postgres() {
 
 wanted_packages() {
   PATH=$PATH:/usr/sbin command -v nginx >/dev/null || say nginx
+  has_chromium || [ -e .local/no-chromium ] || say chromium
   [ -n "$(find_python)" ] || say python3 python3-venv
   wanted_postgres
+}
+
+# The browser of the tests; any of its kin will do.
+has_chromium() {
+  local name
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  return 1
 }
 
 # Between 3.11 and 3.13, and able to make a virtual environment.
@@ -102,14 +113,18 @@ as_root() {
 packages=$(wanted_packages 2>/dev/null) || packages=unknown
 if [ -n "$packages" ]; then
   command -v apt-get >/dev/null ||
-    die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, or Python 3.11 to 3.13 with venv." \
+    die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, Chromium, or Python 3.11 to 3.13 with venv." \
       "They are installed by themselves only where there is apt."
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
     die "Packages are missing, and there is no sudo to install them. As root, with NN the version of postgresql:" \
-      "apt-get install nginx python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
+      "apt-get install nginx chromium python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
   say "Looking for packages (apt-get update) ..."
   as_root apt-get update -q >.local/apt.log 2>&1 || { tail -n 5 .local/apt.log >&2; die "apt-get update failed."; }
+  # Some systems have it in no package; the tests of the page then skip, and nobody asks again.
+  apt-cache show chromium >/dev/null 2>&1 || touch .local/no-chromium
   packages=$(wanted_packages)
+fi
+if [ -n "$packages" ]; then
   say "Installing with apt:" $packages
   # shellcheck disable=SC2086  # one word for each package
   as_root env log="$PWD/.local/apt.log" bash -c "$(declare -f install_packages); set -e; install_packages \"\$@\"" setup $packages ||
@@ -121,11 +136,11 @@ fi
 python=$(find_python)
 [ -n "$python" ] || die "Python 3.11, 3.12 or 3.13 with venv is missing; this system has $(python3 --version 2>&1)."
 
-if ! cmp -s sql_tests/requirements.txt .venv/installed.txt || ! .venv/bin/python -c '' 2>/dev/null; then
+if ! cmp -s supabase/local/requirements.txt .venv/installed.txt || ! .venv/bin/python -c '' 2>/dev/null; then
   say "Installing Python packages into .venv ..."
   .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-  logged pip .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r sql_tests/requirements.txt
-  cp sql_tests/requirements.txt .venv/installed.txt
+  logged pip .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r supabase/local/requirements.txt
+  cp supabase/local/requirements.txt .venv/installed.txt
 fi
 
 if ! cmp -s supabase/package-lock.json supabase/node_modules/installed.json; then

@@ -5,21 +5,24 @@
 -- What every call passes through is plpgsql even where it is one statement: a SQL function that is not inlined (none
 -- with a search_path of its own is) is read and planned anew for each call, a plpgsql one once for each session. For
 -- the same reason a long check on a busy table is one call of an immutable function.
+--
+-- Advisory locks, the only list of them. Each family has a class of its own, the first of two keys, so that no lock of
+-- another program and no lock of another family is ever mistaken for one of these:
+--   1128792065  a repeat: one person's call with one request_id (050_repeats)
+--   1128792066  a position: a line of a Chamber is being written (250_lines)
+--   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
+--   1128792068  a member's lines: counted against the limits one after the other (250_lines)
 
 create extension if not exists pgcrypto with schema extensions;
-
 create extension if not exists pg_cron;
 
 create schema private;
-
 comment on schema private is
-'The kernel: tables no client reads and the functions behind the doors. Never exposed by the API.';
-
+'Everything but the doors: tables, row level security, and the functions behind the doors. Never exposed by the API.';
 grant usage on schema private to authenticated, service_role;
 
--- Nothing is open unless a line beside it opens it, whatever the project''s switch for new entities says.
+-- Nothing is open unless a line beside it opens it, whatever the project's switch for new entities says.
 alter default privileges revoke execute on functions from public;
-
 alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
@@ -27,13 +30,20 @@ alter default privileges in schema public revoke all on functions from anon, aut
 create table private.settings (
   id boolean not null default true,
   enforce_invites boolean,
+  address_key bytea,
+  database_number integer not null default 0,
   constraint settings_pkey primary key (id),
-  constraint settings_single_row check (id)
+  constraint settings_single_row check (id),
+  constraint settings_database_number_range check (database_number between 0 and 30000)
 );
 comment on table private.settings is
-'The one row of settings of the whole Bureau; no row, or a null, means the default.';
+'The one row of settings of the whole Bureau, made when first needed; no row, or a null, means the default.';
 comment on column private.settings.enforce_invites is
 'Whether admission needs an invite; null means never set, which means on.';
+comment on column private.settings.address_key is
+'The secret under which e-mail addresses are hashed; drawn at random when first needed, and never shown.';
+comment on column private.settings.database_number is
+'Which of several databases of one Bureau this is: ids that grow begin at 2^48 times this number.';
 alter table private.settings enable row level security;
 create policy nobody_reads_settings on private.settings for select to authenticated using (false);
 
@@ -42,9 +52,7 @@ returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select coalesce((select s.enforce_invites from private.settings as s), true)
-  );
+  return coalesce((select s.enforce_invites from private.settings as s), true);
 end;
 $$;
 comment on function private.invites_enforced is
@@ -60,18 +68,62 @@ begin
   return jsonb_build_object('enforce_invites', private.invites_enforced());
 end;
 $$;
+
 create function public.initialize_settings(enforce_invites boolean)
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.initialize_settings(initialize_settings.enforce_invites);
 end;
-comment on function private.initialize_settings is 'Writes the starting value of a setting nobody has set yet.';
 comment on function public.initialize_settings is
 'Gives the setting enforce_invites its starting value, once; a value somebody has set stays.
 
 Called by the edge when it starts. Returns {enforce_invites}: what is in force.';
 grant execute on function public.initialize_settings, private.initialize_settings to service_role;
+
+create function private.hash_address(p_email text)
+returns bytea
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_key bytea := (select s.address_key from private.settings as s);
+begin
+  if v_key is null then
+    insert into private.settings as s (address_key) values (extensions.gen_random_bytes(32))
+    on conflict (id) do update set address_key = coalesce(s.address_key, excluded.address_key)
+    returning s.address_key into v_key;
+  end if;
+  return extensions.hmac(convert_to(lower(btrim(p_email)), 'UTF8'), v_key, 'sha256');
+end;
+$$;
+comment on function private.hash_address is
+'An e-mail address as the house remembers it: a keyed hash without regard to case and blanks around it; null for null.
+Whoever has the database without its key cannot try addresses against it.';
+
+create function private.number_database(p_number integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_sequence regclass;
+begin
+  insert into private.settings as s (database_number) values (p_number)
+  on conflict (id) do update set database_number = excluded.database_number;
+  for v_sequence in
+    select c.oid::regclass from pg_catalog.pg_class as c
+    where c.relkind = 'S' and c.relnamespace = 'private'::regnamespace
+  loop
+    -- Never back: an id that was given stays given.
+    if coalesce(pg_sequence_last_value(v_sequence), 0) < p_number * 281474976710656 then
+      perform setval(v_sequence, p_number * 281474976710656 + 1, false);
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.number_database is
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
+2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+before the first community is founded here.';
 
 -- The one clock every rule about time asks.
 
@@ -105,29 +157,44 @@ grant execute on function private.clock to authenticated, service_role;
 
 -- The vocabulary of refusals (RULES 12).
 
-create function private.http_status(p_code text)
-returns integer
+create function private.refusal_codes(out code text, out status integer)
+returns setof record
 language sql immutable set search_path = ''
 begin atomic
   select
-    case
-      when p_code = 'INSUFFICIENT_CC' then 400
-      when p_code = 'UNAUTHORIZED' then 401
-      when p_code in (
-        'INVITE_REQUIRED', 'FORBIDDEN', 'NOT_ELECTOR', 'CANNOT_WITNESS_OWN', 'INVITE_EMAIL_MISMATCH',
-        'EMAIL_UNCONFIRMED'
-      ) then 403
-      when p_code = 'NOT_FOUND' then 404
-      when p_code in (
-        'CONFLICT', 'ALREADY_VOTED', 'ELECTION_CLOSED', 'PROPOSAL_EXPIRED', 'ACTIVE_TIP_TO_TIP_EXISTS', 'NO_ELECTORS',
-        'LAST_MODERATOR', 'INVITE_UNAVAILABLE', 'REQUEST_LAPSED', 'EDIT_WINDOW_PASSED', 'DAY_CLOSED', 'DEBT_LIMIT'
-      ) then 409
-      when p_code = 'INVALID_INPUT' then 422
-      when p_code = 'RATE_LIMITED' then 429
-    end;
+    r.code,
+    r.status
+  from (
+    values
+    ('INSUFFICIENT_CC', 400),
+    ('UNAUTHORIZED', 401),
+    ('INVITE_REQUIRED', 403),
+    ('FORBIDDEN', 403),
+    ('NOT_ELECTOR', 403),
+    ('CANNOT_WITNESS_OWN', 403),
+    ('INVITE_EMAIL_MISMATCH', 403),
+    ('EMAIL_UNCONFIRMED', 403),
+    ('NOT_FOUND', 404),
+    ('CONFLICT', 409),
+    ('ALREADY_VOTED', 409),
+    ('ELECTION_CLOSED', 409),
+    ('PROPOSAL_EXPIRED', 409),
+    ('ACTIVE_TIP_TO_TIP_EXISTS', 409),
+    ('NO_ELECTORS', 409),
+    ('LAST_MODERATOR', 409),
+    ('INVITE_UNAVAILABLE', 409),
+    ('REQUEST_LAPSED', 409),
+    ('EDIT_WINDOW_PASSED', 409),
+    ('DAY_CLOSED', 409),
+    ('DEBT_LIMIT', 409),
+    ('INVALID_INPUT', 422),
+    ('RATE_LIMITED', 429),
+    ('READ_REPLICA', 503)
+  ) as r (code, status);
 end;
-comment on function private.http_status is
-'The HTTP status of a refusal code (RULES 12); null for a code that is none.';
+comment on function private.refusal_codes is
+'Every refusal code with its HTTP status: the one list. The edge, the tests, the types and the reference are held
+against it.';
 
 create function private.refuse(p_code text, p_message text, p_facts jsonb default '{}')
 returns void
@@ -137,7 +204,10 @@ begin
   -- PostgREST takes only a string as details, and wants both status and headers in the detail.
   raise sqlstate 'PGRST' using
     message = json_build_object('code', p_code, 'message', p_message, 'details', p_facts::text, 'hint', null)::text,
-    detail = json_build_object('status', private.http_status(p_code), 'headers', json_build_object())::text;
+    detail = json_build_object(
+      'status', (select r.status from private.refusal_codes() as r where r.code = p_code),
+      'headers', json_build_object()
+    )::text;
 end;
 $$;
 comment on function private.refuse is
@@ -145,6 +215,165 @@ comment on function private.refuse is
 
 Codes are stable, words may change; p_facts travel in details, so that a frontend can help.';
 grant execute on function private.refuse to authenticated, service_role;
+
+create function private.refuse_for_now(p_message text, p_possible_at timestamptz, p_facts jsonb default '{}')
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  perform private.refuse('RATE_LIMITED', p_message, p_facts || jsonb_build_object(
+    'possible_at', p_possible_at,
+    'retry_after', greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+  ));
+end;
+$$;
+comment on function private.refuse_for_now is
+'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2).';
+
+-- Which characters show something (RULES, Words: visible).
+
+create function private.shows_nothing()
+returns int4multirange
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return '{[0,33),[127,161),[173,174),[847,848),[888,890),[896,900),[907,908),[909,910),[930,931),[1328,1329),[1367,1368),
+    [1424,1425),[1482,1488),[1515,1519),[1525,1536),[1564,1565),[1806,1807),[1867,1869),[1970,1984),[2043,2045),
+    [2094,2096),[2111,2112),[2140,2142),[2143,2144),[2155,2160),[2194,2199),[2436,2437),[2445,2447),[2449,2451),
+    [2473,2474),[2481,2482),[2483,2486),[2490,2492),[2501,2503),[2505,2507),[2511,2519),[2520,2524),[2526,2527),
+    [2532,2534),[2559,2561),[2564,2565),[2571,2575),[2577,2579),[2601,2602),[2609,2610),[2612,2613),[2615,2616),
+    [2618,2620),[2621,2622),[2627,2631),[2633,2635),[2638,2641),[2642,2649),[2653,2654),[2655,2662),[2679,2689),
+    [2692,2693),[2702,2703),[2706,2707),[2729,2730),[2737,2738),[2740,2741),[2746,2748),[2758,2759),[2762,2763),
+    [2766,2768),[2769,2784),[2788,2790),[2802,2809),[2816,2817),[2820,2821),[2829,2831),[2833,2835),[2857,2858),
+    [2865,2866),[2868,2869),[2874,2876),[2885,2887),[2889,2891),[2894,2899),[2904,2908),[2910,2911),[2916,2918),
+    [2936,2946),[2948,2949),[2955,2958),[2961,2962),[2966,2969),[2971,2972),[2973,2974),[2976,2979),[2981,2984),
+    [2987,2990),[3002,3006),[3011,3014),[3017,3018),[3022,3024),[3025,3031),[3032,3046),[3067,3072),[3085,3086),
+    [3089,3090),[3113,3114),[3130,3132),[3141,3142),[3145,3146),[3150,3157),[3159,3160),[3163,3164),[3166,3168),
+    [3172,3174),[3184,3191),[3213,3214),[3217,3218),[3241,3242),[3252,3253),[3258,3260),[3269,3270),[3273,3274),
+    [3278,3285),[3287,3292),[3295,3296),[3300,3302),[3312,3313),[3316,3328),[3341,3342),[3345,3346),[3397,3398),
+    [3401,3402),[3408,3412),[3428,3430),[3456,3457),[3460,3461),[3479,3482),[3506,3507),[3516,3517),[3518,3520),
+    [3527,3530),[3531,3535),[3541,3542),[3543,3544),[3552,3558),[3568,3570),[3573,3585),[3643,3647),[3676,3713),
+    [3715,3716),[3717,3718),[3723,3724),[3748,3749),[3750,3751),[3774,3776),[3781,3782),[3783,3784),[3791,3792),
+    [3802,3804),[3808,3840),[3912,3913),[3949,3953),[3992,3993),[4029,4030),[4045,4046),[4059,4096),[4294,4295),
+    [4296,4301),[4302,4304),[4447,4449),[4681,4682),[4686,4688),[4695,4696),[4697,4698),[4702,4704),[4745,4746),
+    [4750,4752),[4785,4786),[4790,4792),[4799,4800),[4801,4802),[4806,4808),[4823,4824),[4881,4882),[4886,4888),
+    [4955,4957),[4989,4992),[5018,5024),[5110,5112),[5118,5120),[5760,5761),[5789,5792),[5881,5888),[5910,5919),
+    [5943,5952),[5972,5984),[5997,5998),[6001,6002),[6004,6016),[6068,6070),[6110,6112),[6122,6128),[6138,6144),
+    [6155,6160),[6170,6176),[6265,6272),[6315,6320),[6390,6400),[6431,6432),[6444,6448),[6460,6464),[6465,6468),
+    [6510,6512),[6517,6528),[6572,6576),[6602,6608),[6619,6622),[6684,6686),[6751,6752),[6781,6783),[6794,6800),
+    [6810,6816),[6830,6832),[6897,6912),[6989,6990),[7156,7164),[7224,7227),[7242,7245),[7307,7312),[7355,7357),
+    [7368,7376),[7419,7424),[7958,7960),[7966,7968),[8006,8008),[8014,8016),[8024,8025),[8026,8027),[8028,8029),
+    [8030,8031),[8062,8064),[8117,8118),[8133,8134),[8148,8150),[8156,8157),[8176,8178),[8181,8182),[8191,8208),
+    [8232,8240),[8287,8304),[8306,8308),[8389,8400),[8433,8448),[8588,8592),[9258,9280),[9291,9312),[10240,10241),
+    [11124,11126),[11508,11513),[11558,11559),[11560,11565),[11566,11568),[11624,11631),[11633,11647),[11671,11680),
+    [11687,11688),[11695,11696),[11703,11704),[11711,11712),[11719,11720),[11727,11728),[11735,11736),[11743,11744),
+    [11870,11872),[11876,11904),[11930,11931),[12020,12032),[12246,12272),[12288,12289),[12352,12353),[12439,12441),
+    [12544,12549),[12592,12593),[12644,12645),[12687,12688),[12774,12783),[12831,12832),[42125,42128),[42183,42192),
+    [42540,42560),[42744,42752),[42974,42978),[42979,42993),[43053,43056),[43066,43072),[43128,43136),[43206,43214),
+    [43226,43232),[43348,43359),[43389,43392),[43470,43471),[43482,43486),[43519,43520),[43575,43584),[43598,43600),
+    [43610,43612),[43715,43739),[43767,43777),[43783,43785),[43791,43793),[43799,43808),[43815,43816),[43823,43824),
+    [43886,43888),[44014,44016),[44026,44032),[55204,55216),[55239,55243),[55292,57344),[64110,64112),[64218,64256),
+    [64263,64275),[64280,64285),[64311,64312),[64317,64318),[64319,64320),[64322,64323),[64325,64326),[64976,65008),
+    [65024,65040),[65050,65056),[65107,65108),[65127,65128),[65132,65136),[65141,65142),[65277,65281),[65440,65441),
+    [65471,65474),[65480,65482),[65488,65490),[65496,65498),[65501,65504),[65511,65512),[65519,65532),[65534,65536),
+    [65548,65549),[65575,65576),[65595,65596),[65598,65599),[65614,65616),[65630,65664),[65787,65792),[65795,65799),
+    [65844,65847),[65935,65936),[65949,65952),[65953,66000),[66046,66176),[66205,66208),[66257,66272),[66300,66304),
+    [66340,66349),[66379,66384),[66427,66432),[66462,66463),[66500,66504),[66518,66560),[66718,66720),[66730,66736),
+    [66772,66776),[66812,66816),[66856,66864),[66916,66927),[66939,66940),[66955,66956),[66963,66964),[66966,66967),
+    [66978,66979),[66994,66995),[67002,67003),[67005,67008),[67060,67072),[67383,67392),[67414,67424),[67432,67456),
+    [67462,67463),[67505,67506),[67520,67584),[67590,67592),[67593,67594),[67638,67639),[67641,67644),[67645,67647),
+    [67670,67671),[67743,67751),[67760,67808),[67827,67828),[67830,67835),[67868,67871),[67898,67903),[67930,67968),
+    [68024,68028),[68048,68050),[68100,68101),[68103,68108),[68116,68117),[68120,68121),[68150,68152),[68155,68159),
+    [68169,68176),[68185,68192),[68256,68288),[68327,68331),[68343,68352),[68406,68409),[68438,68440),[68467,68472),
+    [68498,68505),[68509,68521),[68528,68608),[68681,68736),[68787,68800),[68851,68858),[68904,68912),[68922,68928),
+    [68966,68969),[68998,69006),[69008,69216),[69247,69248),[69290,69291),[69294,69296),[69298,69314),[69320,69321),
+    [69359,69360),[69416,69424),[69466,69488),[69514,69552),[69580,69600),[69623,69632),[69710,69714),[69750,69759),
+    [69827,69837),[69838,69840),[69865,69872),[69882,69888),[69941,69942),[69960,69968),[70007,70016),[70112,70113),
+    [70133,70144),[70162,70163),[70210,70272),[70279,70280),[70281,70282),[70286,70287),[70302,70303),[70314,70320),
+    [70379,70384),[70394,70400),[70404,70405),[70413,70415),[70417,70419),[70441,70442),[70449,70450),[70452,70453),
+    [70458,70459),[70469,70471),[70473,70475),[70478,70480),[70481,70487),[70488,70493),[70500,70502),[70509,70512),
+    [70517,70528),[70538,70539),[70540,70542),[70543,70544),[70582,70583),[70593,70594),[70595,70597),[70598,70599),
+    [70603,70604),[70614,70615),[70617,70625),[70627,70656),[70748,70749),[70754,70784),[70856,70864),[70874,71040),
+    [71094,71096),[71134,71168),[71237,71248),[71258,71264),[71277,71296),[71354,71360),[71370,71376),[71396,71424),
+    [71451,71453),[71468,71472),[71495,71680),[71740,71840),[71923,71935),[71943,71945),[71946,71948),[71956,71957),
+    [71959,71960),[71990,71991),[71993,71995),[72007,72016),[72026,72096),[72104,72106),[72152,72154),[72165,72192),
+    [72264,72272),[72355,72368),[72441,72448),[72459,72544),[72552,72640),[72674,72688),[72698,72704),[72713,72714),
+    [72759,72760),[72774,72784),[72813,72816),[72848,72850),[72872,72873),[72887,72960),[72967,72968),[72970,72971),
+    [73015,73018),[73019,73020),[73022,73023),[73032,73040),[73050,73056),[73062,73063),[73065,73066),[73103,73104),
+    [73106,73107),[73113,73120),[73130,73136),[73180,73184),[73194,73200),[73202,73440),[73465,73472),[73489,73490),
+    [73531,73534),[73563,73648),[73649,73664),[73714,73727),[74650,74752),[75076,75088),[75399,77712),[77811,77824),
+    [78934,78944),[82939,82944),[83527,90368),[90426,92160),[92729,92736),[92767,92768),[92778,92782),[92863,92864),
+    [92874,92880),[92910,92912),[92918,92928),[92998,93008),[93018,93019),[93026,93027),[93048,93053),[93072,93504),
+    [93562,93760),[93851,93856),[93881,93883),[93908,93952),[94027,94031),[94088,94095),[94112,94176),[94181,94192),
+    [94199,94208),[101595,101631),[101665,101760),[101875,101888),[102802,102816),[102867,110576),[110580,110581),
+    [110588,110589),[110591,110592),[110889,110898),[110899,110928),[110931,110933),[110934,110948),[110953,110960),
+    [111356,113664),[113771,113776),[113789,113792),[113801,113808),[113818,113820),[113824,117760),[118013,118016),
+    [118452,118458),[118481,118482),[118485,118493),[118526,118528),[118574,118576),[118599,118608),[118724,118784),
+    [119030,119040),[119155,119163),[119366,119376),[119426,119488),[119508,119520),[119540,119552),[119639,119648),
+    [119673,119808),[119893,119894),[119965,119966),[119968,119970),[119971,119973),[119975,119977),[119981,119982),
+    [119994,119995),[119996,119997),[120004,120005),[120070,120071),[120075,120077),[120085,120086),[120093,120094),
+    [120122,120123),[120127,120128),[120133,120134),[120135,120138),[120145,120146),[120487,120488),[120780,120782),
+    [121484,121499),[121504,121505),[121520,121600),[121629,122624),[122754,122768),[122775,122829),[122887,122888),
+    [122905,122907),[122914,122915),[122917,122918),[122923,122928),[122990,123023),[123024,123136),[123181,123184),
+    [123198,123200),[123210,123214),[123216,123536),[123567,123584),[123642,123647),[123648,124112),[124154,124368),
+    [124411,124415),[124416,124608),[124639,124640),[124662,124670),[124672,124896),[124903,124904),[124908,124909),
+    [124911,124912),[124927,124928),[125125,125127),[125143,125184),[125260,125264),[125274,125278),[125280,126065),
+    [126133,126209),[126270,126464),[126468,126469),[126496,126497),[126499,126500),[126501,126503),[126504,126505),
+    [126515,126516),[126520,126521),[126522,126523),[126524,126530),[126531,126535),[126536,126537),[126538,126539),
+    [126540,126541),[126544,126545),[126547,126548),[126549,126551),[126552,126553),[126554,126555),[126556,126557),
+    [126558,126559),[126560,126561),[126563,126564),[126565,126567),[126571,126572),[126579,126580),[126584,126585),
+    [126589,126590),[126591,126592),[126602,126603),[126620,126625),[126628,126629),[126634,126635),[126652,126704),
+    [126706,126976),[127020,127024),[127124,127136),[127151,127153),[127168,127169),[127184,127185),[127222,127232),
+    [127407,127462),[127491,127504),[127548,127552),[127561,127568),[127570,127584),[127590,127744),[128730,128732),
+    [128749,128752),[128765,128768),[128988,128992),[129004,129008),[129036,129040),[129096,129104),[129114,129120),
+    [129160,129168),[129198,129200),[129212,129216),[129218,129232),[129241,129280),[129624,129632),[129646,129648),
+    [129661,129664),[129735,129736),[129737,129740),[129758,129759),[129772,129775),[129787,129792),[129939,129940),
+    [130043,131072),[173792,173824),[178207,178208),[183982,183984),[191457,191472),[192094,194560),[195102,196608),
+    [201547,201552),[210042,249856),[261184,983040),[1048574,1048576),[1114110,1114112)}';
+end;
+$$;
+comment on function private.shows_nothing is
+'The code points that show nothing: white space, default-ignorable, control and unassigned ones by the Unicode
+Character Database 18.0 (https://www.unicode.org/ucd), surrogates, annotations (U+FFF9 to FFFB) and the empty braille
+cell (U+2800). PostgreSQL knows Unicode''s properties only from 17 on, and hosted collations differ.';
+
+create function private.is_visible(p_text text)
+returns boolean
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  v_nothing constant int4multirange := private.shows_nothing();
+begin
+  -- Nearly every text has a plain letter, and that is settled without a look at the table.
+  return p_text ~ '[!-~]' or exists (
+    select from string_to_table(p_text, null) as t (one) where not ascii(t.one) <@ v_nothing
+  );
+end;
+$$;
+comment on function private.is_visible is 'Whether a text shows anything at all; null for null.';
+
+create function private.plain_code(p_code text)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  -- Every hyphen and dash of Unicode (the property Dash).
+  v_dashes constant int4multirange := '{[45,46),[1418,1419),[1470,1471),[5120,5121),[6150,6151),[8208,8214),[8275,8276),
+    [8315,8316),[8331,8332),[8722,8723),[11799,11800),[11802,11803),[11834,11836),[11840,11841),[11869,11870),
+    [12316,12317),[12336,12337),[12448,12449),[65073,65075),[65112,65113),[65123,65124),[65293,65294),[69293,69294)}';
+  v_skipped constant int4multirange := private.shows_nothing() + v_dashes;
+begin
+  -- Longer than anybody pastes: no code at all.
+  return case when char_length(p_code) <= 500 then (
+    select lower(string_agg(t.one, '' order by t.place))
+    from string_to_table(p_code, null) with ordinality as t (one, place)
+    where not ascii(t.one) <@ v_skipped
+  ) end;
+end;
+$$;
+comment on function private.plain_code is
+'A code as it is matched: in lower case, without blanks of every script, hyphens and dashes of every kind and invisible
+characters, which people paste along (RULES 1.3, 2.2). Null where nothing is left, or too much was given.';
 
 -- The checks every input passes (RULES 1.1, 3.2, 12).
 
@@ -171,23 +400,6 @@ begin atomic
 end;
 comment on function private.integer_in is 'The whole number a JSON number is; null for any other JSON.';
 
-create function private.is_blank(p_text text)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  -- Spaces of every script and the invisible marks people paste count as nothing.
-  return btrim(
-      p_text,
-      e' \t\n\r\f\v\u0085\u00a0\u1680\u180e\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b'
-      || e'\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u202f\u205f\u2060\u2061\u2062'
-      || e'\u2063\u2064\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\u00ad\u034f\u061c\u115f'
-      || e'\u1160\u180b\u180c\u180d\u2800\u3000\u3164\ufe0e\ufe0f\ufeff\uffa0'
-    ) = '';
-end;
-$$;
-comment on function private.is_blank is 'Whether a text shows nothing at all; null for null.';
-
 create function private.require_text(p_field text, p_value text, p_longest integer, p_shortest integer default 1)
 returns text
 language plpgsql immutable security definer set search_path = ''
@@ -195,11 +407,11 @@ as $$
 begin
   if p_value is null
     or char_length(p_value) not between p_shortest and p_longest
-    or (p_shortest > 0 and private.is_blank(p_value))
+    or (p_shortest > 0 and not private.is_visible(p_value))
   then
     perform private.refuse(
       'INVALID_INPUT',
-      format('%s needs %s to %s characters, and not only blanks.', p_field, p_shortest, p_longest),
+      format('%s needs %s to %s characters, and something to be seen.', p_field, p_shortest, p_longest),
       jsonb_build_object('field', p_field, 'shortest', p_shortest, 'longest', p_longest)
     );
   end if;
@@ -207,21 +419,44 @@ begin
 end;
 $$;
 comment on function private.require_text is
-'Returns a text unchanged, or refuses one that is null, too long, too short or blank.
+'Returns a text unchanged, or refuses one that is null, too long, too short or shows nothing.
 
 Refuses: INVALID_INPUT {field, shortest, longest}, in characters.';
+
+create function private.require_title(p_field text, p_value text)
+returns text
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  perform private.require_text(p_field, p_value, 120);
+  if p_value ~ e'[\u0001-\u001f\u007f-\u009f\u2028\u2029]' then
+    perform private.refuse(
+      'INVALID_INPUT', format('%s must be one line, without control characters.', p_field),
+      jsonb_build_object('field', p_field)
+    );
+  end if;
+  return p_value;
+end;
+$$;
+comment on function private.require_title is
+'Returns a title of 1 to 120 characters unchanged, or refuses it: titles are one line (RULES 3.1).
+
+Refuses: INVALID_INPUT {field, …}.';
 
 create function private.plain_name(p_name text)
 returns text
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return regexp_replace(p_name, e'[[:cntrl:]\u2028\u2029\u202d\u202e]', '', 'g');
+  return regexp_replace(
+    p_name, e'[\u0001-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\u201c\u201d]', '', 'g'
+  );
 end;
 $$;
 comment on function private.plain_name is
-'A name without line breaks, control characters and overrides of the direction of writing: names stand inside the
-house''s own sentences, and must not pass for more of them. What right-to-left names need stays.';
+'A name without what may not stand in one (RULES 1.1): line breaks and control characters, direction marks that embed,
+override or isolate, annotation marks, and the quotation marks in which the house''s sentences set names. Joiners,
+variation selectors and what right-to-left writing needs stay.';
 
 create function private.require_name(p_field text, p_value text, p_longest integer)
 returns text
@@ -231,17 +466,18 @@ begin
   perform private.require_text(p_field, p_value, p_longest);
   if private.plain_name(p_value) <> p_value then
     perform private.refuse(
-      'INVALID_INPUT', format('%s must be one line, without control characters.', p_field),
-      jsonb_build_object('field', p_field)
+      'INVALID_INPUT',
+      format('%s must be one line, without control characters, direction marks and the marks “ and ”.', p_field),
+      jsonb_build_object('field', p_field, 'possible', nullif(left(btrim(private.plain_name(p_value)), p_longest), ''))
     );
   end if;
   return p_value;
 end;
 $$;
 comment on function private.require_name is
-'Returns a name unchanged, or refuses one that is blank, too long or more than a plain line.
+'Returns a name unchanged, or refuses one that shows nothing, is too long or has what may not stand in a name.
 
-Refuses: INVALID_INPUT {field}.';
+Refuses: INVALID_INPUT {field, possible: what would be left of it}.';
 
 create function private.require_number(p_field text, p_value bigint, p_least bigint, p_most bigint)
 returns bigint
@@ -341,22 +577,52 @@ end;
 comment on function private.make_code is
 'A random code of p_length characters, 5 bits each, from Crockford''s base 32 alphabet (no I, L, O or U).';
 
+create function private.require_moment(p_field text, p_value timestamptz)
+returns timestamptz
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- So far from either end of the calendar that no arithmetic on time can fall off it.
+  if p_value not between '0001-01-07Z' and '9999-12-24Z' then
+    perform private.refuse('INVALID_INPUT', format('%s must be a moment of our calendar.', p_field),
+      jsonb_build_object('field', p_field));
+  end if;
+  return p_value;
+end;
+$$;
+comment on function private.require_moment is
+'Returns a moment or null unchanged, or refuses infinity and what is far out of any calendar. Refuses: INVALID_INPUT
+{field}.';
+
 create function private.require_timezone(p_timezone text)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  -- What people mean by the names that PostgreSQL reads as abbreviations, which know no summer.
+  v_regions constant jsonb := '{
+    "CET": "Europe/Brussels", "MET": "Europe/Brussels", "EET": "Europe/Athens", "WET": "Europe/Lisbon",
+    "EST": "America/Panama", "MST": "America/Phoenix", "HST": "Pacific/Honolulu", "EST5EDT": "America/New_York",
+    "CST6CDT": "America/Chicago", "MST7MDT": "America/Denver", "PST8PDT": "America/Los_Angeles", "GMT": "UTC",
+    "CEST": "Europe/Brussels", "MEST": "Europe/Brussels", "EEST": "Europe/Athens", "WEST": "Europe/Lisbon",
+    "BST": "Europe/London", "MSK": "Europe/Moscow", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul",
+    "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver",
+    "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "NZST": "Pacific/Auckland", "ZULU": "UTC", "UCT": "UTC"
+  }';
 begin
   -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
   if p_timezone = 'UTC' then
     return p_timezone;
   end if;
-  if p_timezone !~ '^[A-Za-z][A-Za-z0-9_+/-]{1,63}$'
-    or p_timezone ~ '^(posix|right)/|^(posixrules|localtime|Factory)$'
+  if p_timezone !~ '^[A-Za-z][A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2}$'
+    or p_timezone ~ '^(posix|right)/'
     or not exists (select from pg_catalog.pg_timezone_names as z where z.name = p_timezone)
     or p_timezone is null
   then
-    perform private.refuse('INVALID_INPUT', 'timezone must be an IANA name, such as Europe/Lisbon.',
-      jsonb_build_object('field', 'timezone'));
+    perform private.refuse(
+      'INVALID_INPUT', 'timezone must be an IANA name with a region, such as Europe/Lisbon, or UTC.',
+      jsonb_strip_nulls(jsonb_build_object('field', 'timezone', 'region', v_regions -> upper(p_timezone)))
+    );
   end if;
   return p_timezone;
 end;
@@ -364,7 +630,8 @@ $$;
 comment on function private.require_timezone is
 'Returns the name of a time zone of the IANA database (https://www.iana.org/time-zones) unchanged, or refuses it.
 
-Refuses: INVALID_INPUT {field}. Abbreviations that are no zone of their own and POSIX formulas are refused.';
+Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of a fixed offset.
+Refuses: INVALID_INPUT {field, region: the one to use, where it is known}.';
 
 -- request_id: the same call made twice happens once (RULES 5.4).
 
@@ -373,14 +640,14 @@ create table private.repeats (
   rpc text not null,
   request_id uuid not null,
   arguments_hash bytea not null,
-  answer jsonb not null,
+  made jsonb not null,
   created_at timestamptz not null,
   constraint repeats_pkey primary key (user_id, rpc, request_id)
 );
 comment on table private.repeats is
-'The first answers of calls made with a request_id, kept 7 days. It belongs to the caller, not to a community: the
-same id with another community is the same id with other arguments. No foreign key, for it outlives nothing and must
-be cheap.';
+'What calls with a request_id made, by id, kept 7 days: never the words of an answer, which is made again. It belongs to
+the caller, not to a community: the same id with another community is the same id with other arguments. No foreign key,
+for it outlives nothing and must be cheap.';
 create index repeats_created_at_idx on private.repeats (created_at);
 alter table private.repeats enable row level security;
 create policy nobody_reads_repeats on private.repeats for select to authenticated using (false);
@@ -390,53 +657,49 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_request private.repeats;
+  v_repeat private.repeats;
 begin
   if p_request_id is null then
     return null;
   end if;
-  -- Two deliveries of one call wait for each other here; the second then finds the first one's answer.
-  perform pg_advisory_xact_lock(hashtextextended(p_user_id::text || p_rpc || p_request_id::text, 0));
-  select r.* into v_request
+  -- Two deliveries of one call wait for each other here; the second then finds what the first one made.
+  perform pg_advisory_xact_lock(1128792065, hashtext(p_user_id::text || p_rpc || p_request_id::text));
+  select r.* into v_repeat
   from private.repeats as r
   where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
   if not found then
     return null;
-  elsif v_request.created_at <= private.clock() - interval '7 days' then
+  elsif v_repeat.created_at <= private.clock() - interval '7 days' then
     -- Housekeeping has not come by yet.
     delete from private.repeats as r
     where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
     return null;
-  elsif v_request.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
+  elsif v_repeat.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
     perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
       jsonb_build_object('request_id', p_request_id));
   end if;
-  return v_request.answer;
+  return v_repeat.made;
 end;
 $$;
 comment on function private.recall is
-'Returns the answer a call with this request_id was given, or null if it is new; locks the id until the transaction
-ends.
+'Returns what a call with this request_id made, by id, or null if it is new; locks the id until the transaction ends.
 
-Refuses: CONFLICT (the same id with other arguments).';
+Refuses: CONFLICT {request_id} (the same id with other arguments).';
 
-create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_answer jsonb)
-returns jsonb
+create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_made jsonb)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   if p_request_id is not null then
-    insert into private.repeats (user_id, rpc, request_id, arguments_hash, answer, created_at)
-    values (
-      p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_answer, private.clock()
-    );
+    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
+    values (p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_made, private.clock());
   end if;
-  return p_answer;
 end;
 $$;
 comment on function private.remember is
-'Keeps an answer under its request_id, if there is one, and returns it. private.recall has asked before, and holds the
-id. Refusals never get here.';
+'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
+Refusals never get here.';
 
 create function private.erase_repeats_of(p_user_id uuid)
 returns void
@@ -447,7 +710,7 @@ begin
   where r.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_repeats_of is 'Deletes every id and answer kept for a person who is erased.';
+comment on function private.erase_repeats_of is 'Deletes every id kept for a person who is erased.';
 
 create function private.purge_repeats(p_now timestamptz, p_limit integer)
 returns integer
@@ -475,65 +738,121 @@ create table private.users (
   display_name text not null,
   avatar_url text,
   created_at timestamptz not null default private.clock(),
+  renamed_at timestamptz[] not null default '{}',
   erased_at timestamptz,
   constraint users_pkey primary key (id),
   constraint users_display_name_length check (char_length(display_name) between 1 and 80)
 );
 comment on table private.users is
 'The public profile of everyone who ever signed up. No e-mail address, and no foreign key to auth.users: an erased
-person stays here as "a former member" (RULES 13).';
+person stays here as "a former member" (RULES 13). renamed_at holds the latest ten renamings, newest first.';
 create index users_created_at_id_idx on private.users (created_at, id);
 alter table private.users enable row level security;
 grant select on private.users to authenticated;
+-- Its policy stands in 200_communities: whom one may see depends on whom one shares a community with.
 
--- Its policy stands in 12_communities: whom one may see depends on whom one shares a community with.
-
-create table private.former_names (
+create table private.addresses (
   user_id uuid not null,
-  name text not null,
-  constraint former_names_pkey primary key (user_id, name),
-  constraint former_names_user_id_fkey foreign key (user_id) references private.users (id)
+  address_hash bytea not null,
+  constraint addresses_pkey primary key (user_id, address_hash),
+  constraint addresses_user_id_fkey foreign key (user_id) references private.users (id)
 );
-comment on table private.former_names is
-'Names people have had: the house''s own sentences still say them, and an erasure must find them there. It takes
-these too.';
-alter table private.former_names enable row level security;
-create policy nobody_reads_former_names on private.former_names for select to authenticated using (false);
+comment on table private.addresses is
+'Every e-mail address an account has had, as a keyed hash: an erasure finds the invites made out to any of them, and no
+address is kept.';
+create index addresses_address_hash_idx on private.addresses (address_hash);
+alter table private.addresses enable row level security;
+create policy nobody_reads_addresses on private.addresses for select to authenticated using (false);
 
 create function private.profile_name(p_email text, p_meta jsonb)
 returns text
-language sql immutable set search_path = ''
-begin atomic
-  select coalesce(
-    (
-      select left(n.name, 80)
-      from (
-        values
-        (1, case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end),
-        (2, split_part(p_email, '@', 1))
-      ) as o (turn, given)
-      cross join lateral (select btrim(private.plain_name(o.given)) as name) as n
-      where not private.is_blank(n.name)
-      order by o.turn asc
-      limit 1
-    ),
-    'Somebody'
-  );
+language plpgsql immutable set search_path = ''
+as $$
+declare
+  v_full_name text := case when jsonb_typeof(p_meta -> 'full_name') = 'string' then p_meta ->> 'full_name' end;
+  v_given text;
+begin
+  foreach v_given in array array[v_full_name, split_part(p_email, '@', 1)] loop
+    v_given := btrim(left(btrim(private.plain_name(v_given)), 80));
+    if private.is_visible(v_given) then
+      return v_given;
+    end if;
+  end loop;
+  return 'Somebody';
 end;
+$$;
 comment on function private.profile_name is
-'The display name a sign-up starts with: full_name, else the part of the e-mail before @ (RULES 1.1), else Somebody.';
+'The display name a sign-up starts with: full_name, else the part of the e-mail before @ (RULES 1.1), else Somebody;
+what may not stand in a name is left out, what is too long cut off.';
 
 create function private.profile_avatar(p_meta jsonb)
 returns text
-language sql immutable set search_path = ''
-begin atomic
-  select case
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
     when p_meta ->> 'avatar_url' ~* '^https?://[^[:space:][:cntrl:]]+$' and char_length(p_meta ->> 'avatar_url') <= 2048
       then p_meta ->> 'avatar_url'
   end;
 end;
+$$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
+
+create function private.note_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.addresses (user_id, address_hash)
+  select p_user_id, private.hash_address(p_email)
+  where nullif(btrim(p_email), '') is not null
+  on conflict do nothing;
+end;
+$$;
+comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  insert into private.users (id, display_name, avatar_url)
+  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
+  from auth.users as a
+  where a.id = p_user_id and a.deleted_at is null
+  on conflict (id) do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
 
 create function private.welcome_user()
 returns trigger
@@ -543,117 +862,43 @@ begin
   insert into private.users (id, display_name, avatar_url)
   values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
   on conflict (id) do nothing;
+  perform private.note_address(new.id, new.email);
   return null;
 exception when others then
-  -- A failure here would break signing up itself.
+  -- A failure here would break signing up itself; the profile is made at the next call.
   raise warning 'no profile was made for a new sign-up: %', sqlstate;
   return null;
 end;
 $$;
 comment on function private.welcome_user is
 'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
-create or replace trigger on_auth_user_created
-after insert on auth.users
-for each row execute function private.welcome_user();
 
-create function private.names_of(p_user_id uuid)
-returns text[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select u.display_name from private.users as u
-    where u.id = p_user_id and u.erased_at is null
-    union
-    select f.name from private.former_names as f
-    where f.user_id = p_user_id
-  );
-end;
-comment on function private.names_of is 'Every name a person has or had; none for one who is erased.';
-
-create function private.without_names(p_text text, p_names text[])
-returns text
-language plpgsql immutable security definer set search_path = ''
+create function private.lock_person(p_user_id uuid)
+returns private.users
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_names text := (
-    select
-      string_agg(regexp_replace(n.name, '([^[:alnum:][:space:]])', '\\\1', 'g'), '|' order by char_length(n.name) desc)
-    from unnest(p_names) as n (name)
-  );
+  v_person private.users;
 begin
-  -- Whole words only, the longest name first: Ann must neither be found in Annual nor hide in Ann Lee.
-  return coalesce(
-    regexp_replace(p_text, '(^|[^[:alnum:]])(?:' || v_names || ')(?![[:alnum:]])', '\1a former member', 'g'), p_text
-  );
+  select u.* into v_person from private.users as u
+  where u.id = p_user_id and u.erased_at is null
+  for no key update;
+  return v_person;
 end;
 $$;
-comment on function private.without_names is
-'A text in which every one of these names reads "a former member" instead.';
-
-create function private.erase_profile(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.former_names (user_id, name)
-  select u.id, u.display_name from private.users as u where u.id = p_user_id and u.erased_at is null
-  on conflict do nothing;
-  update private.users as u
-  set display_name = 'a former member', avatar_url = null, erased_at = coalesce(u.erased_at, private.clock())
-  where u.id = p_user_id;
-  delete from private.admissions as a where a.user_id = p_user_id;
-end;
-$$;
-comment on function private.erase_profile is
-'Makes a person "a former member": no name, no avatar, no admission. Their id stays, for what others did with them;
-their names wait among the former ones until every sentence is rid of them.';
-
-create function private.erase_names_of(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  delete from private.former_names as f where f.user_id = p_user_id;
-end;
-$$;
-comment on function private.erase_names_of is 'Deletes the former names of a person: the last step of an erasure.';
-
-create function private.erasures_begun(p_limit integer)
-returns uuid[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select distinct f.user_id
-    from private.former_names as f
-    inner join private.users as u on f.user_id = u.id
-    where u.erased_at is not null
-    order by f.user_id
-    limit p_limit
-  );
-end;
-comment on function private.erasures_begun is
-'Up to p_limit people who are erased, but whose names are not forgotten yet.';
+comment on function private.lock_person is
+'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
+whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
 
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,
+  u.erased_at is not null as is_erased,
   jsonb_build_object('id', u.id, 'display_name', u.display_name, 'avatar_url', u.avatar_url) as person
 from private.users as u;
-comment on view private.shown_people is 'The shape person of everyone the reader may see.';
+comment on view private.shown_people is
+'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
 grant select on private.shown_people to authenticated;
-
-create function private.name_of(p_user_id uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select u.display_name from private.users as u
-    where u.id = p_user_id
-  );
-end;
-$$;
-comment on function private.name_of is 'A person''s display name, for the system''s sentences.';
 
 -- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
 
@@ -692,88 +937,120 @@ $$;
 comment on function private.caller_id is 'The id in the caller''s token, or null; says nothing about admission.';
 grant execute on function private.caller_id to authenticated, service_role;
 
-create view private.standings with (security_invoker = on) as
-select
-  u.id as user_id,
-  case
-    when a.banned_until > now() then 'banned'
-    when a.is_anonymous then 'anonymous'
-    when d.suspended_at is not null then 'suspended'
-    when d.user_id is not null or not private.invites_enforced() then 'admitted'
-    else 'waiting'
-  end as standing
-from private.users as u
-inner join auth.users as a on u.id = a.id
-left join private.admissions as d on u.id = d.user_id
-where u.erased_at is null and a.deleted_at is null;
-comment on view private.standings is
-'Where everybody known stands with the Bureau: banned (by Auth), anonymous, suspended (by a steward), waiting (for an
-invite) or admitted.
+create function private.able_among(p_user_ids uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select u.id
+    from private.users as u
+    join auth.users as a on a.id = u.id
+    left join private.admissions as d on d.user_id = u.id
+    where
+      u.id = any(p_user_ids) and u.erased_at is null
+      and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
+      and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced())
+    order by u.id
+  );
+end;
+$$;
+comment on function private.able_among is
+'Those of these people who can act now, in id order: admitted (or no invite is needed), not suspended by a steward, not
+banned or deleted by Auth, not erased. The one place that says so.
 
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). A suspension
-holds even where nobody needs an invite. Only the kernel reads it.';
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
+table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
+
+create function private.is_able(p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return cardinality(private.able_among(array[p_user_id])) = 1;
+end;
+$$;
+comment on function private.is_able is 'Whether one person can act now, as private.able_among says.';
 
 create function private.standing_of(p_user_id uuid)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return coalesce((select s.standing from private.standings as s where s.user_id = p_user_id), 'unknown');
+  return coalesce((
+    select
+      case
+        when a.banned_until > now() then 'banned'
+        when a.is_anonymous then 'anonymous'
+        when d.suspended_at is not null then 'suspended'
+        when d.user_id is not null or not private.invites_enforced() then 'admitted'
+        else 'waiting'
+      end
+    from private.users as u
+    join auth.users as a on a.id = u.id
+    left join private.admissions as d on d.user_id = u.id
+    where u.id = p_user_id and u.erased_at is null and a.deleted_at is null
+  ), 'unknown');
 end;
 $$;
-comment on function private.standing_of is 'Where one person stands, as private.standings says, or unknown.';
+comment on function private.standing_of is
+'Where one person stands with the Bureau, to explain a refusal: banned or unknown (by Auth), anonymous, suspended (by a
+steward), waiting (for an invite) or admitted, which is who is able.';
 
 create function private.my_id()
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.user_id from private.standings as s
-    where s.user_id = private.caller_id() and s.standing = 'admitted'
-  );
+  return (private.able_among(array[private.caller_id()]))[1];
 end;
 $$;
 comment on function private.my_id is
-'The caller''s id if they are admitted, else null; what policies on one''s own rows ask.';
+'The caller''s id if they are able, else null; what policies on one''s own rows ask.';
 grant execute on function private.my_id to authenticated;
 
 create function private.require_signed_in()
 returns private.users
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_id uuid := private.caller_id();
+  v_standing text := private.standing_of(v_id);
   v_me private.users;
 begin
-  case private.standing_of(private.caller_id())
+  if v_standing = 'unknown' and private.heal_profile(v_id) then
+    v_standing := private.standing_of(v_id);
+  end if;
+  case v_standing
     when 'unknown' then perform private.refuse('UNAUTHORIZED', 'Sign in first.');
     when 'banned' then perform private.refuse('FORBIDDEN', 'This account is suspended.');
     when 'anonymous' then perform private.refuse('FORBIDDEN', 'Sign in with an account of your own first.');
     else null;
   end case;
   select u.* into v_me from private.users as u
-  where u.id = private.caller_id();
+  where u.id = v_id;
   return v_me;
 end;
 $$;
 comment on function private.require_signed_in is
-'Returns the caller''s profile, admitted or not.
+'Returns the caller''s profile, admitted or not; one that is missing is made where the call may write.
 
 Refuses: UNAUTHORIZED (no such person), FORBIDDEN (banned by Auth, or an anonymous sign-in).';
 
 create function private.require_admitted()
 returns uuid
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := private.my_id();
 begin
   if v_me is null then
-    perform private.require_signed_in();
-    perform private.refuse('INVITE_REQUIRED', case private.standing_of(private.caller_id())
-      when 'suspended' then 'A steward has suspended this account.'
-      else 'CHAS is by invitation: redeem an invite first.'
-    end);
+    v_me := (private.require_signed_in()).id;
+    case private.standing_of(v_me)
+      when 'admitted' then null;
+      when 'suspended' then perform private.refuse('INVITE_REQUIRED', 'A steward has suspended this account.');
+      else perform private.refuse('INVITE_REQUIRED', 'CHAS is by invitation: redeem an invite first.');
+    end case;
   end if;
   return v_me;
 end;
@@ -784,9 +1061,25 @@ comment on function private.require_admitted is
 Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
 grant execute on function private.require_admitted to authenticated;
 
+create function private.lock_me()
+returns private.users
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.lock_person(private.require_admitted());
+begin
+  -- Whoever waited here for their own erasure, or a suspension, learns of it now.
+  perform private.require_admitted();
+  return v_me;
+end;
+$$;
+comment on function private.lock_me is
+'Locks the caller''s own row and returns it: how an act begins that no membership holds yet (founding, joining, a new
+name). An erasure of theirs is waited for, or waits (RULES 13.4). Refuses: as require_admitted.';
+
 create function private.require_user()
 returns private.users
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_id uuid := private.require_admitted();
@@ -871,9 +1164,25 @@ end;
 $$;
 comment on function private.is_admitted is 'Whether a person holds an admission that is not suspended.';
 
+create function private.erase_profile(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set display_name = 'a former member', avatar_url = null, renamed_at = '{}', erased_at = private.clock()
+  where u.id = p_user_id;
+  delete from private.admissions as a where a.user_id = p_user_id;
+  delete from private.addresses as a where a.user_id = p_user_id;
+end;
+$$;
+comment on function private.erase_profile is
+'Makes a locked person "a former member": no name, no avatar, no admission, no address. Their id stays, for what others
+did with them.';
+
 create function private.get_access()
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.users := private.require_signed_in();
@@ -885,13 +1194,13 @@ begin
   );
 end;
 $$;
+
 create function public.get_access()
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_access();
 end;
-comment on function private.get_access is 'What get_access answers.';
 comment on function public.get_access is
 'Tells the caller whether they are admitted; works before admission.
 
@@ -900,27 +1209,29 @@ grant execute on function public.get_access, private.get_access to authenticated
 
 create function private.get_me()
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
 begin
   return (
-    select p.person || jsonb_build_object('email', a.email, 'created_at', v_me.created_at)
-    from private.shown_people as p
-    join auth.users as a on a.id = p.id
-    where p.id = v_me.id
+    select p.person || jsonb_build_object('email', a.email, 'created_at', u.created_at)
+    from private.users as u
+    join private.shown_people as p on p.id = u.id
+    join auth.users as a on a.id = u.id
+    where u.id = v_me
   );
 end;
 $$;
+comment on function private.get_me is
+'The caller''s profile; the e-mail address is read from Auth''s own table and shown to its owner only.';
+
 create function public.get_me()
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_me();
 end;
-comment on function private.get_me is
-'What get_me answers; the e-mail address is read from auth.users and shown to its owner only.';
 comment on function public.get_me is
 'The caller''s own profile.
 
@@ -932,43 +1243,51 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me private.users := private.lock_me();
+  v_renames boolean := coalesce(p_display_name <> v_me.display_name, false);
+  v_earliest timestamptz := v_me.renamed_at[10] + interval '1 day';
 begin
   if p_display_name is not null then
     perform private.require_name('display_name', p_display_name, 80);
   end if;
   perform private.require_link('avatar_url', nullif(p_avatar_url, ''));
-  if p_display_name <> v_me.display_name then
-    insert into private.former_names (user_id, name) values (v_me.id, v_me.display_name) on conflict do nothing;
+  if v_renames and v_earliest > private.clock() then
+    perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
   update private.users as u
   set
     display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
     avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
   where u.id = v_me.id;
   return private.get_me();
 end;
 $$;
+
 create function public.update_me(display_name text default null, avatar_url text default null)
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
-comment on function private.update_me is 'What update_me does.';
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters) or avatar (a web address; an empty text removes it).
+'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
+it).
 
-What is left out or null stays. Returns as get_me. Refuses: INVALID_INPUT.';
+What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
+Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';
 grant execute on function public.update_me, private.update_me to authenticated;
 
 create function private.get_account(p_user_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_account jsonb;
 begin
+  if not exists (select from private.users as u where u.id = p_user_id) then
+    perform private.heal_profile(p_user_id);
+  end if;
   select jsonb_build_object(
     'id', u.id, 'email', a.email, 'email_confirmed', a.email_confirmed_at is not null,
     'display_name', u.display_name, 'avatar_url', u.avatar_url,
@@ -986,10 +1305,10 @@ begin
   return v_account;
 end;
 $$;
-comment on function private.get_account is 'What get_account answers.';
+
 create function public.get_account(user_id uuid)
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.get_account(get_account.user_id);
 end;
@@ -1007,6 +1326,7 @@ create table private.invites (
   number bigint generated always as identity,
   code_hash bytea not null,
   email text,
+  email_hash bytea,
   max_uses integer not null,
   uses integer not null default 0,
   expires_at timestamptz,
@@ -1019,11 +1339,13 @@ create table private.invites (
   constraint invites_pkey primary key (id),
   constraint invites_code_hash_unique unique (code_hash),
   constraint invites_max_uses_range check (max_uses between 1 and 100),
+  constraint invites_email_with_its_hash check (email is null or email_hash is not null),
   constraint invites_uses_within_max check (uses between 0 and max_uses),
   constraint invites_theme_known check (theme in ('dawn', 'sunset', 'mint', 'ink'))
 );
 comment on table private.invites is 'Invites by the SHA-256 of their code: a leak of this table admits nobody.';
 create unique index invites_number_idx on private.invites (number);
+create index invites_email_hash_idx on private.invites (email_hash) where email_hash is not null;
 alter table private.invites enable row level security;
 create policy nobody_reads_invites on private.invites for select to authenticated using (false);
 
@@ -1041,12 +1363,13 @@ create policy nobody_reads_invite_misses on private.invite_misses for select to 
 
 create function private.code_hash(p_code text)
 returns bytea
-language sql immutable set search_path = ''
-begin atomic
-  select sha256(convert_to(upper(regexp_replace(coalesce(p_code, ''), '[[:space:]-]', '', 'g')), 'UTF8'));
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return sha256(convert_to(coalesce(private.plain_code(p_code), ''), 'UTF8'));
 end;
-comment on function private.code_hash is
-'The hash an invite is found by: without regard to case, blanks and hyphens (RULES 1.3).';
+$$;
+comment on function private.code_hash is 'The hash an invite is found by, of the code as it is matched (RULES 1.3).';
 
 create function private.invite_state(p_invite private.invites)
 returns text
@@ -1119,18 +1442,18 @@ $$;
 comment on function private.purge_misses is
 'Deletes up to p_limit misses older than the hour in which they count; returns how many.';
 
-create function private.erase_invites_of(p_user_id uuid, p_email text)
+create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   update private.invites as i
   set
-    email = null, note = null, welcome_title = null, welcome_message = null,
+    email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
   where
-    i.email = lower(p_email)
+    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
     or (
       (i.max_uses = 1 or i.email is not null)
       and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
@@ -1140,7 +1463,8 @@ begin
 end;
 $$;
 comment on function private.erase_invites_of is
-'Takes a person''s address, and what was written for them alone, off the invites; one to it still open is revoked.';
+'Takes every address a person''s account ever had, and what was written for them alone, off the invites; one to such an
+address still open is revoked (RULES 13.3).';
 
 create function private.use_invite(p_user_id uuid, p_invite private.invites)
 returns jsonb
@@ -1184,16 +1508,17 @@ declare
   v_until timestamptz;
   v_refusal jsonb;
 begin
+  perform private.heal_profile(p_user_id) where not exists (select from private.users as u where u.id = p_user_id);
   -- The person's row is the queue for their own attempts: ten guesses at once are counted as ten.
-  perform from private.users as u where u.id = p_user_id and u.erased_at is null for no key update;
-  if not found then
+  if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then
-    return private.refused('RATE_LIMITED', 'Too many unknown codes; try again later.',
-      jsonb_build_object('possible_at', v_until));
+    return private.refused('RATE_LIMITED', 'Too many unknown codes; try again later.', jsonb_build_object(
+      'possible_at', v_until, 'retry_after', greatest(ceil(extract(epoch from v_until - private.clock()))::integer, 1)
+    ));
   end if;
 
   select i.* into v_invite from private.invites as i where i.code_hash = private.code_hash(p_code) for update;
@@ -1218,7 +1543,7 @@ begin
 end;
 $$;
 comment on function private.redeem_invite is
-'What redeem_invite does. Whoever is in already gets success whatever the code, and uses nothing up.
+'Whoever is in already gets success whatever the code, and uses nothing up.
 
 A suspended person is not let in again by a new code: that is a steward''s decision.';
 create function public.redeem_invite(user_id uuid, code text)
@@ -1232,8 +1557,8 @@ comment on function public.redeem_invite is
 
 Returns {whitelisted, already_whitelisted, invite_code, theme, welcome_title, welcome_message}, or {refused: {code,
 message, details}}, returned so that the count of misses survives: NOT_FOUND, INVITE_UNAVAILABLE {state},
-INVITE_EMAIL_MISMATCH, EMAIL_UNCONFIRMED, RATE_LIMITED {possible_at} after ten unknown codes within an hour,
-UNAUTHORIZED (no such person), FORBIDDEN (suspended).';
+INVITE_EMAIL_MISMATCH, EMAIL_UNCONFIRMED, RATE_LIMITED {possible_at, retry_after} after ten unknown codes within an
+hour, UNAUTHORIZED (no such person), FORBIDDEN (suspended).';
 grant execute on function public.redeem_invite, private.redeem_invite to service_role;
 
 create function private.preview_invite(p_code text)
@@ -1253,7 +1578,7 @@ begin
   );
 end;
 $$;
-comment on function private.preview_invite is 'What preview_invite answers: never the address an invite is bound to.';
+
 create function public.preview_invite(code text)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -1284,7 +1609,7 @@ begin
   perform private.require_text('note', coalesce(p_note, '-'), 280);
   if p_email !~ '^[^@[:space:]]+@[^@[:space:]]+$' or char_length(p_email) > 254 then
     perform private.refuse('INVALID_INPUT', 'email must be an e-mail address.', jsonb_build_object('field', 'email'));
-  elsif p_expires_at <= private.clock() then
+  elsif private.require_moment('expires_at', p_expires_at) <= private.clock() then
     perform private.refuse('INVALID_INPUT', 'expires_at must be ahead.', jsonb_build_object('field', 'expires_at'));
   end if;
 
@@ -1292,10 +1617,10 @@ begin
     select private.make_code(16) as code from generate_series(1, p_count)
   ), minted as (
     insert into private.invites as i (
-      code_hash, email, max_uses, expires_at, theme, welcome_title, welcome_message, note
+      code_hash, email, email_hash, max_uses, expires_at, theme, welcome_title, welcome_message, note
     )
     select
-      private.code_hash(c.code), lower(p_email), p_max_uses, p_expires_at, p_theme, p_welcome_title, p_welcome_message,
+      private.code_hash(c.code), lower(p_email), private.hash_address(p_email), p_max_uses, p_expires_at, p_theme, p_welcome_title, p_welcome_message,
       p_note
     from codes as c
     returning i.*
@@ -1307,7 +1632,7 @@ begin
   return jsonb_build_object('invites', v_invites);
 end;
 $$;
-comment on function private.mint_invites is 'What mint_invites does; the codes exist in its answer and nowhere else.';
+
 create function public.mint_invites(
   count integer default 1,
   email text default null,
@@ -1363,7 +1688,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_invites is 'What list_invites answers.';
+
 create function public.list_invites(page_size integer default 50, before_id uuid default null)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -1394,7 +1719,7 @@ begin
   return jsonb_build_object('invite', private.show_invite(v_invite));
 end;
 $$;
-comment on function private.revoke_invite is 'What revoke_invite does.';
+
 create function public.revoke_invite(invite_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -1464,8 +1789,7 @@ begin
   return query
   select m.community_id
   from private.community_members as m
-  join private.standings as s on s.user_id = m.user_id
-  where m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+  where m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
 end;
 $$;
 comment on function private.my_communities is
@@ -1512,8 +1836,7 @@ begin
   -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  join private.standings as s on s.user_id = m.user_id
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and s.standing = 'admitted';
+  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
   if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');
@@ -1527,6 +1850,52 @@ not.
 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 grant execute on function private.require_member to authenticated;
+
+create function private.require_acting_member(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_member private.community_members;
+begin
+  select m.* into v_member
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  for key share;
+  if not found then
+    return private.require_member(p_community_id);
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_acting_member is
+'As private.require_member, and keeps the membership from ending until the transaction ends: how an act begins that
+writes words. Whoever ends a membership, an erasure too, waits for it or is found to have come first (RULES 13.4).';
+
+create function private.require_seen(p_community_id uuid, p_noun text)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+begin
+  if not exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  ) then
+    perform private.require_admitted();
+    perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
+  end if;
+  return v_me;
+end;
+$$;
+comment on function private.require_seen is
+'Asks that the caller is in the community of a thing that was looked up by its id, and returns the caller''s id; a null
+community means that nothing was found. A stranger gets the same answer whether the thing exists or not.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+grant execute on function private.require_seen to authenticated;
 
 create function private.require_moderator(p_community_id uuid)
 returns private.community_members
@@ -1552,31 +1921,52 @@ returns uuid[]
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select array(
-      select m.user_id from private.community_members as m
-      where m.community_id = p_community_id and m.left_at is null
-      order by m.user_id
-    )
+  return array(
+    select m.user_id from private.community_members as m
+    join private.users as u on u.id = m.user_id
+    where m.community_id = p_community_id and m.left_at is null and u.erased_at is null
+    order by m.user_id
   );
 end;
 $$;
-comment on function private.member_ids is 'The ids of everyone in a community now, in id order.';
+comment on function private.member_ids is
+'The ids of everyone in a community now, in id order. Who is erased is in no community from that moment on, though the
+leaving itself follows.';
 
 create function private.is_member(p_community_id uuid, p_user_id uuid)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select exists(
-      select from private.community_members as m
-      where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
-    )
+  return exists (
+    select from private.community_members as m
+    join private.users as u on u.id = m.user_id
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null and u.erased_at is null
   );
 end;
 $$;
-comment on function private.is_member is 'Whether a person is in a community now.';
+comment on function private.is_member is 'Whether a person is in a community now, able or not.';
+
+create function private.able_member_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(private.member_ids(p_community_id));
+end;
+$$;
+comment on function private.able_member_ids is
+'The ids of everyone in a community who can act now, in id order: of whom rolls, candidates and heirs are made.';
+
+create function private.is_able_member(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.is_member(p_community_id, p_user_id) and private.is_able(p_user_id);
+end;
+$$;
+comment on function private.is_able_member is 'Whether a person is in a community and can act now.';
 
 create function private.next_budget(p_community_id uuid)
 returns integer
@@ -1669,19 +2059,6 @@ comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
 
-create function private.find_successor(p_community_id uuid, p_user_id uuid)
-returns uuid
-language sql stable security definer set search_path = ''
-begin atomic
-  select m.user_id from private.community_members as m
-  where m.community_id = p_community_id and m.user_id <> p_user_id and m.left_at is null
-  order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
-  limit 1;
-end;
-comment on function private.find_successor is
-'Who comes after somebody: the longest-serving council member, else the longest-standing member (RULES 13); null if
-nobody is left.';
-
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
 language sql security definer set search_path = ''
@@ -1692,38 +2069,37 @@ begin atomic
 end;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
 
-create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
-returns boolean
-language sql stable security definer set search_path = ''
-begin atomic
-  select coalesce(bool_and(m.user_id = p_user_id), false) from private.community_members as m
-  where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles);
+create function private.shown_members(
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_able uuid[] := private.able_among(p_user_ids);
+begin
+  return query
+  select
+    m.user_id,
+    m.joined_at,
+    jsonb_build_object(
+      'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at,
+      'able', m.user_id = any(v_able), 'away', null
+    )
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
+  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
 end;
-comment on function private.is_last_moderator is 'Whether a person is the one moderator a community has.';
-
-create view private.shown_members with (security_invoker = on) as
-select
-  m.community_id,
-  m.user_id,
-  m.joined_at,
-  m.left_at,
-  jsonb_build_object(
-    'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at
-  ) as member
-from private.community_members as m
-inner join private.shown_people as p on m.user_id = p.id;
-comment on view private.shown_members is 'The shape member; those with a left_at are gone.';
-grant select on private.shown_members to authenticated;
+$$;
+comment on function private.shown_members is
+'The shape member of these people. Only for a door that has asked whose community it is.';
 
 create function private.show_member(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.member from private.shown_members as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
-  );
+  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
 end;
 $$;
 comment on function private.show_member is 'The shape member of one person.';
@@ -1740,7 +2116,8 @@ begin
         'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
         'member_count', (
           select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
+          join private.users as u on u.id = m.user_id
+          where m.community_id = c.id and m.left_at is null and u.erased_at is null
         )
       )
       || case
@@ -1773,6 +2150,8 @@ create table private.community_days (
   dawn_at timestamptz not null,
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
+  jashn_look_at timestamptz not null,
+  days_lived integer not null default 1,
   last_closed_day date,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
@@ -1781,9 +2160,11 @@ with (fillfactor = 50);
 comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
-Dawn.';
+Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
+zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
+create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
 alter table private.community_days enable row level security;
 create policy members_read_community_days on private.community_days for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -1815,71 +2196,97 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
+create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  update private.community_days as d
+  set
+    sunset_at = private.dawn_of(p_timezone, (p_day.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
+    last_closed_day = coalesce(p_closed_day, d.last_closed_day)
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.turn_to_night is
+'Closes an open, locked day in the calendar, whose next Sunset is then the one after the next Dawn; returns it.';
+
+create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_date date := greatest((p_now at time zone p_timezone)::date, p_day.day + 1);
+  v_dawn timestamptz := private.dawn_of(p_timezone, p_day.day + 1);
+  v_day private.community_days;
+begin
+  if v_dawn > p_now then
+    -- The zone moved west in the night: its first date later than the last one lived is still to come.
+    v_date := p_day.day;
+  else
+    v_dawn := private.dawn_of(p_timezone, v_date + 1);
+  end if;
+  update private.community_days as d
+  set
+    day = v_date,
+    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
+    dawn_at = v_dawn,
+    sunset_at = case
+      when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
+      else v_dawn
+    end - interval '1 minute',
+    -- One that should have been held in the days before this Dawn is owed still.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else private.next_jashn_look(p_timezone, p_day.day)
+    end
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.turn_to_day is
+'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed over.
+Returns the locked day as it then is: with the same date, waiting for the new zone''s next Dawn, where the zone in force
+now has no later date yet (RULES 6.2).';
+
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
-returns void
+returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_today date := (private.clock() at time zone p_timezone)::date;
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
+  v_day private.community_days;
 begin
-  insert into private.community_days (community_id, day, sunset_at, dawn_at)
-  values (p_community_id, v_today, v_dawn - interval '1 minute', v_dawn);
-  if v_dawn - interval '1 minute' <= private.clock() then
-    perform private.turn_to_night(p_community_id, p_timezone, null);
+  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
+  values (
+    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today)
+  )
+  returning d.* into v_day;
+  if v_day.sunset_at <= private.clock() then
+    v_day := private.turn_to_night(v_day, p_timezone, null);
   end if;
+  return v_day;
 end;
 $$;
 comment on function private.begin_calendar is
-'Starts the calendar of a new community on its local date; one founded between Sunset and Dawn starts closed.';
+'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
+closed. The first Jashn is that of the week it was founded in.';
 
-create function private.turn_to_night(p_community_id uuid, p_timezone text, p_closed_day date)
+create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.community_days as d
-  set
-    sunset_at = private.dawn_of(p_timezone, (d.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
-    last_closed_day = coalesce(p_closed_day, d.last_closed_day)
-  where d.community_id = p_community_id and d.is_open;
+  update private.community_days as d set jashn_look_at = p_at where d.community_id = p_community_id;
 end;
 $$;
-comment on function private.turn_to_night is
-'Closes the day in the calendar: the next Sunset is now the one after the next Dawn.';
-
-create function private.turn_to_day(p_community_id uuid, p_timezone text, p_now timestamptz)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_lived date := (select d.day from private.community_days as d where d.community_id = p_community_id);
-  v_dawn timestamptz := private.dawn_of(p_timezone, v_lived + 1);
-  v_day date := greatest((p_now at time zone p_timezone)::date, v_lived + 1);
-  v_next timestamptz;
-begin
-  if v_dawn > p_now then
-    -- The zone moved west in the night: its first date later than the last one lived is still to come.
-    update private.community_days as d
-    set
-      dawn_at = v_dawn,
-      sunset_at = private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1) - interval '1 minute'
-    where d.community_id = p_community_id;
-    return false;
-  end if;
-  v_next := private.dawn_of(p_timezone, v_day + 1);
-  update private.community_days as d
-  set day = v_day, dawn_at = v_next, sunset_at = v_next - interval '1 minute'
-  where d.community_id = p_community_id;
-  return true;
-end;
-$$;
-comment on function private.turn_to_day is
-'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed
-over.
-
-Returns false, and waits for the new zone''s next Dawn, where the zone in force now has no later date yet (RULES
-6.2).';
+comment on function private.turn_jashn_look is 'Says when to look next whether a community''s Jashn is due.';
 
 create function private.dawn_late_seconds(p_now timestamptz)
 returns integer
@@ -1924,26 +2331,36 @@ $$;
 comment on function private.week_of is 'The Sunday a day''s week begins with.';
 grant execute on function private.week_of to authenticated;
 
--- The audit log: who did what to whom, for moderators and stewards (RULES 2.3).
+create function private.next_jashn_look(p_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.dawn_of(p_timezone, private.week_of(p_day) + 7) + interval '5 minutes';
+end;
+$$;
+comment on function private.next_jashn_look is
+'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';
+
+-- The audit log: who did what to whom, for moderators and stewards (RULES 2.3). Entries are facts; the sentence is made
+-- when it is read.
 
 create table private.audit_entries (
+  community_id uuid not null,
   id bigint generated always as identity,
-  community_id uuid,
   actor_id uuid,
   action text not null,
   subject_id uuid,
   facts jsonb not null default '{}',
   created_at timestamptz not null default private.clock(),
-  constraint audit_entries_pkey primary key (id),
+  constraint audit_entries_pkey primary key (community_id, id),
   constraint audit_entries_community_id_fkey foreign key (community_id) references private.communities (id),
   constraint audit_entries_actor_id_fkey foreign key (actor_id) references private.users (id),
   constraint audit_entries_subject_id_fkey foreign key (subject_id) references private.users (id)
 );
 comment on table private.audit_entries is
-'What moderators and stewards did in a community or, where community_id is null, stewards in the whole Bureau; the
-latter only stewards read. actor_id is null for the house, and for a steward who gave no name. What a steward did is
-called steward_something.';
-create index audit_entries_community_id_id_idx on private.audit_entries (community_id, id);
+'What moderators and stewards did in a community. actor_id is null for the house, and for a steward who gave no name.
+What a steward did is called steward_something.';
 create index audit_entries_of_stewards_idx on private.audit_entries (id) where starts_with(action, 'steward_');
 create index audit_entries_actor_id_idx on private.audit_entries (actor_id);
 create index audit_entries_subject_id_idx on private.audit_entries (subject_id);
@@ -1952,114 +2369,172 @@ create policy moderators_read_audit_entries on private.audit_entries for select 
 using (community_id = any(array(select private.my_moderated_communities())));
 grant select on private.audit_entries to authenticated;
 
+create table private.bureau_acts (
+  id bigint not null default nextval('private.audit_entries_id_seq'),
+  actor_id uuid,
+  action text not null,
+  subject_id uuid,
+  reason text,
+  facts jsonb not null default '{}',
+  created_at timestamptz not null default private.clock(),
+  constraint bureau_acts_pkey primary key (id),
+  constraint bureau_acts_actor_id_fkey foreign key (actor_id) references private.users (id),
+  constraint bureau_acts_subject_id_fkey foreign key (subject_id) references private.users (id)
+);
+comment on table private.bureau_acts is
+'What stewards did in the whole Bureau, in no community; only stewards read it. Ids grow together with those of
+audit_entries, so that both are told in one order. The reason''s author is the actor.';
+create index bureau_acts_actor_id_idx on private.bureau_acts (actor_id);
+create index bureau_acts_subject_id_idx on private.bureau_acts (subject_id);
+alter table private.bureau_acts enable row level security;
+create policy nobody_reads_bureau_acts on private.bureau_acts for select to authenticated using (false);
+
 create function private.record_act(
   p_community_id uuid, p_actor_id uuid, p_action text, p_subject_id uuid default null, p_facts jsonb default '{}',
   p_at timestamptz default private.clock()
 )
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
   insert into private.audit_entries (community_id, actor_id, action, subject_id, facts, created_at)
   values (p_community_id, p_actor_id, p_action, p_subject_id, p_facts, p_at);
 end;
-comment on function private.record_act is 'Writes one line of the audit log, of a community or (null) of the Bureau.';
+$$;
+comment on function private.record_act is 'Writes one entry of a community''s audit log.';
 
-create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
+create function private.record_bureau_act(
+  p_actor_id uuid, p_action text, p_subject_id uuid, p_reason text default null, p_facts jsonb default '{}'
+)
+returns void
+language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_page private.audit_entries[];
 begin
-  perform private.require_moderator(list_audit.community_id);
-  perform private.require_page_size(list_audit.page_size);
-  v_page := array(
-    select e from private.audit_entries as e
-    where e.community_id = list_audit.community_id and (before_id is null or e.id < before_id)
-    order by e.id desc
-    limit page_size + 1
-  );
-  return jsonb_build_object(
-    'entries', (
-      select coalesce(jsonb_agg(jsonb_build_object(
-        'id', e.id, 'community_id', e.community_id, 'action', e.action, 'actor', a.person, 'subject', s.person,
-        'facts', e.facts, 'created_at', e.created_at
-      ) order by e.id desc), '[]')
-      from unnest(v_page[:page_size]) as e
-      left join private.shown_people as a on a.id = e.actor_id
-      left join private.shown_people as s on s.id = e.subject_id
-    ),
-    'has_more', cardinality(v_page) > page_size
-  );
+  insert into private.bureau_acts (actor_id, action, subject_id, reason, facts)
+  values (p_actor_id, p_action, p_subject_id, p_reason, p_facts);
 end;
 $$;
-comment on function public.list_audit is
-'The audit log of a community, newest first, for its moderators.
+comment on function private.record_bureau_act is 'Writes down what a steward did in the whole Bureau.';
 
-Returns {entries: [{id, community_id, action, actor, subject, facts, created_at}], has_more}; actor and subject are
-persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
-grant execute on function public.list_audit to authenticated;
+create function private.erase_bureau_reasons_of(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.bureau_acts as a set reason = null where a.actor_id = p_user_id and a.reason is not null;
+end;
+$$;
+comment on function private.erase_bureau_reasons_of is 'Takes away the reasons an erased steward gave.';
 
 -- Live updates: compact broadcasts on the private topics community:<id> and user:<id> (RULES 11.2). They carry ids
--- only: who may read what those name is the tables' affair. realtime.send makes a warning of every error of its own, so
--- no act fails for want of a broadcast; whoever missed one reads again. The function itself must be there, as it is in
--- every Supabase database.
+-- only: who may read what those name is the tables' affair. Whoever missed one reads again.
+
+create function private.tell_topic(p_topic text, p_kind text, p_ids jsonb)
+returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '450ms'
+as $$
+declare
+  v_begun timestamptz := clock_timestamp();
+begin
+  if current_setting('chas.silent', true) = 'on' then
+    return;
+  end if;
+  -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
+  perform realtime.send(jsonb_build_object('kind', p_kind, 'ids', p_ids), p_kind, p_topic, true);
+  if clock_timestamp() - v_begun > interval '400 ms' then
+    -- Whoever waited once does not wait again for the other topics of the same act.
+    perform set_config('chas.silent', 'on', true);
+  end if;
+exception
+  when undefined_function or invalid_schema_name then
+    raise warning 'no broadcast: this database has no realtime.send';
+end;
+$$;
+comment on function private.tell_topic is
+'Broadcasts {kind, ids} on one topic, with the transaction. It never fails an act, nor keeps it longer than half a
+second: a broadcast lost is a warning.';
 
 create function private.tell_community(p_community_id uuid, p_kind text, p_ids jsonb default '{}')
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform realtime.send(
-    jsonb_build_object('kind', p_kind, 'ids', p_ids), p_kind, 'community:' || p_community_id::text, true
-  );
+  perform private.tell_topic('community:' || p_community_id::text, p_kind, p_ids);
 end;
 $$;
 comment on function private.tell_community is
-'Broadcasts {kind, ids} to everyone in a community, with the transaction. Nothing sealed and nothing private travels
-here.';
+'Broadcasts {kind, ids} to everyone in a community. Nothing sealed and nothing private travels here.';
 
 create function private.tell_user(p_user_id uuid, p_kind text, p_ids jsonb default '{}')
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform realtime.send(jsonb_build_object('kind', p_kind, 'ids', p_ids), p_kind, 'user:' || p_user_id::text, true);
+  perform private.tell_topic('user:' || p_user_id::text, p_kind, p_ids);
 end;
 $$;
-comment on function private.tell_user is 'Broadcasts {kind, ids} to one person, with the transaction.';
+comment on function private.tell_user is 'Broadcasts {kind, ids} to one person.';
 
--- Notices to one person (RULES 11.1).
+-- Notices to one person (RULES 11.1), kept as facts: what they say is made when they are read.
+
+create function private.notice_kinds(out kind text, out is_mutable boolean)
+returns setof record
+language sql immutable set search_path = ''
+begin atomic
+  select
+    k.kind,
+    k.is_mutable
+  from (
+    values
+    ('witnessed', true),
+    ('borrow_request', false),
+    ('borrow_approved', true),
+    ('borrow_declined', true),
+    ('tip_to_tip', true),
+    ('jashn_e_chas', true),
+    ('election', true),
+    ('last_light', true),
+    ('unwitnessed', true),
+    ('system', true)
+  ) as k (kind, is_mutable);
+end;
+comment on function private.notice_kinds is
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
 
 create table private.notifications (
-  id bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
+  id bigint generated always as identity,
   type text not null,
-  title text not null,
-  body text not null default '',
+  event text not null,
+  facts jsonb not null,
+  people uuid[] not null,
   ref_kind text not null,
   ref_id uuid not null,
   count integer not null default 1,
+  position bigint not null,
   read_at timestamptz,
   created_at timestamptz not null,
-  constraint notifications_pkey primary key (id),
+  updated_at timestamptz not null,
+  constraint notifications_pkey primary key (community_id, user_id, id),
   constraint notifications_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
   constraint notifications_type_known check (
     type in (
       'witnessed', 'borrow_request', 'borrow_approved', 'borrow_declined', 'tip_to_tip', 'jashn_e_chas', 'election',
-      'system'
+      'last_light', 'unwitnessed', 'system'
     )
   )
 );
 comment on table private.notifications is
-'Notices, each to one person; created_at is when the latest of those folded into it happened. Kept 90 days.';
+'Notices, each to one person: an event and its facts, the people it is about, latest first and three at the most, and
+how many folded into it. position is its place in the list; one that folds moves to the top. Kept 90 days.';
+create sequence private.notifications_position_seq owned by private.notifications.position;
 create unique index notifications_one_unread_per_thing on private.notifications (user_id, type, ref_id, ref_kind)
 where read_at is null;
-create index notifications_user_id_id_idx on private.notifications (user_id, id);
-create index notifications_community_id_user_id_idx on private.notifications (community_id, user_id);
-create index notifications_created_at_idx on private.notifications (created_at);
+create index notifications_user_id_position_idx on private.notifications (user_id, position);
+create index notifications_id_idx on private.notifications (id);
+create index notifications_updated_at_idx on private.notifications (updated_at);
 alter table private.notifications enable row level security;
 create policy people_read_their_notifications on private.notifications for select to authenticated
 using (user_id = (select private.my_id()));
@@ -2080,16 +2555,21 @@ using (user_id = (select private.my_id()) and community_id = any(array(select pr
 grant select on private.notification_mutes to authenticated;
 
 create function private.notify(
-  p_user_ids uuid[], p_community_id uuid, p_type text, p_ref_kind text, p_ref_id uuid, p_title text, p_body text,
-  p_is_ask boolean default false, p_at timestamptz default private.clock()
+  p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_id uuid,
+  p_facts jsonb default '{}', p_by uuid default null, p_is_ask boolean default false,
+  p_at timestamptz default private.clock()
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   -- In id order, so that two tellings of the same people never wait for each other in a ring.
-  insert into private.notifications as n (community_id, user_id, type, title, body, ref_kind, ref_id, created_at)
-  select p_community_id, u.id, p_type, p_title, p_body, p_ref_kind, p_ref_id, p_at
+  insert into private.notifications as n (
+    community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at
+  )
+  select
+    p_community_id, u.id, p_type, p_event, p_facts, array_remove(array[p_by], null), p_ref_kind, p_ref_id,
+    nextval('private.notifications_position_seq'), p_at, p_at
   from unnest(p_user_ids) as u (id)
   where p_is_ask or not exists (
     select from private.notification_mutes as m
@@ -2097,7 +2577,10 @@ begin
   )
   order by u.id
   on conflict (user_id, type, ref_id, ref_kind) where read_at is null do update
-  set count = n.count + 1, title = excluded.title, body = excluded.body, created_at = excluded.created_at;
+  set
+    count = n.count + 1, event = excluded.event, facts = excluded.facts, position = excluded.position,
+    updated_at = excluded.updated_at,
+    people = (excluded.people || array_remove(n.people, excluded.people[1]))[:3];
   if found and cardinality(p_user_ids) = 1 then
     perform private.tell_user(p_user_ids[1], 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id));
   end if;
@@ -2107,102 +2590,36 @@ comment on function private.notify is
 'Tells members of a community something, in one statement however many they are; what is unread about the same thing
 folds.
 
-p_is_ask: a vote or a loan request addressed to them, which no mute silences. One person told alone also hears a
-broadcast on their own topic; what is told to many, the community''s topic carries already.';
+p_by is the person it is about. p_is_ask: a vote or a loan request addressed to them, which no mute silences. One person
+told alone also hears a broadcast on their own topic; what is told to many, the community''s topic carries already.';
 
-create view private.shown_notifications with (security_invoker = on) as
-select
-  n.id,
-  n.user_id,
-  n.read_at,
-  jsonb_build_object(
-    'id', n.id, 'community_id', n.community_id, 'type', n.type, 'title', n.title, 'body', n.body,
-    'read', n.read_at is not null, 'count', n.count, 'ref_kind', n.ref_kind, 'ref_id', n.ref_id,
-    'created_at', n.created_at
-  ) as notification
-from private.notifications as n;
-comment on view private.shown_notifications is 'The shape notification.';
-grant select on private.shown_notifications to authenticated;
-
-create function public.list_notifications(
-  unread_only boolean default false, page_size integer default 50, before_id bigint default null
-)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-  v_me private.users := private.require_user();
-  v_page jsonb[];
-begin
-  perform private.require_page_size(list_notifications.page_size);
-  v_page := array(
-    select s.notification from private.shown_notifications as s
-    where s.user_id = v_me.id
-      and s.id < coalesce(before_id, 9223372036854775807)
-      and (s.read_at is null or not coalesce(unread_only, false))
-    order by s.id desc
-    limit page_size + 1
-  );
-  return jsonb_build_object(
-    'notifications', to_jsonb(v_page[:page_size]),
-    'has_more', cardinality(v_page) > page_size,
-    'unread', (select count(*) from private.notifications as n where n.user_id = v_me.id and n.read_at is null)
-  );
-end;
-$$;
-comment on function public.list_notifications is
-'The caller''s notices from all their communities, newest first.
-
-New is when a thing was first told: one that folds more in keeps its place and its id. Returns {notifications:
-[notification], has_more, unread}. Refuses: INVALID_INPUT.';
-grant execute on function public.list_notifications to authenticated;
-
-create function private.mark_notification_read(p_notification_id bigint)
-returns jsonb
+create function private.read_notice(p_user_id uuid, p_notification_id bigint)
+returns boolean
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_me private.users := private.require_user();
 begin
   update private.notifications as n
   set read_at = coalesce(n.read_at, private.clock())
-  where n.id = p_notification_id and n.user_id = v_me.id;
-  if not found then
-    perform private.refuse('NOT_FOUND', 'There is no such notification.');
-  end if;
-  return (
-    select jsonb_build_object('notification', s.notification)
-    from private.shown_notifications as s where s.id = p_notification_id
-  );
+  where n.id = p_notification_id and n.user_id = p_user_id;
+  return found;
 end;
 $$;
-comment on function private.mark_notification_read is 'What mark_notification_read does.';
-create function public.mark_notification_read(notification_id bigint)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_notification_read(mark_notification_read.notification_id);
-end;
-comment on function public.mark_notification_read is
-'Marks one of the caller''s notices read; doing it again changes nothing.
-
-Returns {notification}. Refuses: NOT_FOUND.';
-grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
+comment on function private.read_notice is 'Marks a person''s notice read; returns whether there is one.';
 
 create function private.mark_all_notifications_read()
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
   v_count integer;
 begin
-  update private.notifications as n set read_at = private.clock() where n.user_id = v_me.id and n.read_at is null;
+  update private.notifications as n set read_at = private.clock() where n.user_id = v_me and n.read_at is null;
   get diagnostics v_count = row_count;
   return jsonb_build_object('count', v_count);
 end;
 $$;
-comment on function private.mark_all_notifications_read is 'What mark_all_notifications_read does.';
+
 create function public.mark_all_notifications_read()
 returns jsonb
 language sql security invoker set search_path = ''
@@ -2215,16 +2632,26 @@ comment on function public.mark_all_notifications_read is
 Returns {count}: how many were unread.';
 grant execute on function public.mark_all_notifications_read, private.mark_all_notifications_read to authenticated;
 
+create function private.mark_left_notices_read(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.notifications as n set read_at = private.clock()
+  where n.community_id = p_community_id and n.user_id = p_user_id and n.read_at is null;
+end;
+$$;
+comment on function private.mark_left_notices_read is
+'Marks the notices of a community read for somebody who leaves it (RULES 11.1): what they are about, they see no more.';
+
 create function private.mute_notifications(p_community_id uuid, p_type text, p_muted boolean)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
 begin
-  perform private.require_choice('type', p_type, array[
-    'witnessed', 'borrow_approved', 'borrow_declined', 'tip_to_tip', 'jashn_e_chas', 'election', 'system'
-  ]);
+  perform private.require_choice('type', p_type, array(select k.kind from private.notice_kinds() as k where k.is_mutable));
   if p_muted is null then
     perform private.refuse('INVALID_INPUT', 'muted must be true or false.', jsonb_build_object('field', 'muted'));
   elsif p_muted then
@@ -2242,7 +2669,7 @@ begin
   ));
 end;
 $$;
-comment on function private.mute_notifications is 'What mute_notifications does.';
+
 create function public.mute_notifications(community_id uuid, type text, muted boolean)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -2255,76 +2682,32 @@ comment on function public.mute_notifications is
 'Mutes a type of notice from a community, or lets it speak again.
 
 Calls to vote come through although their type is muted, and loan requests (borrow_request) cannot be muted at all.
-Returns {muted: [text]}: all types muted here now. Refuses: NOT_FOUND, INVALID_INPUT.';
+Returns {muted: [text]}: all types muted here now. Refuses: NOT_FOUND, INVALID_INPUT {field, choices}.';
 grant execute on function public.mute_notifications, private.mute_notifications to authenticated;
 
-create function private.erase_notices_of(p_user_id uuid)
-returns void
+create function private.erase_notices_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_gone integer;
 begin
   delete from private.notifications as n
-  where (n.community_id, n.user_id) in (
-    select m.community_id, m.user_id from private.community_members as m
-    where m.user_id = p_user_id
+  where (n.community_id, n.user_id, n.id) in (
+    select o.community_id, o.user_id, o.id from private.notifications as o where o.user_id = p_user_id limit p_limit
   );
-  delete from private.notification_mutes as s
-  where (s.community_id, s.user_id) in (
-    select m.community_id, m.user_id from private.community_members as m
-    where m.user_id = p_user_id
-  );
+  get diagnostics v_gone = row_count;
+  if v_gone = 0 then
+    delete from private.notification_mutes as s
+    where (s.community_id, s.user_id) in (
+      select m.community_id, m.user_id from private.community_members as m where m.user_id = p_user_id
+    );
+  end if;
+  return v_gone;
 end;
 $$;
 comment on function private.erase_notices_of is
-'Deletes every notice to a person who is erased, and their mutes.';
-
-create function private.erase_in_notices(
-  p_community_ids uuid[], p_names text[], p_refs uuid[], p_own uuid[]
-)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.notifications as n
-  set
-    title = private.without_names(n.title, p_names),
-    body = case when r.is_own then '' else private.without_names(n.body, p_names) end
-  from (
-    select
-      o.id,
-      bool_or(o.is_own) as is_own
-    from (
-      select
-        unnest(p_refs) as id,
-        false as is_own
-      union all
-      select
-        unnest(p_own) as id,
-        true as is_own
-    ) as o
-    group by o.id
-  ) as r
-  where
-    n.community_id = any(p_community_ids) and n.ref_id = r.id
-    and (
-      r.is_own or private.without_names(n.title, p_names) <> n.title
-      or private.without_names(n.body, p_names) <> n.body
-    );
-end;
-comment on function private.erase_in_notices is
-'Takes an erased person''s names out of others'' notices about things they had a part in (p_refs), and their words
-out of those about things of their own (p_own). Notices go by themselves after 90 days; names should not wait that
-long.';
-
-create function private.blank_notices(p_community_id uuid, p_ref_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.notifications as n set body = ''
-  where n.community_id = p_community_id and n.ref_id = p_ref_id and n.body <> '';
-end;
-$$;
-comment on function private.blank_notices is 'Takes the words of a struck thing out of the notices that quoted them.';
+'Deletes up to p_limit notices to a person who is erased, and with the last of them their mutes; returns how many.';
 
 create function private.purge_notices(p_now timestamptz, p_limit integer)
 returns integer
@@ -2334,17 +2717,18 @@ declare
   v_gone integer;
 begin
   delete from private.notifications as n
-  where n.id in (
-    select o.id from private.notifications as o where o.created_at <= p_now - interval '90 days' limit p_limit
+  where (n.community_id, n.user_id, n.id) in (
+    select o.community_id, o.user_id, o.id from private.notifications as o
+    where o.updated_at <= p_now - interval '90 days'
+    limit p_limit
   );
   get diagnostics v_gone = row_count;
   return v_gone;
 end;
 $$;
-comment on function private.purge_notices is
-'Deletes up to p_limit notices older than 90 days; returns how many.';
+comment on function private.purge_notices is 'Deletes up to p_limit notices older than 90 days; returns how many.';
 
--- The Chamber's lines as they are stored: messages, cards and the system's own words (RULES 3).
+-- The Chamber's lines as they are stored: messages, cards, and what the house itself says, as facts (RULES 3).
 
 create function private.is_sound_line(p_type text, p_user_id uuid, p_event text, p_reference_id uuid)
 returns boolean
@@ -2365,19 +2749,20 @@ comment on function private.is_sound_line is
 every other line an author and no event, a card what it shows.';
 
 create table private.chat_messages (
-  id bigint generated always as identity,
   community_id uuid not null,
+  id bigint generated always as identity,
   user_id uuid,
   type text not null,
   content text not null default '',
   reference_id uuid,
   event text,
   facts jsonb,
+  maker_id uuid,
   created_at timestamptz not null,
   edited_at timestamptz,
   deleted_at timestamptz,
-  struck_reason text,
-  constraint chat_messages_pkey primary key (id),
+  struck_reason_id bigint,
+  constraint chat_messages_pkey primary key (community_id, id),
   constraint chat_messages_community_id_fkey foreign key (community_id) references private.communities (id),
   constraint chat_messages_author_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
@@ -2385,14 +2770,15 @@ create table private.chat_messages (
   constraint chat_messages_line_is_sound check (private.is_sound_line(type, user_id, event, reference_id))
 );
 comment on table private.chat_messages is
-'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event
-and its facts. A deleted or struck line stays as an empty one.';
-create index chat_messages_community_id_id_idx on private.chat_messages (community_id, id);
+'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event and
+its facts, never words. A deleted or struck line stays as an empty one. maker_id is whose act made a line that cost them
+no coins, for their limit.';
+create index chat_messages_id_idx on private.chat_messages (id);
 create index chat_messages_community_id_user_id_created_at_idx on private.chat_messages (
   community_id, user_id, created_at
 );
-create index chat_messages_system_lines_idx on private.chat_messages (community_id, id) where type = 'system';
-create index chat_messages_reference_id_idx on private.chat_messages (reference_id) where reference_id is not null;
+create index chat_messages_makers_idx on private.chat_messages (community_id, maker_id, created_at)
+where maker_id is not null;
 alter table private.chat_messages enable row level security;
 create policy members_read_chat_messages on private.chat_messages for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -2417,8 +2803,11 @@ returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  -- The last id handed to any line of any Chamber, committed or not; null before the first line ever.
-  perform pg_advisory_xact_lock_shared(coalesce(pg_sequence_last_value('private.chat_messages_id_seq'), 0));
+  -- The last id handed to any line of any Chamber, committed or not; null before the first line ever. Of it the lock
+  -- holds the lower half, with its sign: no two lines under way are so far apart.
+  perform pg_advisory_xact_lock_shared(
+    1128792066, ((coalesce(pg_sequence_last_value('private.chat_messages_id_seq'), 0) << 32) >> 32)::integer
+  );
 end;
 $$;
 comment on function private.take_position is
@@ -2436,18 +2825,80 @@ declare
   -- In this order: whoever took an id up to v_last had their lock before, so they hold it still or have committed.
   v_last bigint := coalesce(pg_sequence_last_value('private.chat_messages_id_seq'), 0);
 begin
+  if pg_is_in_recovery() then
+    perform private.refuse('READ_REPLICA', 'Only the primary knows what is still being written: page forward there.',
+      '{"field": "after_id"}');
+  end if;
   return least(v_last, (
-    select min((l.classid::bigint << 32) | l.objid::bigint)
+    select min(v_last - ((v_last - l.objid::bigint) & 4294967295))
     from pg_catalog.pg_locks as l
-    where l.locktype = 'advisory' and l.objsubid = 1 and l.mode = 'ShareLock' and l.granted
+    where l.locktype = 'advisory' and l.classid = 1128792066 and l.objsubid = 2 and l.mode = 'ShareLock' and l.granted
       and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
-      and (l.classid::bigint << 32) | l.objid::bigint between 0 and v_last
   ));
 end;
 $$;
 comment on function private.safe_position is
 'A line''s id up to which nothing can appear any more that a later statement would not see: what a reader who pages
-forward may be shown (RULES 3.3). It comes late by as much as the longest act now under way, and never skips.';
+forward may be shown (RULES 3.3). It comes late by as much as the longest act now under way, and never skips.
+
+Refuses: READ_REPLICA (a standby does not see the writers'' locks).';
+
+create function private.require_message_rate(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_earliest timestamptz;
+begin
+  -- Lines of one member take turns, or twenty at once would each count nineteen.
+  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  select min(latest.created_at) into v_earliest
+  from (
+    select m.created_at from private.chat_messages as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.type = 'message'
+      and m.created_at > private.clock() - interval '1 minute'
+    order by m.created_at desc
+    limit 20
+  ) as latest
+  having count(*) = 20;
+  if v_earliest is not null then
+    perform private.refuse_for_now(
+      'Twenty messages a minute are enough.', v_earliest + interval '1 minute', '{"most": 20}'
+    );
+  end if;
+end;
+$$;
+comment on function private.require_message_rate is
+'Asks that a member has posted fewer than 20 plain messages in the last minute (RULES 3.2); deleted ones count.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.require_line_rate(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_earliest timestamptz;
+begin
+  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  select min(latest.created_at) into v_earliest
+  from (
+    select m.created_at from private.chat_messages as m
+    where m.community_id = p_community_id and m.maker_id = p_user_id
+      and m.created_at > private.clock() - interval '1 minute'
+    order by m.created_at desc
+    limit 30
+  ) as latest
+  having count(*) = 30;
+  if v_earliest is not null then
+    perform private.refuse_for_now('Thirty such acts a minute are enough.', v_earliest + interval '1 minute', '{"most": 30}');
+  end if;
+end;
+$$;
+comment on function private.require_line_rate is
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2).
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
@@ -2457,98 +2908,46 @@ returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  v_maker uuid := case
+    when p_type in ('borrow_request', 'election') then p_user_id
+    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+  end;
   v_id bigint;
 begin
+  -- Leaving is always possible (RULES 2.5); it counts all the same.
+  if v_maker is not null and p_event is distinct from 'member_left' then
+    perform private.require_line_rate(p_community_id, v_maker);
+  end if;
   perform private.take_position();
-  insert into private.chat_messages (community_id, user_id, type, content, reference_id, event, facts, created_at)
-  values (p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, p_at)
+  insert into private.chat_messages (
+    community_id, user_id, type, content, reference_id, event, facts, maker_id, created_at
+  )
+  values (p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, v_maker, p_at)
   returning id into v_id;
   perform private.tell_community(p_community_id, 'message', jsonb_build_object('message_id', v_id));
   return v_id;
 end;
 $$;
-comment on function private.post_message is 'Puts one line into a Chamber, the only way there is, and returns its id.';
+comment on function private.post_message is
+'Puts one line into a Chamber, the only way there is, and returns its id.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
 create function private.announce(
-  p_community_id uuid,
-  p_event text,
-  p_content text,
-  p_facts jsonb default '{}',
-  p_at timestamptz default private.clock()
+  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock()
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.post_message(p_community_id, null, 'system', p_content, null, p_event, p_facts, p_at);
+  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at);
 end;
 $$;
-comment on function private.announce is 'Posts a system line with its event and facts, and returns its id.';
+comment on function private.announce is
+'Posts a system line, an event and its facts, and returns its id. Refuses: as private.post_message.';
 
-create view private.shown_messages with (security_invoker = on) as
-select
-  m.id,
-  m.community_id,
-  m.type,
-  m.content,
-  m.event,
-  m.facts,
-  m.created_at,
-  m.edited_at,
-  m.struck_reason,
-  m.reference_id,
-  null::jsonb as declaration,
-  null::jsonb as borrow_request,
-  null::jsonb as tip_to_tip,
-  null::jsonb as election,
-  (
-    select p.person from private.shown_people as p
-    where p.id = m.user_id
-  ) as user,
-  m.deleted_at is not null as deleted
-from private.chat_messages as m;
-comment on view private.shown_messages is
-'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
-reference_id: what a card shows. Authors are looked up, not joined, so that no page is ever read by a scan of
-everybody. Only for the kernel.';
-
-create function private.show_message(p_message_id bigint, p_card jsonb default null)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select
-      case
-        when p_card is null then to_jsonb(s) - 'reference_id'
-        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
-      end
-    from private.shown_messages as s
-    where s.id = p_message_id
-  );
-end;
-$$;
-comment on function private.show_message is 'The shape message of a line just posted, with its card if it is one.';
-
-create function private.show_new_card(
-  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb, p_at timestamptz
-)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
-    'event', null, 'facts', null, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
-    'election', null, 'created_at', p_at, 'edited_at', null, 'deleted', false,
-    'struck_reason', null, p_type, p_card
-  );
-end;
-$$;
-comment on function private.show_new_card is
-'What private.show_message would say of a card posted in this transaction, without reading it back.';
-
-create function private.lock_line(p_message_id bigint)
+create function private.lock_line(p_community_id uuid, p_message_id bigint)
 returns private.chat_messages
 language plpgsql security definer set search_path = ''
 as $$
@@ -2556,82 +2955,70 @@ declare
   v_row private.chat_messages;
 begin
   select m.* into v_row from private.chat_messages as m
-  where m.id = p_message_id for no key update;
+  where m.community_id = p_community_id and m.id = p_message_id for no key update;
   return v_row;
 end;
 $$;
 comment on function private.lock_line is 'Locks a line until the transaction ends and returns it.';
 
-create function private.rewrite_line(p_message_id bigint, p_content text)
+create function private.rewrite_line(p_community_id uuid, p_message_id bigint, p_content text)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_community_id uuid;
 begin
   update private.chat_messages as m set content = p_content, edited_at = private.clock()
-  where m.id = p_message_id
-  returning m.community_id into v_community_id;
-  perform private.tell_community(v_community_id, 'message_changed', jsonb_build_object('message_id', p_message_id));
+  where m.community_id = p_community_id and m.id = p_message_id;
+  perform private.tell_community(p_community_id, 'message_changed', jsonb_build_object('message_id', p_message_id));
 end;
 $$;
 comment on function private.rewrite_line is 'Gives a locked line new words.';
 
-create function private.blank_line(p_message_id bigint, p_struck_reason text)
+create function private.blank_line(p_community_id uuid, p_message_id bigint, p_struck_reason_id bigint)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_community_id uuid;
 begin
   update private.chat_messages as m
   set
     content = '', facts = case when m.type = 'system' then '{}'::jsonb end,
-    deleted_at = coalesce(m.deleted_at, private.clock()), struck_reason = coalesce(p_struck_reason, m.struck_reason)
-  where m.id = p_message_id
-  returning m.community_id into v_community_id;
-  perform private.tell_community(v_community_id, 'message_changed', jsonb_build_object('message_id', p_message_id));
+    deleted_at = coalesce(m.deleted_at, private.clock()),
+    struck_reason_id = coalesce(p_struck_reason_id, m.struck_reason_id)
+  where m.community_id = p_community_id and m.id = p_message_id;
+  perform private.tell_community(p_community_id, 'message_changed', jsonb_build_object('message_id', p_message_id));
 end;
 $$;
 comment on function private.blank_line is
 'Empties a locked line for good: deleted by its author or, where a reason is given, struck by a moderator.';
 
-create function private.erase_lines_of(p_user_id uuid)
-returns void
+create function private.erase_lines_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_gone integer;
 begin
   update private.chat_messages as m
   set content = '', deleted_at = coalesce(m.deleted_at, private.clock())
-  where
-    m.type = 'message' and m.content <> ''
-    and (m.community_id, m.user_id) in (
-      select o.community_id, o.user_id from private.community_members as o
-      where o.user_id = p_user_id
-    );
-  delete from private.chamber_marks as c
-  where (c.community_id, c.user_id) in (
-    select o.community_id, o.user_id from private.community_members as o
-    where o.user_id = p_user_id
+  where (m.community_id, m.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.chat_messages as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and o.content <> ''
+    limit p_limit
   );
+  get diagnostics v_gone = row_count;
+  if v_gone = 0 then
+    delete from private.chamber_marks as c
+    where (c.community_id, c.user_id) in (
+      select o.community_id, o.user_id from private.community_members as o where o.user_id = p_user_id
+    );
+  end if;
+  return v_gone;
 end;
 $$;
 comment on function private.erase_lines_of is
-'Deletes every plain message of a person who is erased, leaving tombstones; their cards stay as they are.';
-
-create function private.erase_in_lines(p_user_id uuid, p_community_ids uuid[], p_names text[])
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.chat_messages as m
-  set content = private.without_names(m.content, p_names)
-  where
-    m.community_id = any(p_community_ids) and m.type = 'system'
-    and strpos(m.facts::text, p_user_id::text) > 0
-    and private.without_names(m.content, p_names) <> m.content;
-end;
-comment on function private.erase_in_lines is
-'Takes an erased person''s names out of the system lines whose facts name them; every line that says a name must.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
+their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -2649,13 +3036,15 @@ comment on function private.move_mark is 'Moves a member''s mark forward to a li
 
 create function private.begin_reading(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
-  select private.move_mark(p_community_id, p_user_id, (
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.move_mark(p_community_id, p_user_id, (
     select coalesce(max(m.id), 0) from private.chat_messages as m
     where m.community_id = p_community_id
   ));
 end;
+$$;
 comment on function private.begin_reading is
 'Sets the mark of someone who joins at the end: what was said before is not unread.';
 
@@ -2663,18 +3052,20 @@ create function private.count_unread(p_community_id uuid, p_user_id uuid)
 returns integer
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_mark bigint := coalesce((
+    select c.last_read_id from private.chamber_marks as c
+    where c.community_id = p_community_id and c.user_id = p_user_id
+  ), 0);
 begin
   return (
     select count(*)::integer
     from (
       select from private.chat_messages as m
+      join private.users as u on u.id = m.user_id
       where
-        m.community_id = p_community_id
-        and m.id > coalesce((
-          select c.last_read_id from private.chamber_marks as c
-          where c.community_id = p_community_id and c.user_id = p_user_id
-        ), 0)
-        and m.user_id <> p_user_id
+        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id
+        and m.deleted_at is null and u.erased_at is null
       order by m.id
       limit 1000
     ) as unread
@@ -2682,249 +3073,558 @@ begin
 end;
 $$;
 comment on function private.count_unread is
-'How many lines others wrote since a member''s mark: messages and cards, not system lines. It stops counting at 1000,
-so that a Chamber long unread costs no more than that.';
+'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
+-- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
+-- gone everywhere at once.
+
+create table private.words (
+  community_id uuid not null,
+  id bigint generated always as identity,
+  author_id uuid,
+  content text not null,
+  struck_at timestamptz,
+  created_at timestamptz not null default private.clock(),
+  constraint words_pkey primary key (community_id, id),
+  constraint words_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint words_author_id_fkey foreign key (author_id) references private.users (id),
+  constraint words_content_length check (char_length(content) <= 280)
+);
+comment on table private.words is
+'Reasons and titles of elections, with whose words they are; null is a steward who gave no name.';
+create index words_author_id_idx on private.words (author_id);
+alter table private.words enable row level security;
+create policy nobody_reads_words on private.words for select to authenticated using (false);
+
+create function private.keep_words(p_community_id uuid, p_author_id uuid, p_content text)
+returns bigint
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id bigint;
+begin
+  insert into private.words (community_id, author_id, content) values (p_community_id, p_author_id, p_content)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.keep_words is 'Keeps words somebody gave, with their author, and returns their id.';
+
+create function private.read_words(p_community_id uuid, p_id bigint)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select w.content from private.words as w
+    left join private.users as u on u.id = w.author_id
+    where w.community_id = p_community_id and w.id = p_id and w.struck_at is null and u.erased_at is null
+  );
+end;
+$$;
+comment on function private.read_words is
+'Words as anybody may read them now; null once they are struck or their author is erased. Only for a door that has asked
+whose community it is.';
+grant execute on function private.read_words to authenticated;
+
+create function private.strike_words(p_community_id uuid, p_id bigint)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.words as w set content = '', struck_at = private.clock()
+  where w.community_id = p_community_id and w.id = p_id and w.struck_at is null;
+end;
+$$;
+comment on function private.strike_words is 'Takes words away for good.';
+
+create function private.erase_words_by(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.words as w set content = '', struck_at = private.clock()
+  where (w.community_id, w.id) in (
+    select o.community_id, o.id from private.words as o
+    where o.author_id = p_user_id and o.struck_at is null
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_words_by is
+'Takes away up to p_limit of the words an erased person gave; returns how many.';
+
+-- What the house says, made from facts when it is read (RULES 3.1): one list of events, one way to make a sentence.
+
+create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
+returns setof record
+language sql immutable set search_path = ''
+begin atomic
+  select
+    e.place,
+    e.event,
+    e.condition::jsonb,
+    e.sentence,
+    e.body
+  from (
+    values
+    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'member_joined', '{}', '{user} joined.', null),
+    ('line', 'member_returned', '{}', '{user} came back.', null),
+    ('line', 'member_left', '{}', '{user} left.', null),
+    ('line', 'member_removed', '{}', '{user} was removed by {by}.', null),
+    ('line', 'council_appointed', '{}', '{user} was called to the council by {by}.', null),
+    ('line', 'council_released', '{}', '{user} was released from the council by {by}.', null),
+    ('line', 'moderator_appointed', '{}', '{user} is moderator now, in the place of {by}.', null),
+    ('line', 'moderator_stepped_down', '{}', '{user} stepped down as moderator.', null),
+    ('line', 'moderator_seated', '{}', '{user} is moderator now, for the seat was empty.', null),
+    ('line', 'moderator_named', '{}', 'A steward made {user} moderator[: {reason}].', null),
+    (
+      'line', 'settings_changed', '{}',
+      '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
+    ),
+    ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
+    ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
+    ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
+    (
+      'line', 'tip_to_tip_completed', '{}',
+      'Everyone accepted the proposal of {proposer}: the stake of {stake_amount} CC comes back.', null
+    ),
+    (
+      'line', 'tip_to_tip_declined', '{}',
+      'The proposal of {proposer} was declined: the stake of {stake_amount} CC is lost.', null
+    ),
+    (
+      'line', 'tip_to_tip_expired', '{}',
+      'The proposal of {proposer} expired: the stake of {stake_amount} CC is lost.', null
+    ),
+    (
+      'line', 'tip_to_tip_withdrawn', '{}',
+      'The proposal of {proposer} was withdrawn: the stake of {stake_amount} CC is lost.', null
+    ),
+    (
+      'line', 'tip_to_tip_void', '{}',
+      'The proposal of {proposer} is void: the stake of {stake_amount} CC comes back.', null
+    ),
+    ('line', 'election_closed', '{"winner_id": null}', 'The election[ {title}] ended without a winner.', null),
+    (
+      'line', 'election_closed', '{"seat_rule": "renew"}',
+      '{winner} won the election[ {title}] and is now the only moderator.', null
+    ),
+    ('line', 'election_closed', '{}', '{winner} won the election[ {title}] and is now a moderator.', null),
+    ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
+    (
+      'line', 'jashn_held', '{}',
+      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+    ),
+    ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
+
+    ('notice', 'joy_witnessed', '{}', '{by}[ and {others}] witnessed your joy', '{words}'),
+    ('notice', 'borrow_requested', '{}', '{by} asks you for {amount} CC', '{words}'),
+    ('notice', 'borrow_approved', '{}', '{by} lent you {amount} CC', '{words}'),
+    ('notice', 'borrow_declined', '{}', '{by} declined your request', '{words}'),
+    ('notice', 'loan_repaid', '{}', '{by} repaid you {amount} CC', ''),
+    ('notice', 'council_appointed', '{}', 'You are on the council now', 'By {by}.'),
+    ('notice', 'council_released', '{}', 'You are no longer on the council', 'By {by}.'),
+    ('notice', 'moderator_appointed', '{}', 'You are moderator now', 'In the place of {by}.'),
+    ('notice', 'moderator_seated', '{}', 'You are moderator now', 'The seat was empty.'),
+    ('notice', 'moderator_named', '{}', 'You are moderator now', 'A steward named you.'),
+    ('notice', 'member_removed', '{}', 'You were removed from {community}', '[{reason}]'),
+    ('notice', 'balance_corrected', '{}', 'Your purse was set {change}', '[{reason}]'),
+    ('notice', 'vote_asked', '{}', '{by} asks for your vote', '{words}'),
+    ('notice', 'vote_reminded', '{}', '{by} still waits for your vote', '{words}'),
+    ('notice', 'proposal_ended', '{}', 'Your proposal: {outcome}', '{words}'),
+    ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
+    ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
+    ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
+    ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
+
+    ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
+    ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
+    ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
+    ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),
+    ('audit', 'moderator_appointed', '{}', '{actor} made {subject} moderator in their place.', null),
+    ('audit', 'moderator_stepped_down', '{}', '{actor} stepped down as moderator.', null),
+    ('audit', 'moderator_seated', '{}', '{subject} became moderator, for the seat was empty.', null),
+    ('audit', 'member_left', '{}', '{actor} left.', null),
+    ('audit', 'member_removed', '{"ban": true}', '{actor} removed and banned {subject}[: {reason}].', null),
+    ('audit', 'member_removed', '{}', '{actor} removed {subject}[: {reason}].', null),
+    ('audit', 'member_banned', '{}', '{actor} banned {subject}[: {reason}].', null),
+    ('audit', 'ban_lifted', '{}', '{actor} lifted the ban of {subject}.', null),
+    ('audit', 'message_struck', '{}', '{actor} struck a line[ of {subject}][: {reason}].', null),
+    ('audit', 'election_opened', '{}', '{actor} opened the election[ {title}].', null),
+    ('audit', 'election_closed', '{"winner_id": null}', 'The election[ {title}] ended without a winner.', null),
+    ('audit', 'election_closed', '{}', '{winner} won the election[ {title}].', null),
+    ('audit', 'election_cancelled', '{}', '{actor} called off the election[ {title}][: {reason}].', null),
+    ('audit', 'steward_inspected', '{}', '{actor} looked at the community.', null),
+    ('audit', 'steward_settled', '{}', '{actor} settled what was overdue.', null),
+    ('audit', 'steward_corrected', '{}', '{actor} set the purse of {subject} {change}[: {reason}].', null),
+    ('audit', 'steward_named_moderator', '{}', '{actor} made {subject} moderator[: {reason}].', null),
+    ('audit', 'steward_admitted', '{}', '{actor} let {subject} in.', null),
+    ('audit', 'steward_suspended', '{}', '{actor} suspended {subject}[: {reason}].', null),
+    ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
+  ) as e (place, event, condition, sentence, body);
+end;
+comment on function private.events is
+'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
+(sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
+first holds whose condition the facts contain.
+
+In braces what is filled in from the facts; what stands in square brackets is left out where a thing it names is gone
+(words struck or erased) or not there. A new event is a line here.';
+
+create function private.quote_words(p_text text)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return '“' || translate(
+    regexp_replace(
+      regexp_replace(p_text, e'[\\u0001-\\u001f\\u007f-\\u009f\\u2028\\u2029]+', ' ', 'g'), e'[\\u202a-\\u202e\\u2066-\\u2069]', '', 'g'
+    ), '“”', '‘’'
+  ) || '”';
+end;
+$$;
+comment on function private.quote_words is
+'Somebody''s words as they stand in a sentence of the house: in quotation marks, on one line, with marks of their own
+shown as ‘ and ’ and without direction marks that would run on (RULES 3.1). Null for null.';
+
+create function private.call_person(p_user_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select case when u.erased_at is null then '“' || u.display_name || '”' else 'a former member' end
+    from private.users as u where u.id = p_user_id
+  );
+end;
+$$;
+comment on function private.call_person is
+'A person as a sentence calls them now: their name in quotation marks, or a former member, without; null for nobody.';
+
+create function private.list_settings(p_settings jsonb)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case jsonb_typeof(p_settings)
+    when 'array' then (
+      select string_agg(replace(e.value, '_', ' '), ' and ' order by e.value) from jsonb_array_elements_text(p_settings) as e
+    )
+    when 'object' then (
+      select string_agg(format('%s %s', replace(e.key, '_', ' '), e.value), ', ' order by e.key)
+      from jsonb_each_text(p_settings) as e
+    )
+  end;
+end;
+$$;
+comment on function private.list_settings is
+'Settings in words: the names of those that changed at once, or what pends with its values; null if there are none.';
+
+create function private.fill_in(p_community_id uuid, p_facts jsonb, p_key text)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_key
+    when 'reason' then private.quote_words(private.read_words(p_community_id, (p_facts ->> 'reason_id')::bigint))
+    when 'title' then private.quote_words(private.read_words(p_community_id, (p_facts ->> 'title_id')::bigint))
+    when 'community' then (
+      select '“' || c.name || '”' from private.communities as c where c.id = p_community_id
+    )
+    when 'actor' then coalesce(private.call_person((p_facts ->> 'actor_id')::uuid), 'A steward')
+    when 'change' then format(
+      '%s %s CC', case when (p_facts ->> 'amount')::integer > 0 then 'up by' else 'down by' end,
+      abs((p_facts ->> 'amount')::integer)
+    )
+    when 'others' then case
+      when (p_facts ->> 'count')::integer = 2 then 'one other'
+      when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
+    end
+    when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
+    when 'words' then coalesce(p_facts ->> 'words', '')
+    when 'changed' then private.list_settings(p_facts -> 'changed')
+    when 'pending' then private.list_settings(p_facts -> 'pending')
+    else coalesce(private.call_person((p_facts ->> (p_key || '_id'))::uuid), p_facts ->> p_key)
+  end;
+end;
+$$;
+comment on function private.fill_in is
+'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
+fact as it is; null where it is gone.';
+
+create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text := '';
+  v_part text;
+  v_option text;
+  v_piece text;
+begin
+  -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
+    v_option := '';
+    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
+      if starts_with(v_piece, '{') then
+        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
+        if v_piece is null and not starts_with(v_part, '[') then
+          v_piece := 'somebody';
+        end if;
+      end if;
+      v_option := v_option || v_piece;
+    end loop;
+    v_said := v_said || coalesce(v_option, '');
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.make_sentence is
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
+where it names something that is gone.';
+
+create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.make_sentence((
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  ), p_community_id, p_facts);
+end;
+$$;
+comment on function private.say is
+'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
+whose community it is.';
+grant execute on function private.say to authenticated;
+
+create function private.people_in(p_facts jsonb)
+returns uuid[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return array(
+    select distinct v.id::uuid
+    from (
+      select p_facts ->> k.key as id
+      from unnest(array[
+        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
+      ]) as k (key)
+      union all
+      select r.id from jsonb_array_elements_text(
+        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
+      ) as r (id)
+    ) as v
+    where v.id is not null
+    order by v.id::uuid
+  );
+end;
+$$;
+comment on function private.people_in is 'The ids of all people that facts name, each once.';
+
+create function private.show_people(p_user_ids uuid[])
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(jsonb_agg(p.person order by array_position(p_user_ids, p.id)), '[]')
+    from private.shown_people as p where p.id = any(p_user_ids)
+  );
+end;
+$$;
+comment on function private.show_people is 'The shape person of each of these people, in the order given.';
+
+create function private.show_facts(p_community_id uuid, p_facts jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return p_facts
+    || case when p_facts ? 'reason_id'
+      then jsonb_build_object('reason', private.read_words(p_community_id, (p_facts ->> 'reason_id')::bigint)) else '{}'
+    end
+    || case when p_facts ? 'title_id'
+      then jsonb_build_object('title', private.read_words(p_community_id, (p_facts ->> 'title_id')::bigint)) else '{}'
+    end;
+end;
+$$;
+comment on function private.show_facts is
+'Facts as they are shown: with the words they name as these may be read now, null where they are gone, so that a
+frontend can make a sentence of its own.';
+
+-- A line of the Chamber as it is shown: what the house says is put into words here, and nowhere before.
+
+create view private.shown_messages with (security_invoker = on) as
+select
+  m.id,
+  m.community_id,
+  m.type,
+  case
+    when m.type = 'system' and m.deleted_at is null then private.say('line', m.community_id, m.event, m.facts)
+    when p.is_erased then ''
+    else m.content
+  end as content,
+  m.event,
+  case when m.type = 'system' then private.show_facts(m.community_id, m.facts) end as facts,
+  case when m.type = 'system' then private.show_people(private.people_in(m.facts)) else '[]'::jsonb end as people,
+  m.created_at,
+  m.edited_at,
+  case
+    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
+  end as struck_reason,
+  m.reference_id,
+  null::jsonb as declaration,
+  null::jsonb as borrow_request,
+  null::jsonb as tip_to_tip,
+  null::jsonb as election,
+  p.person as user,
+  m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
+from private.chat_messages as m
+left join private.shown_people as p on m.user_id = p.id;
+comment on view private.shown_messages is
+'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
+reference_id: what a card shows. Only for the kernel.';
+
+create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      case
+        when p_card is null then to_jsonb(s) - 'reference_id'
+        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
+      end
+    from private.shown_messages as s
+    where s.community_id = p_community_id and s.id = p_message_id
+  );
+end;
+$$;
+comment on function private.show_message is 'The shape message of a line just posted, with its card if it is one.';
+
+create function private.show_new_card(
+  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb, p_at timestamptz
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
+    'event', null, 'facts', null, 'people', '[]'::jsonb, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
+    'election', null, 'created_at', p_at, 'edited_at', null, 'deleted', false,
+    'struck_reason', null, p_type, p_card
+  );
+end;
+$$;
+comment on function private.show_new_card is
+'What private.show_message would say of a card posted in this transaction, without reading it back.';
 
 -- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
+
+create domain private.coins as integer
+-- Far above what anybody could hold, far below what an integer can: every sum of two of them is an honest number.
+constraint coins_within_a_purse check (value between 0 and 1000000000);
+comment on domain private.coins is 'An amount of CC that a purse can hold.';
+
+create domain private.some_coins as integer
+constraint some_coins_are_some check (value > 0);
+comment on domain private.some_coins is 'An amount of CC that moved, was asked for or is owed.';
 
 create table private.purses (
   community_id uuid not null,
   user_id uuid not null,
-  remaining integer not null default 0,
+  remaining private.coins not null default 0,
   spent_today integer not null default 0,
   spent_total bigint not null default 0,
+  joys_today integer not null default 0,
+  debt private.coins not null default 0,
   day date not null,
   granted_at timestamptz,
   constraint purses_pkey primary key (community_id, user_id),
   constraint purses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint purses_never_below_zero check (remaining >= 0)
+  references private.community_members (community_id, user_id)
 )
--- Every purse changes at least twice a day: room on the page keeps the updates in place (MEASURED: 1.5 times faster).
+-- Every purse changes at least twice a day: room on the page keeps the updates in place (measured: 1.5 times faster).
 with (fillfactor = 50);
 comment on table private.purses is
-'One purse per member ever, in CC: what remains, what was spent on its day and in all. The ledger says how it came to
-be.';
+'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
+its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
 alter table private.purses enable row level security;
 create policy people_read_their_purses on private.purses for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
-  on conflict (community_id, user_id) do update
-  -- Who comes back finds their purse as empty as they left it, on the community's present day.
-    set day = excluded.day, spent_today = case when b.day = excluded.day then b.spent_today else 0 end;
-end;
-comment on function private.open_purse is
-'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
+create type private.entry_type as enum (
+  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+);
+comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
 
-create function private.lock_purse(p_community_id uuid, p_user_id uuid)
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_row private.purses;
-begin
-  select b.* into v_row from private.purses as b
-  where b.community_id = p_community_id and b.user_id = p_user_id
-  for no key update;
-  return v_row;
-end;
-$$;
-comment on function private.lock_purse is 'Locks a purse until the transaction ends and returns it.';
-
-create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.purses as b
-  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
-  order by b.user_id
-  for no key update;
-end;
-$$;
-comment on function private.lock_purses is
-'Locks purses in id order, so that two members lending to each other never deadlock.';
-
-create function private.change_purse(
-  p_community_id uuid, p_user_id uuid, p_amount integer, p_spent_today integer, p_spent_total integer
+create function private.entry_kinds(
+  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out counts_as_spent boolean, out counts_as_debt boolean, out words text
 )
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_purse private.purses;
-begin
-  -- The condition is the lock: of two who want the last coin, the second finds it gone.
-  update private.purses as b
-  set
-    remaining = b.remaining + p_amount,
-    spent_today = greatest(b.spent_today + p_spent_today, 0),
-    spent_total = b.spent_total + p_spent_total
-  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
-  returning b.* into v_purse;
-  if not found then
-    v_purse := private.lock_purse(p_community_id, p_user_id);
-    perform private.refuse(
-      'INSUFFICIENT_CC',
-      format('There are %s CC in the purse; %s are needed.', v_purse.remaining, -p_amount),
-      jsonb_build_object(
-        'short_by', -p_amount - v_purse.remaining,
-        'largest_possible', v_purse.remaining,
-        'possible_at', (
-          select d.dawn_at from private.community_days as d
-          where d.community_id = p_community_id and -p_amount <= private.next_budget(p_community_id)
-        )
-      )
-    );
-  end if;
-  return v_purse;
-end;
-$$;
-comment on function private.change_purse is
-'Changes one purse by a signed amount, and what counts as spent today and in all; only private.post_entry calls it.
-
-Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not do}.';
-
-create function private.change_purses(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.purses as b
-  set remaining = b.remaining + c.amount
-  from unnest(p_user_ids, p_amounts) as c (user_id, amount)
-  where b.community_id = p_community_id and b.user_id = c.user_id;
-end;
-$$;
-comment on function private.change_purses is
-'Changes many purses of one community at once, each named once; only private.post_entries calls it.';
-
-create function private.stamp_grant(p_community_id uuid, p_user_id uuid, p_at timestamptz)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.purses as b set granted_at = p_at
-  where b.community_id = p_community_id and b.user_id = p_user_id;
-end;
-comment on function private.stamp_grant is 'Notes when a purse was last granted the budget, for a grant outside Dawn.';
-
-create function private.begin_purse_day(p_community_id uuid, p_day date, p_grant integer, p_at timestamptz)
-returns setof uuid
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return query
-  update private.purses as b
-  set remaining = b.remaining + p_grant, spent_today = 0, day = p_day, granted_at = p_at
-  from private.community_members as m
-  where
-    b.community_id = p_community_id
-    and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
-  returning b.user_id;
-end;
-$$;
-comment on function private.begin_purse_day is
-'Puts the grant of a new day into every standing member''s purse, each of them empty; returns whose. Only
-private.post_grants calls it.';
-
-create function private.empty_purses(p_community_id uuid, out user_id uuid, out amount integer, out day date)
 returns setof record
-language plpgsql security definer set search_path = ''
+language plpgsql immutable rows 12 set search_path = ''
 as $$
 begin
-  return query
-  update private.purses as b
-  set remaining = 0
-  from private.purses as o
-  where
-    b.community_id = p_community_id and b.remaining > 0
-    and o.community_id = p_community_id and o.user_id = b.user_id
-  returning b.user_id, o.remaining, b.day;
+  return query values
+    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
+    ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
+    ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
+    ('debt_repaid', -1, 'purse', 'purse', true, false, true, 'A debt repaid'),
+    ('debt_collected', 1, 'purse', 'purse', true, false, false, 'A loan came back'),
+    ('tip_to_tip', -1, 'purse', 'escrow', false, true, false, 'Staked on a tip-to-tip'),
+    ('stake_refund', 1, 'escrow', 'purse', false, true, false, 'A stake came back'),
+    ('stake_forfeit', 0, 'escrow', 'forfeited', false, false, false, 'A stake was lost'),
+    ('expired', -1, 'purse', 'expired', false, false, false, 'Expired unspent'),
+    ('correction', 1, 'minted', 'purse', false, false, false, 'Corrected by a steward'),
+    ('correction', -1, 'purse', 'forfeited', false, false, false, 'Corrected by a steward');
 end;
 $$;
-comment on function private.empty_purses is
-'Empties every purse of a community and returns what was in those that held anything. Only private.post_expiry calls
-it, under the lock of the day, so the old amount read beside the update is the amount emptied.';
+comment on function private.entry_kinds is
+'What each type of entry is, by its sign: where the coins come from and where they go (purse, escrow, minted, spent,
+forfeited or expired), whether another member''s purse is the other end, whether the amount counts against what its
+member spent or towards what they owe, and the house''s words for it.
 
-create function private.source_of(p_type text, p_amount integer)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case
-    when p_type = 'daily_reset' or (p_type = 'correction' and p_amount > 0) then 'minted'
-    when p_type in ('stake_refund', 'stake_forfeit') then 'escrow'
-    else 'purse'
-  end;
-end;
-$$;
-comment on function private.source_of is 'Where the coins of an entry come from: minted, escrow or purse.';
-
-create function private.destination_of(p_type text, p_amount integer)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case
-    when p_type = 'declaration' then 'spent'
-    when p_type = 'tip_to_tip' then 'escrow'
-    when p_type = 'expired' then 'expired'
-    when p_type = 'stake_forfeit' or (p_type = 'correction' and p_amount < 0) then 'forfeited'
-    else 'purse'
-  end;
-end;
-$$;
-comment on function private.destination_of is
-'Where the coins of an entry go: purse, escrow, spent, forfeited or expired.';
-
-create function private.is_sound_entry(p_type text, p_amount integer, p_moved integer, p_counterparty_id uuid)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return p_moved > 0 and case
-    when p_type in ('daily_reset', 'stake_refund') then p_amount = p_moved and p_counterparty_id is null
-    when p_type in ('declaration', 'tip_to_tip', 'expired') then p_amount = -p_moved and p_counterparty_id is null
-    when p_type in ('borrow_received', 'debt_collected') then p_amount = p_moved and p_counterparty_id is not null
-    when p_type in ('borrow_given', 'debt_repaid') then p_amount = -p_moved and p_counterparty_id is not null
-    when p_type = 'stake_forfeit' then p_amount = 0 and p_counterparty_id is null
-    when p_type = 'correction' then abs(p_amount) = p_moved and p_counterparty_id is null
-    else false
-  end;
-end;
-$$;
-comment on function private.is_sound_entry is
-'Whether an entry is of a known type, moves coins, has the sign of its type, and names another member exactly where
-coins went from purse to purse.';
+The ledger holds no words of members: it cannot forget, and people may ask to be forgotten.';
+grant execute on function private.entry_kinds to authenticated;
 
 create table private.ledger_entries (
   id bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  type text not null,
+  type private.entry_type not null,
   amount integer not null,
-  moved integer not null,
-  balance_after integer not null,
-  source text not null generated always as (private.source_of(type, amount)) stored,
-  destination text not null generated always as (private.destination_of(type, amount)) stored,
+  moved private.some_coins not null,
+  balance_after private.coins not null,
   counterparty_id uuid,
   reference_id uuid,
   day date not null,
   created_at timestamptz not null,
-  constraint ledger_entries_pkey primary key (community_id, user_id, id),
-  constraint ledger_entries_balance_never_below_zero check (balance_after >= 0),
-  constraint ledger_entries_entry_is_sound check (private.is_sound_entry(type, amount, moved, counterparty_id))
+  constraint ledger_entries_pkey primary key (community_id, user_id, id)
 );
 comment on table private.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
-went from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just
-changed the purse it names, and a check per row would double the work of a Dawn.';
+went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
+few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
+every entry against private.entry_kinds.';
 alter table private.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
@@ -2946,20 +3646,116 @@ create trigger ledger_entries_are_never_truncated
 before truncate on private.ledger_entries
 for each statement execute function private.refuse_rewriting();
 
+create view private.shown_entries with (security_invoker = on) as
+select
+  e.id,
+  e.community_id,
+  e.user_id,
+  e.type,
+  e.amount,
+  e.balance_after,
+  k.words as description,
+  e.reference_id,
+  e.day,
+  e.created_at,
+  e.moved,
+  k.source,
+  k.destination,
+  e.counterparty_id
+from private.ledger_entries as e
+inner join private.entry_kinds() as k on e.type = k.type and sign(e.amount) = k.sign;
+comment on view private.shown_entries is
+'The shape ledger_entry, key by column, with what kind of movement it was.';
+grant select on private.shown_entries to authenticated;
+
+create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
+  on conflict (community_id, user_id) do update
+  -- Who comes back finds their purse as empty as they left it, on the community's present day.
+    set
+      day = excluded.day,
+      spent_today = case when b.day = excluded.day then b.spent_today else 0 end,
+      joys_today = case when b.day = excluded.day then b.joys_today else 0 end;
+end;
+comment on function private.open_purse is
+'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
+
+create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.purses as b
+  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
+  order by b.user_id
+  for no key update;
+end;
+$$;
+comment on function private.lock_purses is
+'Locks purses in id order, so that two members lending to each other never deadlock.';
+
+create function private.refuse_shortage(p_community_id uuid, p_user_id uuid, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_remaining integer := (
+    select b.remaining from private.purses as b
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+begin
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.refuse(
+    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
+    jsonb_build_object(
+      'short_by', p_amount - v_remaining,
+      'largest_possible', v_remaining,
+      'possible_at', (
+        select d.dawn_at from private.community_days as d
+        where d.community_id = p_community_id and p_amount <= private.next_budget(p_community_id)
+      )
+    )
+  );
+end;
+$$;
+comment on function private.refuse_shortage is
+'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not
+do}, NOT_FOUND.';
+
 create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
-  p_spent_today integer default null
+  p_spent_on date default null
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
   v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
-  v_purse private.purses := private.change_purse(
-    p_community_id, p_user_id, p_amount, coalesce(p_spent_today, v_spent), v_spent
-  );
+  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
+  v_purse private.purses;
 begin
+  -- The condition is the lock: of two who want the last coin, the second finds it gone.
+  update private.purses as b
+  set
+    remaining = b.remaining + p_amount,
+    spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
+    spent_total = b.spent_total + v_spent,
+    joys_today = b.joys_today + (p_type = 'declaration')::integer,
+    debt = b.debt + v_owed
+  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
+  returning b.* into v_purse;
+  if not found then
+    perform private.refuse_shortage(p_community_id, p_user_id, -p_amount);
+  end if;
   insert into private.ledger_entries (
     community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
   )
@@ -2976,11 +3772,12 @@ comment on function private.post_entry is
 the purse.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
-touching the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
+touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
+leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
 
 create type private.entry_draft as (
   user_id uuid,
-  type text,
+  type private.entry_type,
   amount integer,
   counterparty_id uuid,
   reference_id uuid
@@ -3006,10 +3803,17 @@ begin
   join private.purses as b on b.community_id = p_community_id and b.user_id = e.user_id
   order by e.ordinality;
 
-  perform private.change_purses(p_community_id, array_agg(c.user_id), array_agg(c.amount))
+  update private.purses as b
+  set remaining = b.remaining + c.amount, debt = b.debt + c.owed
   from (
-    select e.user_id, sum(e.amount)::integer as amount from unnest(p_drafts) as e group by e.user_id
-  ) as c;
+    select
+      e.user_id, sum(e.amount)::integer as amount,
+      coalesce(sum(e.amount) filter (where k.counts_as_debt), 0)::integer as owed
+    from unnest(p_drafts) as e
+    join private.entry_kinds() as k on k.type = e.type and k.sign = sign(e.amount)
+    group by e.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
 end;
 $$;
 comment on function private.post_entries is
@@ -3022,25 +3826,34 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_rows integer;
+  v_granted integer;
 begin
+  with granted as (
+    update private.purses as b
+    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
+    from private.community_members as m
+    where b.community_id = p_community_id
+      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
+    returning b.user_id, b.remaining
+  )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, p_budget, p_day, p_at
-  from private.begin_purse_day(p_community_id, p_day, p_budget, p_at) as g (user_id);
-  get diagnostics v_rows = row_count;
-  return v_rows;
+  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
+  from granted as g;
+  get diagnostics v_granted = row_count;
+  return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every standing member; returns to how many.';
+'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.stamp_grant(p_community_id, p_user_id, private.clock());
   perform private.post_entry(p_community_id, p_user_id, 'daily_reset', p_budget);
+  update private.purses as b set granted_at = private.clock()
+  where b.community_id = p_community_id and b.user_id = p_user_id;
 end;
 $$;
 comment on function private.post_first_grant is
@@ -3051,28 +3864,20 @@ returns setof record
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
   return query
   with emptied as (
-    insert into private.ledger_entries as l (
-      community_id, user_id, type, amount, moved, balance_after, day, created_at
-    )
-    select
-      p_community_id,
-      e.user_id,
-      'expired',
-      -e.amount,
-      e.amount,
-      0,
-      e.day,
-      p_at
-    from private.empty_purses(p_community_id) as e
-    returning l.user_id, l.moved
+    update private.purses as b
+    set remaining = 0
+    from private.purses as o
+    where b.community_id = p_community_id and b.remaining > 0
+      and o.community_id = p_community_id and o.user_id = b.user_id
+    returning b.user_id, o.remaining::integer as amount, b.day
+  ), entered as (
+    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
   )
-
-  select
-    e.user_id,
-    e.moved
-  from emptied as e;
+  select e.user_id, e.amount from emptied as e;
 end;
 $$;
 comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
@@ -3082,43 +3887,42 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.lock_purse(p_community_id, p_user_id);
+  v_remaining integer;
 begin
-  if v_purse.remaining > 0 then
-    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_purse.remaining);
+  select b.remaining into v_remaining from private.purses as b
+  where b.community_id = p_community_id and b.user_id = p_user_id
+  for no key update;
+  if v_remaining > 0 then
+    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_remaining);
   end if;
-  return v_purse.remaining;
+  return v_remaining;
 end;
 $$;
 comment on function private.expire_purse is
 'Lets one purse expire now, when its member goes; returns how many CC it held.';
 
-create function private.describe_entry(p_type text)
-returns text
-language plpgsql immutable set search_path = ''
+create function private.change_debts(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
+returns void
+language plpgsql security definer set search_path = ''
 as $$
 begin
-  return case p_type
-    when 'daily_reset' then 'The day''s grant'
-    when 'declaration' then 'A joy declared'
-    when 'borrow_given' then 'Lent'
-    when 'borrow_received' then 'Borrowed'
-    when 'debt_repaid' then 'A debt repaid'
-    when 'debt_collected' then 'A loan came back'
-    when 'tip_to_tip' then 'Staked on a tip-to-tip'
-    when 'stake_refund' then 'A stake came back'
-    when 'stake_forfeit' then 'A stake was lost'
-    when 'expired' then 'Lost at Sunset'
-    when 'correction' then 'Corrected by a steward'
-  end;
+  update private.purses as b
+  set debt = b.debt + c.amount
+  from (
+    select u.user_id, sum(u.amount)::integer as amount
+    from unnest(p_user_ids, p_amounts) as u (user_id, amount)
+    group by u.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
 end;
 $$;
-comment on function private.describe_entry is
-'What an entry is, in words. The ledger itself holds no words of members: it cannot forget, and people may ask to be
-forgotten.';
-grant execute on function private.describe_entry to authenticated;
+comment on function private.change_debts is
+'Changes what members owe where no coin moves: a loan is forgiven, released, falls asleep or wakes. Whoever changes
+the debts of more than one holds the day alone.';
 
 -- Loans between members of a community (RULES 7.2 to 7.5).
+
+create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
 
 create table private.loans (
   id uuid not null default gen_random_uuid(),
@@ -3126,23 +3930,22 @@ create table private.loans (
   community_id uuid not null,
   borrower_id uuid not null,
   lender_id uuid not null,
-  amount integer not null,
-  outstanding integer not null,
-  status text not null default 'open',
+  amount private.some_coins not null,
+  outstanding private.coins not null,
+  status private.loan_state not null default 'open',
   created_at timestamptz not null default private.clock(),
-  constraint loans_pkey primary key (id),
+  constraint loans_pkey primary key (community_id, id),
   constraint loans_borrower_fkey foreign key (community_id, borrower_id)
   references private.community_members (community_id, user_id),
   constraint loans_lender_fkey foreign key (community_id, lender_id)
   references private.community_members (community_id, user_id),
-  constraint loans_amount_positive check (amount > 0),
-  constraint loans_outstanding_within_amount check (outstanding between 0 and amount),
-  constraint loans_status_known check (status in ('open', 'repaid', 'forgiven', 'released', 'asleep')),
+  constraint loans_outstanding_within_amount check (outstanding <= amount),
   constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
   constraint loans_not_to_oneself check (borrower_id <> lender_id)
 );
 comment on table private.loans is
 'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
+create index loans_id_idx on private.loans (id);
 create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
 create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
 create index loans_open_idx on private.loans (community_id, number) where status = 'open';
@@ -3171,31 +3974,17 @@ inner join private.shown_people as p on l.lender_id = p.id;
 comment on view private.shown_loans is 'The shape loan.';
 grant select on private.shown_loans to authenticated;
 
-create function private.debt_of(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(sum(l.outstanding), 0)::integer from private.loans as l
-    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
-  );
-end;
-$$;
-comment on function private.debt_of is 'What a member owes in open loans of a community, in CC.';
-
 create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
 returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan_id uuid;
+  v_loan_id uuid := gen_random_uuid();
 begin
-  insert into private.loans (community_id, borrower_id, lender_id, amount, outstanding)
-  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount)
-  returning id into v_loan_id;
   perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
   perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
+  insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
+  values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
   return v_loan_id;
 end;
 $$;
@@ -3204,7 +3993,7 @@ comment on function private.open_loan is
 
 Refuses: INSUFFICIENT_CC.';
 
-create function private.lock_loan(p_loan_id uuid)
+create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
 returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
@@ -3212,13 +4001,13 @@ declare
   v_row private.loans;
 begin
   select l.* into v_row from private.loans as l
-  where l.id = p_loan_id for no key update;
+  where l.community_id = p_community_id and l.id = p_loan_id for no key update;
   return v_row;
 end;
 $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
-create function private.reduce_loan(p_loan_id uuid, p_amount integer, p_when_nothing_is_left text)
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -3227,11 +4016,46 @@ begin
   set
     outstanding = l.outstanding - p_amount,
     status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
-  where l.id = p_loan_id;
+  where l.community_id = p_loan.community_id and l.id = p_loan.id;
 end;
 $$;
 comment on function private.reduce_loan is
 'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
+
+create function private.pay_back(p_loan private.loans, p_amount integer)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses;
+begin
+  perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
+  v_purse := private.post_entry(
+    p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
+  );
+  perform private.post_entry(
+    p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
+  );
+  perform private.reduce_loan(p_loan, p_amount, 'repaid');
+  return v_purse;
+end;
+$$;
+comment on function private.pay_back is
+'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s. Refuses: INSUFFICIENT_CC.';
+
+create function private.forgive(p_loan private.loans, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.reduce_loan(p_loan, p_amount, 'forgiven');
+  if p_loan.status = 'open' then
+    perform private.change_debts(p_loan.community_id, array[p_loan.borrower_id], array[-p_amount]);
+  end if;
+end;
+$$;
+comment on function private.forgive is
+'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
 
 create function private.repayments_due(
   p_community_id uuid, p_budget integer,
@@ -3285,9 +4109,9 @@ begin
     update private.loans as l
     set
       outstanding = l.outstanding - d.amount,
-      status = case when l.outstanding = d.amount then 'repaid' else 'open' end
+      status = case when l.outstanding = d.amount then 'repaid' else l.status end
     from due as d
-    where l.id = d.loan_id
+    where l.community_id = p_community_id and l.id = d.loan_id
   )
   -- All debts leave before any arrives: no running balance ever counts on another's repayment.
   select array_agg(m.draft order by m.turn, m.number) into v_drafts
@@ -3307,8 +4131,19 @@ comment on function private.collect_debts is
 
 create function private.part_with_loans(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_debtors uuid[];
+  v_amounts integer[];
+begin
+  -- Who of the debtors has left owes nothing meanwhile; the leaver's own debts stop counting as well.
+  select array_agg(d.user_id), array_agg(-d.outstanding) into v_debtors, v_amounts
+  from (
+    select l.borrower_id as user_id, l.outstanding::integer from private.loans as l
+    where l.community_id = p_community_id and l.status = 'open' and p_user_id in (l.lender_id, l.borrower_id)
+  ) as d;
+  perform private.change_debts(p_community_id, v_debtors, v_amounts);
   update private.loans as l
   set outstanding = 0, status = 'released'
   where l.community_id = p_community_id and l.lender_id = p_user_id and l.status in ('open', 'asleep');
@@ -3316,27 +4151,39 @@ begin atomic
   set status = 'asleep'
   where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open';
 end;
+$$;
 comment on function private.part_with_loans is
-'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5).';
+'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5). The caller holds the day alone.';
 
 create function private.wake_loans(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.loans as l
-  set status = 'open'
-  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep';
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_owed integer;
+begin
+  with woken as (
+    update private.loans as l
+    set status = 'open'
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep'
+    returning l.outstanding
+  )
+  select sum(w.outstanding) into v_owed from woken as w;
+  if v_owed > 0 then
+    perform private.change_debts(p_community_id, array[p_user_id], array[v_owed]);
+  end if;
 end;
+$$;
 comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
 
-create function private.show_loan(p_id uuid)
+create function private.show_loan(p_community_id uuid, p_loan_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.loan from private.shown_loans as s
-    where s.id = p_id
+    where s.community_id = p_community_id and s.id = p_loan_id
   );
 end;
 $$;
@@ -3344,18 +4191,18 @@ comment on function private.show_loan is 'The shape loan of one loan.';
 
 -- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
 
+create type private.stake_state as enum ('held', 'due', 'refunded', 'forfeited');
+
 create table private.stakes (
-  proposal_id uuid not null,
   community_id uuid not null,
+  proposal_id uuid not null,
   user_id uuid not null,
-  amount integer not null,
+  amount private.some_coins not null,
   day date not null,
-  status text not null default 'held',
-  constraint stakes_pkey primary key (proposal_id),
+  status private.stake_state not null default 'held',
+  constraint stakes_pkey primary key (community_id, proposal_id),
   constraint stakes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint stakes_amount_positive check (amount > 0),
-  constraint stakes_status_known check (status in ('held', 'due', 'refunded', 'forfeited'))
+  references private.community_members (community_id, user_id)
 );
 comment on table private.stakes is
 'The escrow: what members staked, on which day, and what became of it. A stake due is one won back while the day was
@@ -3367,84 +4214,76 @@ create policy people_read_their_stakes on private.stakes for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.stakes to authenticated;
 
-create function private.stake_coins(p_proposal_id uuid, p_community_id uuid, p_user_id uuid, p_amount integer)
-returns void
+create function private.stake_coins(p_community_id uuid, p_proposal_id uuid, p_user_id uuid, p_amount integer)
+returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.post_entry(
-    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id
-  );
+  v_purse private.purses := private.post_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
 begin
-  insert into private.stakes (proposal_id, community_id, user_id, amount, day)
-  values (p_proposal_id, p_community_id, p_user_id, p_amount, v_purse.day);
+  insert into private.stakes (community_id, proposal_id, user_id, amount, day)
+  values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  return v_purse;
 end;
 $$;
-comment on function private.stake_coins is 'Moves a stake from a purse into escrow. Refuses: INSUFFICIENT_CC.';
+comment on function private.stake_coins is
+'Moves a stake from a purse, which it returns, into escrow. Refuses: INSUFFICIENT_CC.';
 
-create function private.pay_stake(p_proposal_id uuid, p_at timestamptz)
-returns integer
+create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_stake private.stakes;
-  v_purse private.purses;
 begin
   update private.stakes as s set status = 'refunded'
-  where s.proposal_id = p_proposal_id and s.status in ('held', 'due')
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status in ('held', 'due')
   returning s.* into v_stake;
-  if not found then
-    return 0;
+  if found then
+    perform private.post_entry(
+      p_community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, p_at => p_at,
+      p_spent_on => v_stake.day
+    );
   end if;
-  v_purse := private.lock_purse(v_stake.community_id, v_stake.user_id);
-  perform private.post_entry(
-    v_stake.community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, null, p_at, null,
-    case when v_stake.day = v_purse.day then -v_stake.amount else 0 end
-  );
-  return v_stake.amount;
 end;
 $$;
 comment on function private.pay_stake is
-'Pays a stake back into its purse now and returns the amount; 0 if it was settled before. A refund of an earlier
-day''s stake leaves today''s spending alone (RULES 5.6).';
+'Pays a stake back into its purse now; nothing if it was settled before.';
 
-create function private.refund_stake(p_proposal_id uuid, p_at timestamptz)
+create function private.refund_stake(p_day private.community_days, p_proposal_id uuid, p_at timestamptz)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.stakes as s set status = 'due'
-  from private.community_days as d
-  where s.proposal_id = p_proposal_id and s.status = 'held' and d.community_id = s.community_id and not d.is_open;
-  if not found then
-    perform private.pay_stake(p_proposal_id, p_at);
+  if p_day.is_open then
+    perform private.pay_stake(p_day.community_id, p_proposal_id, p_at);
+  else
+    update private.stakes as s set status = 'due'
+    where s.community_id = p_day.community_id and s.proposal_id = p_proposal_id and s.status = 'held';
   end if;
 end;
 $$;
 comment on function private.refund_stake is
-'Gives a stake back: at once while the day is open, else at the next Dawn after the grant. The caller holds the day.';
+'Gives a stake back on a day that is held: at once while it is open, else at the next Dawn after the grant.';
 
-create function private.forfeit_stake(p_proposal_id uuid, p_at timestamptz)
-returns integer
+create function private.forfeit_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_stake private.stakes;
 begin
   update private.stakes as s set status = 'forfeited'
-  where s.proposal_id = p_proposal_id and s.status = 'held'
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status = 'held'
   returning s.* into v_stake;
-  if not found then
-    return 0;
+  if found then
+    perform private.post_entry(
+      p_community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, p_at => p_at, p_moved => v_stake.amount
+    );
   end if;
-  perform private.post_entry(
-    v_stake.community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, null, p_at, v_stake.amount
-  );
-  return v_stake.amount;
 end;
 $$;
-comment on function private.forfeit_stake is
-'Loses a stake for good and returns the amount; 0 if it was settled before.';
+comment on function private.forfeit_stake is 'Loses a stake for good; nothing if it was settled before.';
 
 create function private.pay_stakes_due(p_community_id uuid, p_at timestamptz, p_user_id uuid default null)
 returns void
@@ -3458,11 +4297,12 @@ begin
     where s.community_id = p_community_id and s.status = 'due' and s.user_id = coalesce(p_user_id, s.user_id)
     order by s.user_id, s.proposal_id
   loop
-    perform private.pay_stake(v_proposal_id, p_at);
+    perform private.pay_stake(p_community_id, v_proposal_id, p_at);
   end loop;
 end;
 $$;
-comment on function private.pay_stakes_due is 'Books the refunds that waited for Dawn, of everyone or of one member.';
+comment on function private.pay_stakes_due is
+'Books the refunds that waited for Dawn, of everyone or of one member. The caller holds the day.';
 
 create function private.stakes_due(p_community_id uuid, p_user_id uuid)
 returns integer
@@ -3483,9 +4323,8 @@ create table private.sunset_entries (
   community_id uuid not null,
   day date not null,
   user_id uuid not null,
-  unspent_cc integer not null,
-  constraint sunset_entries_pkey primary key (community_id, day, user_id),
-  constraint sunset_entries_unspent_cc_positive check (unspent_cc > 0)
+  unspent_cc private.some_coins not null,
+  constraint sunset_entries_pkey primary key (community_id, day, user_id)
 );
 comment on table private.sunset_entries is
 'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
@@ -3495,62 +4334,51 @@ create policy members_read_sunset_entries on private.sunset_entries for select t
 using (community_id = any(array(select private.my_communities())));
 grant select on private.sunset_entries to authenticated;
 
-create function private.close_day(p_community_id uuid, p_now timestamptz)
-returns integer
+create type private.turned_day as (day private.community_days, purses integer);
+comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
+
+create function private.close_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day date;
-  v_timezone text;
-  v_rows integer;
+  v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
+  v_turned private.turned_day;
 begin
-  select d.day, c.timezone into v_day, v_timezone
-  from private.community_days as d
-  join private.communities as c on c.id = d.community_id
-  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
-  for no key update of d;
-  if not found then
-    return 0;
-  end if;
   insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-  select p_community_id, v_day, e.user_id, e.amount from private.post_expiry(p_community_id, p_now) as e;
-  get diagnostics v_rows = row_count;
-  perform private.turn_to_night(p_community_id, v_timezone, v_day);
-  perform private.tell_community(p_community_id, 'sunset', jsonb_build_object('day', v_day));
-  return v_rows;
+  select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
+  get diagnostics v_turned.purses = row_count;
+  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
+  perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
+  return v_turned;
 end;
 $$;
 comment on function private.close_day is
-'Sunset: every unspent purse expires into the ledger and the Sunset list; returns how many. A day closed already, or
-not over yet, stays as it is.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
 
-create function private.open_day(p_community_id uuid, p_now timestamptz)
-returns integer
+create function private.open_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_community private.communities := private.apply_pending(p_community_id);
-  v_day date;
-  v_rows integer;
+  v_community private.communities := private.apply_pending(p_day.community_id);
+  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
+  v_purses integer := 0;
 begin
-  if not private.turn_to_day(p_community_id, v_community.timezone, p_now) then
-    return 0;
+  if v_day.day <> p_day.day then
+    -- A correction made in the night may have left something: it expires before anything is granted.
+    perform from private.post_expiry(v_day.community_id, p_now);
+    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+    perform private.pay_stakes_due(v_day.community_id, p_now);
+    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   end if;
-  select d.day into v_day from private.community_days as d where d.community_id = p_community_id;
-  -- A correction made in the night may have left something: it expires before anything is granted.
-  perform from private.post_expiry(p_community_id, p_now);
-  v_rows := private.post_grants(p_community_id, v_day, v_community.daily_cc_budget, p_now);
-  perform private.pay_stakes_due(p_community_id, p_now);
-  perform private.collect_debts(p_community_id, v_day, v_community.daily_cc_budget, p_now);
-  perform private.tell_community(p_community_id, 'dawn', jsonb_build_object('day', v_day));
-  return v_rows;
+  return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
-'Dawn: pending settings take force, everyone is granted the budget, refunds that waited are booked, then debts are
-collected.
-
-Returns how many were granted. Only private.settle_day calls it, holding the community''s day.';
+'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
+are booked, then debts are collected. Nothing but the settings where the zone now in force has its Dawn still to come.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
@@ -3558,7 +4386,8 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_day private.community_days;
-  v_rows integer := 0;
+  v_turn private.turned_day;
+  v_purses integer := 0;
 begin
   -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
   if current_setting('transaction_read_only')::boolean
@@ -3571,29 +4400,45 @@ begin
   select d.* into v_day from private.community_days as d
   where d.community_id = p_community_id and d.due_at <= p_now
   for no key update;
-  if not found then
-    return 0;
-  end if;
-  if v_day.is_open then
-    v_rows := private.close_day(p_community_id, p_now);
-  end if;
-  if v_day.dawn_at <= p_now then
-    v_rows := v_rows + private.open_day(p_community_id, p_now);
-    -- So late that today's own Sunset has passed as well: today was lived from now to now.
-    if exists (
-      select from private.community_days as d
-      where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
-    ) then
-      v_rows := v_rows + private.close_day(p_community_id, p_now);
+  -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
+  while v_day.due_at <= p_now loop
+    if v_day.is_open then
+      v_turn := private.close_day(v_day, p_now);
+    else
+      v_turn := private.open_day(v_day, p_now);
     end if;
-  end if;
-  return v_rows;
+    v_day := v_turn.day;
+    v_purses := v_purses + v_turn.purses;
+  end loop;
+  return v_purses;
 end;
 $$;
 comment on function private.settle_day is
 'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
 missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
 more.';
+
+create function private.settle_sunset(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+  v_turn private.turned_day;
+begin
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+  for no key update;
+  if not found then
+    return 0;
+  end if;
+  v_turn := private.close_day(v_day, p_now);
+  return v_turn.purses;
+end;
+$$;
+comment on function private.settle_sunset is
+'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
+stays as it is.';
 
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -3602,7 +4447,7 @@ as $$
 declare
   v_day private.community_days;
 begin
-  perform pg_advisory_xact_lock_shared(26, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
   select d.* into v_day from private.community_days as d
   where d.community_id = p_community_id and d.due_at > p_now
@@ -3628,7 +4473,7 @@ declare
 begin
   -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
   -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
-  perform pg_advisory_xact_lock(26, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
   perform private.settle_day(p_community_id, p_now);
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
   return v_day;
@@ -3638,6 +4483,33 @@ comment on function private.hold_day_alone is
 'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
 many purses or change who is a member, such as leaving.';
 
+create function private.day_of(p_community_id uuid)
+returns private.community_days
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
+  return v_day;
+end;
+$$;
+comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
+
+create function private.require_open(p_day private.community_days)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if not p_day.is_open then
+    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
+      jsonb_build_object('possible_at', p_day.dawn_at));
+  end if;
+end;
+$$;
+comment on function private.require_open is
+'Asks that a day is open. Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
+
 create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -3645,17 +4517,12 @@ as $$
 declare
   v_day private.community_days := private.hold_day(p_community_id, p_now);
 begin
-  if not v_day.is_open then
-    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
-      jsonb_build_object('possible_at', v_day.dawn_at));
-  end if;
+  perform private.require_open(v_day);
   return v_day;
 end;
 $$;
 comment on function private.require_open_day is
-'Holds the day as private.hold_day does, and asks that it is open.
-
-Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
+'Holds the day as private.hold_day does, and asks that it is open. Refuses: DAY_CLOSED {possible_at}.';
 
 create function private.require_member_today(p_community_id uuid)
 returns private.community_members
@@ -3679,19 +4546,12 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select
-      jsonb_build_object(
-        'community_id', p_purse.community_id, 'user_id', p_purse.user_id, 'daily_budget', c.daily_cc_budget,
-        'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today,
-        'debt', (
-          select coalesce(sum(l.outstanding), 0) from private.loans as l
-          where l.community_id = c.id and l.borrower_id = p_purse.user_id and l.status = 'open'
-        ),
-        'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
-        'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
-      )
-    from private.communities as c where c.id = p_purse.community_id
+  return jsonb_build_object(
+    'community_id', p_purse.community_id, 'user_id', p_purse.user_id,
+    'daily_budget', (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id),
+    'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today, 'debt', p_purse.debt,
+    'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
+    'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
   );
 end;
 $$;
@@ -3733,60 +4593,93 @@ create unique index join_codes_code_unique on private.join_codes (extensions.dig
 alter table private.join_codes enable row level security;
 grant select on private.join_codes to authenticated;
 
+create policy moderators_read_join_codes on private.join_codes for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
 create table private.bans (
   community_id uuid not null,
   user_id uuid not null,
+  id bigint generated always as identity,
+  banned_by uuid not null,
+  reason_id bigint not null,
   created_at timestamptz not null default private.clock(),
   constraint bans_pkey primary key (community_id, user_id),
   constraint bans_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint bans_banned_by_fkey foreign key (community_id, banned_by)
+  references private.community_members (community_id, user_id),
+  constraint bans_reason_fkey foreign key (community_id, reason_id) references private.words (community_id, id)
 );
-comment on table private.bans is 'Who may not come back to a community; why is in its audit log.';
+comment on table private.bans is 'Who may not come back to a community, who said so and why.';
+create index bans_community_id_id_idx on private.bans (community_id, id);
+create index bans_community_id_banned_by_idx on private.bans (community_id, banned_by);
+create index bans_community_id_reason_id_idx on private.bans (community_id, reason_id);
 alter table private.bans enable row level security;
 create policy nobody_reads_bans on private.bans for select to authenticated using (false);
-
-create policy moderators_read_join_codes on private.join_codes for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
 
 create function private.found_community(
   p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns private.communities
+returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_community private.communities;
+  v_id uuid;
 begin
-  -- The founder's row is the queue in which their communities are counted.
-  perform from private.users as u where u.id = p_founder_id for no key update;
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
   insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
   values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning * into v_community;
-  insert into private.join_codes (community_id, code) values (v_community.id, lower(private.make_code(12)));
+  returning id into v_id;
+  insert into private.join_codes (community_id, code) values (v_id, lower(private.make_code(12)));
   insert into private.community_members (community_id, user_id, roles)
-  values (v_community.id, p_founder_id, '{member,moderator}');
-  return v_community;
+  values (v_id, p_founder_id, '{member,moderator}');
+  return v_id;
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its founder as first member and moderator.
+'Makes a community with its join code and its founder as first member and moderator, and returns its id. Only under
+private.lock_me, the queue in which one person''s communities are counted.
 
-Refuses: CONFLICT (the eleventh of one person, left ones counted).';
+Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
 
-create function private.find_by_join_code(p_code text)
+create function private.require_join_code(p_code text)
 returns uuid
-language sql stable security definer set search_path = ''
-begin atomic
-  select j.community_id from private.join_codes as j
-  where
-    extensions.digest(j.code, 'sha256') = extensions.digest(lower(btrim(p_code, e' \t\n\r')), 'sha256')
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- By hash: how long the search takes tells nothing of how much of a guess was right.
+  select j.community_id into v_id
+  from private.join_codes as j
+  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
     and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
+  if not found then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+  return v_id;
 end;
-comment on function private.find_by_join_code is
-'The community a join code opens now, or null: by hash, an exact match after trimming and lower-casing.';
+$$;
+comment on function private.require_join_code is
+'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+
+create function private.keep_join_code(p_community_id uuid, p_code text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.join_codes as j where j.community_id = p_community_id for share;
+  if private.require_join_code(p_code) <> p_community_id then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+end;
+$$;
+comment on function private.keep_join_code is
+'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
+transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
+2.2). Refuses: NOT_FOUND.';
 
 create function private.add_member(p_community_id uuid, p_user_id uuid)
 returns boolean
@@ -3832,45 +4725,62 @@ end;
 comment on function private.change_join_code is
 'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry.';
 
-create function private.ban(p_community_id uuid, p_user_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  insert into private.bans (community_id, user_id) values (p_community_id, p_user_id)
-  on conflict (community_id, user_id) do nothing;
-end;
-comment on function private.ban is 'Keeps somebody from coming back to a community.';
-
-create function private.give_purse(p_community_id uuid, p_user_id uuid, p_is_first boolean)
+create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_day private.community_days := private.hold_day(p_community_id);
-  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
 begin
-  perform private.open_purse(p_community_id, p_user_id, v_day.day);
-  if p_is_first and v_day.is_open then
-    perform private.post_first_grant(p_community_id, p_user_id, v_budget);
+  insert into private.bans (community_id, user_id, banned_by, reason_id)
+  values (p_community_id, p_user_id, p_by_id, p_reason_id)
+  on conflict (community_id, user_id) do nothing;
+end;
+$$;
+comment on function private.ban is 'Keeps somebody from coming back to a community; who is banned already stays so.';
+
+create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.open_purse(p_day.community_id, p_user_id, p_day.day);
+  if p_is_first and p_day.is_open then
+    perform private.post_first_grant(p_day.community_id, p_user_id, (
+      select c.daily_cc_budget from private.communities as c where c.id = p_day.community_id
+    ));
   end if;
-  perform private.wake_loans(p_community_id, p_user_id);
+  perform private.wake_loans(p_day.community_id, p_user_id);
 end;
 $$;
 comment on function private.give_purse is
-'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until
-Dawn.';
+'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
+empty until Dawn.';
 
-create function private.show_entry(p_community_id uuid, p_user_id uuid)
+create function private.show_arrival(p_community_id uuid, p_user_id uuid)
 returns jsonb
-language sql stable security definer set search_path = ''
-begin atomic
-  select jsonb_build_object(
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
     'community', private.show_community(p_community_id),
     'member', private.show_member(p_community_id, p_user_id),
     'balance', private.show_balance_of(p_community_id, p_user_id)
   );
 end;
-comment on function private.show_entry is 'What founding and joining answer.';
+$$;
+comment on function private.show_arrival is 'What founding and joining answer.';
+
+create function private.show_arrival_again(p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
+begin
+  return private.show_arrival(v_me.community_id, v_me.user_id);
+end;
+$$;
+comment on function private.show_arrival_again is
+'What a founding or a joining made is shown as it stands now, to who is still in. Refuses: NOT_FOUND.';
 
 create function private.create_community(
   p_name text, p_description text, p_timezone text, p_daily_cc_budget integer, p_request_id uuid
@@ -3879,34 +4789,32 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := (private.lock_me()).id;
   v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
-  v_answer jsonb := private.recall(v_me.id, 'create_community', p_request_id, v_arguments);
-  v_community private.communities;
+  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
+  v_id uuid;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
   end if;
   perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
-  v_community := private.found_community(v_me.id, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.begin_calendar(v_community.id, p_timezone);
-  perform private.give_purse(v_community.id, v_me.id, true);
-  perform private.record_act(v_community.id, v_me.id, 'community_founded');
-  perform private.announce(
-    v_community.id, 'community_founded', format('%s founded the community.', v_me.display_name),
-    jsonb_build_object('user_id', v_me.id)
+  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.begin_calendar(v_id, p_timezone);
+  perform private.give_purse(private.hold_day(v_id), v_me, true);
+  perform private.record_act(v_id, v_me, 'community_founded');
+  perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.begin_reading(v_id, v_me);
+  perform private.remember(
+    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
-  perform private.begin_reading(v_community.id, v_me.id);
-  return private.remember(
-    v_me.id, 'create_community', p_request_id, v_arguments, private.show_entry(v_community.id, v_me.id)
-  );
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
-comment on function private.create_community is 'What create_community does.';
+
 create function public.create_community(
   name text,
   description text default '',
@@ -3927,7 +4835,8 @@ comment on function public.create_community is
 
 name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
 once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-{most} (the eleventh of one person), INVALID_INPUT.';
+{most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+left.';
 grant execute on function public.create_community, private.create_community to authenticated;
 
 create function private.join_community(p_invite_code text, p_request_id uuid)
@@ -3935,34 +4844,33 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := (private.lock_me()).id;
   v_arguments jsonb := jsonb_build_array(p_invite_code);
-  v_answer jsonb := private.recall(v_me.id, 'join_community', p_request_id, v_arguments);
-  v_community_id uuid;
+  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
+  v_id uuid;
+  v_day private.community_days;
   v_is_first boolean;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
   end if;
-  v_community_id := private.find_by_join_code(p_invite_code);
-  if v_community_id is null then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  perform private.hold_day(v_community_id);
-  v_is_first := private.add_member(v_community_id, v_me.id);
-  perform private.give_purse(v_community_id, v_me.id, v_is_first);
-  perform private.begin_reading(v_community_id, v_me.id);
+  v_id := private.require_join_code(p_invite_code);
+  v_day := private.hold_day(v_id);
+  perform private.keep_join_code(v_id, p_invite_code);
+
+  v_is_first := private.add_member(v_id, v_me);
+  perform private.give_purse(v_day, v_me, v_is_first);
+  perform private.begin_reading(v_id, v_me);
   perform private.announce(
-    v_community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
-    format(case when v_is_first then '%s joined.' else '%s came back.' end, v_me.display_name),
-    jsonb_build_object('user_id', v_me.id)
+    v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
   );
-  return private.remember(
-    v_me.id, 'join_community', p_request_id, v_arguments, private.show_entry(v_community_id, v_me.id)
+  perform private.remember(
+    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
-comment on function private.join_community is 'What join_community does.';
+
 create function public.join_community(invite_code text, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -3970,11 +4878,12 @@ begin atomic
   select private.join_community(join_community.invite_code, join_community.request_id);
 end;
 comment on function public.join_community is
-'Joins the community a join code opens (trimmed and lower-cased, then exact).
+'Joins the community a join code opens, matched without regard to case, blanks, hyphens and invisible characters.
 
 Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
 for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-member, balance}. Refuses: NOT_FOUND, CONFLICT (already in), FORBIDDEN (banned).';
+member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
+who joined has left.';
 grant execute on function public.join_community, private.join_community to authenticated;
 
 create function private.set_join_code(
@@ -3998,7 +4907,8 @@ begin
 end;
 $$;
 comment on function private.set_join_code is
-'What set_join_code does. The audit log keeps what was done, never the code; the Chamber is not told.';
+'The audit log keeps what was done, never the code; the Chamber is not told.';
+
 create function public.set_join_code(
   community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
 )
@@ -4019,20 +4929,6 @@ grant execute on function public.set_join_code, private.set_join_code to authent
 
 -- A community's settings, as its moderators keep them (RULES 2.4).
 
-create function private.lock_settings(p_community_id uuid)
-returns private.communities
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.hold_day(p_community_id);
-  return private.lock_community(p_community_id);
-end;
-$$;
-comment on function private.lock_settings is
-'Settles what is overdue, holds the day, then locks the community and returns it: the queue in which settings change.
-
-Whoever stood in it asks again afterwards who they are.';
-
 create function private.require_patch(p_patch jsonb)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -4052,7 +4948,7 @@ begin
         jsonb_build_object('field', v_key, 'choices', v_settings));
     end if;
     v_patch := v_patch || jsonb_build_object(v_key, case v_key
-      when 'name' then to_jsonb(private.require_text('name', private.string_in(v_value), 50))
+      when 'name' then to_jsonb(private.require_name('name', private.string_in(v_value), 50))
       when 'description' then to_jsonb(private.require_text('description', private.string_in(v_value), 200, 0))
       when 'timezone' then to_jsonb(private.require_timezone(private.string_in(v_value)))
       when 'electorate' then to_jsonb(
@@ -4071,47 +4967,28 @@ comment on function private.require_patch is
 
 Refuses: INVALID_INPUT {field}: an unknown setting, a wrong JSON type (null is one) or a value out of range.';
 
-create function private.list_settings(p_settings jsonb)
-returns text
-language sql immutable set search_path = ''
-begin atomic
-  select string_agg(s.words, ', ' order by s.words)
-  from (
-    select format('%s %s', replace(e.key, '_', ' '), coalesce(nullif(e.value, ''), 'none')) as words
-    from jsonb_each_text(p_settings) as e
-  ) as s;
-end;
-comment on function private.list_settings is 'Settings in words, for the Chamber; null if there are none.';
-
 create function private.note_settings(
-  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb
+  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb, p_next_dawn_at timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'changed', array(select k.key from jsonb_object_keys(p_changed) as k (key) order by k.key),
+    'pending', case when p_pending <> p_before.pending then p_pending else '{}' end
+  );
 begin
-  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null,
-    jsonb_build_object('changed', p_changed, 'pending', p_pending));
+  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null, v_facts);
   perform private.announce(
     p_before.id, 'settings_changed',
-    concat_ws(
-      ' ',
-      format('%s changed the settings.', private.name_of(p_user_id)),
-      'From now on: ' || private.list_settings(p_changed) || '.',
-      case
-        when p_pending = p_before.pending then null
-        when p_pending = '{}' then 'Nothing else changes at the next Dawn.'
-        else format('From the next Dawn: %s.', private.list_settings(p_pending))
-      end
-    ),
-    jsonb_build_object(
-      'user_id', p_user_id, 'changed', p_changed, 'pending', p_pending,
-      'next_dawn_at', (select d.dawn_at from private.community_days as d where d.community_id = p_before.id)
-    )
+    v_facts || jsonb_build_object('user_id', p_user_id, 'next_dawn_at', p_next_dawn_at)
   );
 end;
 $$;
-comment on function private.note_settings is 'Tells the Chamber and the audit log what changed and what now pends.';
+comment on function private.note_settings is
+'Tells the Chamber and the audit log what changed and what now pends. A new name or description is told of, not quoted:
+what they are is read where they stand.';
 
 create function private.update_community(p_community_id uuid, p_patch jsonb)
 returns jsonb
@@ -4120,11 +4997,13 @@ as $$
 declare
   v_me private.community_members := private.require_moderator(p_community_id);
   v_patch jsonb := private.require_patch(p_patch);
-  v_community private.communities := private.lock_settings(p_community_id);
+  v_day private.community_days := private.hold_day(p_community_id);
+  v_community private.communities := private.lock_community(p_community_id);
   v_in_force jsonb := to_jsonb(v_community);
   v_changed jsonb;
   v_pending jsonb;
 begin
+  -- Asked again, now that nobody changes beside this.
   perform private.require_moderator(p_community_id);
   select
     coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
@@ -4135,13 +5014,13 @@ begin
 
   if v_changed <> '{}' or v_pending <> v_community.pending then
     perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
-    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending);
+    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
   end if;
   return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
 end;
 $$;
 comment on function private.update_community is
-'What update_community does. What comes to be as it is in force pends no more; a patch that changes nothing is told
+'What comes to be as it is in force pends no more; a patch that changes nothing is told
 to nobody.';
 create function public.update_community(community_id uuid, patch jsonb)
 returns jsonb
@@ -4183,67 +5062,44 @@ Returns {in_force, pending}, each {name, description, daily_cc_budget, timezone,
 will change. Refuses: NOT_FOUND.';
 grant execute on function public.get_rules to authenticated;
 
--- Runs of days with a joy, and streaks (RULES 10.1).
+-- Streaks: days in a row with a joy (RULES 10.1).
 
-create table private.joy_runs (
+create table private.streaks (
   community_id uuid not null,
   user_id uuid not null,
-  first_day date not null,
-  last_day date not null,
-  longest integer not null,
-  constraint joy_runs_pkey primary key (community_id, user_id, first_day),
-  constraint joy_runs_member_fkey foreign key (community_id, user_id)
+  days integer not null default 1,
+  longest integer not null default 1,
+  last_lived integer not null,
+  constraint streaks_pkey primary key (community_id, user_id),
+  constraint streaks_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
-  constraint joy_runs_forward check (first_day <= last_day),
-  constraint joy_runs_longest_is_no_shorter check (longest > last_day - first_day)
+  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
 )
 with (fillfactor = 80);
-comment on table private.joy_runs is
-'Each member''s unbroken runs of days with a joy, kept by private.keep_run; longest is the length in days of the longest
-up to this one, so the last run tells all. Counted from the joys themselves, a streak would cost every board and profile
-the whole history.';
-alter table private.joy_runs enable row level security;
-create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
+comment on table private.streaks is
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
+the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
+the joys themselves, a streak would cost every board and profile the whole history.';
+alter table private.streaks enable row level security;
+create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
 
-create function private.keep_run(p_community_id uuid, p_user_id uuid, p_day date)
+create function private.keep_streak(p_day private.community_days, p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_run private.joy_runs;
-  v_next private.joy_runs;
-  v_first date := p_day;
-  v_last date;
-  v_length integer;
 begin
-  select r.* into v_run from private.joy_runs as r
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_day
-  order by r.first_day desc
-  limit 1;
-  if v_run.last_day >= p_day then
-    return;
-  end if;
-  delete from private.joy_runs as r
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day = p_day + 1
-  returning r.* into v_next;
-  v_last := coalesce(v_next.last_day, p_day);
-  if v_run.last_day = p_day - 1 then
-    v_first := v_run.first_day;
-  end if;
-  v_length := v_last + 1 - v_first;
-  insert into private.joy_runs as r (community_id, user_id, first_day, last_day, longest)
-  values (p_community_id, p_user_id, v_first, v_last, greatest(v_length, v_run.longest))
-  on conflict (community_id, user_id, first_day) do update
-  set last_day = excluded.last_day, longest = excluded.longest;
-  -- Only where a joy was entered for a day gone by.
-  update private.joy_runs as r set longest = v_length
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day > v_last
-    and r.longest < v_length;
+  insert into private.streaks as s (community_id, user_id, last_lived)
+  values (p_day.community_id, p_user_id, p_day.days_lived)
+  on conflict (community_id, user_id) do update
+  set
+    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
+    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
+    last_lived = p_day.days_lived
+  where s.last_lived < p_day.days_lived;
 end;
 $$;
-comment on function private.keep_run is
-'Enters the day of a new joy into its author''s runs: most joys find it there, the first of a day begins a run,
-lengthens one or joins two. Joys of one member take turns at their purse.';
+comment on function private.keep_streak is
+'Counts the first joy of a day: it lengthens its author''s run or begins one.';
 
 create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
 returns integer
@@ -4251,17 +5107,18 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select case when r.last_day >= p_today - 1 then r.last_day + 1 - r.first_day end
-    from private.joy_runs as r
-    where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
-    order by r.first_day desc
-    limit 1
+    select s.days
+    from private.streaks as s
+    join private.community_days as d on d.community_id = s.community_id
+    where s.community_id = p_community_id and s.user_id = p_user_id
+      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
+      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
   ), 0);
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
-or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
+today or the day lived before.';
 
 create function private.longest_streak(p_community_id uuid, p_user_id uuid)
 returns integer
@@ -4269,56 +5126,42 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select r.longest from private.joy_runs as r
-    where r.community_id = p_community_id and r.user_id = p_user_id
-    order by r.first_day desc
-    limit 1
+    select s.longest from private.streaks as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
   ), 0);
 end;
 $$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days.';
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
 
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
-create function private.is_sound_joy(
-  p_title text, p_description text, p_cc_spent integer, p_witnessed_count integer, p_struck_at timestamptz
-)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return (char_length(p_title) between 1 and 120 or p_struck_at is not null)
-    and char_length(p_description) <= 1000 and p_cc_spent > 0 and p_witnessed_count >= 0;
-end;
-$$;
-comment on function private.is_sound_joy is
-'Whether a joy has a title (1 to 120 characters, unless struck), at most 1000 characters of description, a price and
-no negative count of witnesses.';
+create domain private.title as text constraint title_length check (char_length(value) <= 120);
+comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+create domain private.description as text constraint description_length check (char_length(value) <= 1000);
+comment on domain private.description is 'What is said below a title: at most 1000 characters.';
 
 create table private.declarations (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  title text not null,
-  description text not null default '',
-  cc_spent integer not null,
+  title private.title not null,
+  description private.description not null default '',
+  cc_spent private.some_coins not null,
   image_url text,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint declarations_pkey primary key (id),
+  constraint declarations_pkey primary key (community_id, id),
   constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint declarations_joy_is_sound check (
-    private.is_sound_joy(title, description, cc_spent, witnessed_count, struck_at)
-  )
+  references private.community_members (community_id, user_id)
 )
 with (fillfactor = 80);
 comment on table private.declarations is
 'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
 their money and lose their words.';
+create index declarations_id_idx on private.declarations (id);
 create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
 create index declarations_community_id_user_id_day_number_idx on private.declarations (
   community_id, user_id, day, number
@@ -4332,12 +5175,13 @@ grant select on private.declarations to authenticated;
 alter table private.declarations replica identity full;
 
 create table private.witnesses (
+  community_id uuid not null,
   declaration_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (declaration_id, user_id),
-  constraint witnesses_declaration_id_fkey foreign key (declaration_id) references private.declarations (id),
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
+  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
+  references private.declarations (community_id, id),
   constraint witnesses_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id)
 );
@@ -4352,50 +5196,115 @@ create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  d.title,
-  d.description,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  d.image_url,
+  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
-  (
-    select p.person from private.shown_people as p
-    where p.id = d.user_id
-  ) as user,
+  a.person as user,
   exists(
     select from private.witnesses as w
-    where w.declaration_id = d.id and w.user_id = (select private.caller_id())
+    where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
   ) as has_witnessed
-from private.declarations as d;
+from private.declarations as d
+left join lateral (
+  select
+    p.person,
+    p.is_erased
+  from private.shown_people as p
+  where p.id = d.user_id
+  limit 1
+) as a on true;
 comment on view private.shown_declarations is
-'The shape declaration, key by column, as the caller sees it.
+'The shape declaration, key by column, as the caller sees it; its words only while their author is not erased.
 
 Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
-level (measured: a page of the Chamber in a third of the time).';
+level (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no
+page is ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
 
-create function private.show_declaration(p_declaration_id uuid)
+create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select to_jsonb(s) from private.shown_declarations as s
-    where s.id = p_declaration_id
+    where s.community_id = p_community_id and s.id = p_declaration_id
   );
 end;
 $$;
 comment on function private.show_declaration is 'The shape declaration of one joy.';
 
-create function private.strike_declaration(p_declaration_id uuid)
+create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.declarations as d
   set title = '', description = '', image_url = null, struck_at = private.clock()
-  where d.id = p_declaration_id;
+  where d.community_id = p_community_id and d.id = p_declaration_id;
 end;
 comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
+
+create function private.erase_joys_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null
+  where (d.community_id, d.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_joys_of is
+'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
+
+create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
+returns void
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- One glance for what most joys are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_cc_spent between 1 and 1000000000 and p_image_url is null
+  ) is not true then
+    perform private.require_text('title', p_title, 120);
+    perform private.require_text('description', p_description, 1000, 0);
+    perform private.require_amount('cc_spent', p_cc_spent);
+    perform private.require_link('image_url', p_image_url);
+  end if;
+end;
+$$;
+comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
+
+create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
+begin
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_declared is
+'What declare_joy answers of a joy declared before, as everything stands now.';
 
 create function private.declare_joy(
   p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
@@ -4404,47 +5313,49 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
-  v_answer jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
+  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();
   v_id uuid := gen_random_uuid();
-  v_person jsonb;
   v_day private.community_days;
   v_purse private.purses;
   v_message_id bigint;
+  v_person jsonb;
+  v_joy jsonb;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
-  perform
-    private.require_text('title', p_title, 120),
-    private.require_text('description', p_description, 1000, 0),
-    private.require_amount('cc_spent', p_cc_spent),
-    private.require_link('image_url', p_image_url);
+  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
   v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
   insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
   values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
-  perform private.keep_run(p_community_id, v_me.user_id, v_day.day);
+  if v_purse.joys_today = 1 then
+    perform private.keep_streak(v_day, v_me.user_id);
+  end if;
   v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
+  perform private.remember(
+    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
+  );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
   select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
-  v_answer := jsonb_build_object(
+  v_joy := jsonb_build_object(
     'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
     'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
     'created_at', v_now
   );
-  return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, jsonb_build_object(
-    'declaration', v_answer,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_answer, v_now),
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
     'balance', private.show_balance(v_purse, v_day)
-  ));
+  );
 end;
 $$;
-comment on function private.declare_joy is 'What declare_joy does.';
 create function public.declare_joy(
   community_id uuid,
   title text,
@@ -4477,20 +5388,15 @@ returns private.declarations
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_declaration private.declarations;
 begin
   select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
-  if not found or not private.is_member(v_declaration.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such declaration.');
-  end if;
+  perform private.require_seen(v_declaration.community_id, 'declaration');
   return v_declaration;
 end;
 $$;
 comment on function private.require_declaration is
-'Returns a declaration of a community the caller is in.
-
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, the same for a stranger as for a joy that never was.';
+'Returns a declaration of a community the caller is in. Refuses: as require_seen.';
 grant execute on function private.require_declaration to authenticated;
 
 create function private.witness_declaration(p_declaration_id uuid)
@@ -4498,35 +5404,31 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_declaration private.declarations := private.require_declaration(p_declaration_id);
+  v_joy private.declarations := private.require_declaration(p_declaration_id);
   v_me uuid := private.caller_id();
 begin
-  if v_declaration.user_id = v_me then
+  if v_joy.user_id = v_me then
     perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
   end if;
-  insert into private.witnesses (declaration_id, user_id, community_id)
-  values (p_declaration_id, v_me, v_declaration.community_id)
+  insert into private.witnesses (community_id, declaration_id, user_id)
+  values (v_joy.community_id, v_joy.id, v_me)
   on conflict do nothing;
   if not found then
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
   update private.declarations as d set witnessed_count = d.witnessed_count + 1
-  where d.id = p_declaration_id
-  returning d.* into v_declaration;
-  if private.is_member(v_declaration.community_id, v_declaration.user_id) then
+  where d.community_id = v_joy.community_id and d.id = v_joy.id
+  returning d.* into v_joy;
+  if private.is_member(v_joy.community_id, v_joy.user_id) then
     perform private.notify(
-      array[v_declaration.user_id], v_declaration.community_id, 'witnessed', 'declaration', p_declaration_id,
-      format('%s witnessed your joy', private.name_of(v_me)), v_declaration.title
+      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
     );
   end if;
-  perform private.tell_community(
-    v_declaration.community_id, 'witness', jsonb_build_object('declaration_id', p_declaration_id)
-  );
-  return jsonb_build_object('witnessed', true, 'witnessed_count', v_declaration.witnessed_count);
+  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_joy.witnessed_count);
 end;
 $$;
-comment on function private.witness_declaration is 'What witness_declaration does.';
 create function public.witness_declaration(declaration_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -4545,17 +5447,19 @@ create function public.get_declaration(declaration_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+  v_joy private.declarations := private.require_declaration(get_declaration.declaration_id);
 begin
-  perform private.require_declaration(get_declaration.declaration_id);
   return jsonb_build_object(
     'declaration', (
-      select to_jsonb(s) from private.shown_declarations as s where s.id = get_declaration.declaration_id
+      select to_jsonb(s) from private.shown_declarations as s
+      where s.community_id = v_joy.community_id and s.id = v_joy.id
     ),
     'witnesses', (
       select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
       from private.witnesses as w
       join private.shown_people as p on p.id = w.user_id
-      where w.declaration_id = get_declaration.declaration_id
+      where w.community_id = v_joy.community_id and w.declaration_id = v_joy.id
     )
   );
 end;
@@ -4610,7 +5514,8 @@ begin
   return json_build_object(
     'declarations', (
       select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
-      from private.shown_declarations as s where s.id = any(v_page[:page_size])
+      from private.shown_declarations as s
+      where s.community_id = list_gazette.community_id and s.id = any(v_page[:page_size])
     ),
     'has_more', cardinality(v_page) > page_size
   );
@@ -4624,33 +5529,34 @@ grant execute on function public.list_gazette to authenticated;
 
 -- Asking, lending, repaying, forgiving (RULES 7).
 
+create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
+
+create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
+comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
+
 create table private.borrow_requests (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   borrower_id uuid not null,
   lender_id uuid not null,
-  amount integer not null,
-  reason text not null,
-  status text not null default 'pending',
+  amount private.some_coins not null,
+  reason private.reason not null,
+  status private.request_state not null default 'pending',
   lapses_at timestamptz not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint borrow_requests_pkey primary key (id),
+  constraint borrow_requests_pkey primary key (community_id, id),
   constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
   references private.community_members (community_id, user_id),
   constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
   references private.community_members (community_id, user_id),
-  constraint borrow_requests_amount_positive check (amount > 0),
-  constraint borrow_requests_reason_length check (char_length(reason) between 1 and 280 or struck_at is not null),
-  constraint borrow_requests_status_known check (
-    status in ('pending', 'approved', 'declined', 'cancelled', 'lapsed')
-  ),
   constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
 );
 comment on table private.borrow_requests is
 'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
 status says so yet; amount is what was asked until it is approved, then what was lent.';
+create index borrow_requests_id_idx on private.borrow_requests (id);
 create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
 where status = 'pending';
 create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
@@ -4661,12 +5567,12 @@ create policy members_read_borrow_requests on private.borrow_requests for select
 using (community_id = any(array(select private.my_communities())));
 grant select on private.borrow_requests to authenticated;
 
-create function private.borrow_status(p_status text, p_lapses_at timestamptz)
-returns text
+create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
+returns private.request_state
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_status = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_status end;
+  return case when p_state = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_state end;
 end;
 $$;
 comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
@@ -4677,43 +5583,72 @@ select
   r.community_id,
   jsonb_build_object(
     'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
-    'reason', r.reason, 'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
+    'reason', case when b.is_erased then '' else r.reason end,
+    'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
   ) as borrow_request
 from private.borrow_requests as r
 inner join private.shown_people as b on r.borrower_id = b.id
 inner join private.shown_people as l on r.lender_id = l.id;
-comment on view private.shown_borrow_requests is 'The shape borrow_request. Only for the kernel.';
+comment on view private.shown_borrow_requests is
+'The shape borrow_request; its reason only while the borrower is not erased. Only for the kernel.';
 
-create function private.show_borrow_request(p_id uuid)
+create function private.show_borrow_request(p_community_id uuid, p_request_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.borrow_request from private.shown_borrow_requests as s
-    where s.id = p_id
+    where s.community_id = p_community_id and s.id = p_request_id
   );
 end;
 $$;
 comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
 
-create function private.strike_borrow_request(p_id uuid)
+create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.borrow_requests as r set reason = '', struck_at = private.clock()
-  where r.id = p_id;
+  where r.community_id = p_community_id and r.id = p_request_id;
 end;
 comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
+
+create function private.erase_borrow_reasons_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.borrow_requests as r
+  set reason = ''
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.borrow_requests as o on o.community_id = s.community_id and o.borrower_id = s.user_id
+    where s.user_id = p_user_id and o.reason <> ''
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_borrow_reasons_of is
+'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
 
 create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_debt integer := private.debt_of(p_community_id, p_borrower_id);
-  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
+  v_debt integer;
+  v_budget integer;
 begin
+  select b.debt, c.daily_cc_budget into v_debt, v_budget
+  from private.purses as b
+  join private.communities as c on c.id = b.community_id
+  where b.community_id = p_community_id and b.user_id = p_borrower_id;
   if v_debt + p_amount > v_budget then
     perform private.refuse(
       'DEBT_LIMIT',
@@ -4739,6 +5674,47 @@ comment on function private.require_room_for_debt is
 Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
 would not do}.';
 
+create function private.show_asked(p_community_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_request jsonb := private.show_borrow_request(p_community_id, (p_made ->> 'borrow_request_id')::uuid);
+begin
+  return jsonb_build_object(
+    'borrow_request', v_request,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_request)
+  );
+end;
+$$;
+comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+
+create function private.open_request(
+  p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- A request of an earlier day may still be written as pending; it must not stand in the way.
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+    and r.status = 'pending' and r.lapses_at <= private.clock();
+  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
+  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_lapses_at)
+  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
+  returning id into v_id;
+  if v_id is null then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+  return v_id;
+end;
+$$;
+comment on function private.open_request is
+'Writes down a request and returns its id; of two to the same member at once one is made. Refuses: CONFLICT.';
+
 create function private.request_borrow(
   p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
 )
@@ -4746,15 +5722,14 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_answer jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
+  v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
   v_id uuid;
-  v_message_id bigint;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
   perform private.require_text('reason', p_reason, 280);
@@ -4769,30 +5744,19 @@ begin
   end if;
   perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
 
-  -- A request of an earlier day may still be written as pending; it must not stand in the way.
-  update private.borrow_requests as r set status = 'lapsed'
-  where r.community_id = p_community_id and r.borrower_id = v_me.user_id and r.lender_id = p_lender_id
-    and r.status = 'pending' and r.lapses_at <= private.clock();
-  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
-  values (p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at)
-  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
-  returning id into v_id;
-  if v_id is null then
-    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
-  end if;
-
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id);
-  perform private.notify(
-    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_request', v_id,
-    format('%s asks you for %s CC', private.name_of(v_me.user_id), p_amount), p_reason, p_is_ask => true
+  v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
+  v_made := jsonb_build_object(
+    'borrow_request_id', v_id,
+    'message_id', private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id)
   );
-  v_answer := private.show_borrow_request(v_id);
-  return private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, jsonb_build_object(
-    'borrow_request', v_answer, 'message', private.show_message(v_message_id, v_answer)
-  ));
+  perform private.notify(
+    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_id,
+    jsonb_build_object('amount', p_amount), p_by => v_me.user_id, p_is_ask => true
+  );
+  perform private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, v_made);
+  return private.show_asked(p_community_id, v_made);
 end;
 $$;
-comment on function private.request_borrow is 'What request_borrow does.';
 create function public.request_borrow(
   community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
 )
@@ -4812,32 +5776,31 @@ Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the sam
 among them).';
 grant execute on function public.request_borrow, private.request_borrow to authenticated;
 
-create function private.require_borrow_request(p_id uuid)
+create function private.require_borrow_request(p_request_id uuid)
 returns private.borrow_requests
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_request private.borrow_requests;
 begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_id;
-  if not found or not private.is_member(v_request.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such request.');
-  end if;
+  select r.* into v_request from private.borrow_requests as r where r.id = p_request_id;
+  perform private.require_seen(v_request.community_id, 'request');
   return v_request;
 end;
 $$;
 comment on function private.require_borrow_request is
-'Returns a request of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a request of a community the caller is in. Refuses: as require_seen.';
 
-create function private.lock_pending_request(p_id uuid)
+create function private.lock_pending_request(p_community_id uuid, p_request_id uuid)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_request private.borrow_requests;
 begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_id for no key update;
+  select r.* into v_request from private.borrow_requests as r
+  where r.community_id = p_community_id and r.id = p_request_id
+  for no key update;
   if v_request.status not in ('pending', 'lapsed') then
     perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
       jsonb_build_object('status', v_request.status));
@@ -4848,19 +5811,43 @@ $$;
 comment on function private.lock_pending_request is
 'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
 
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day(p_request.community_id);
+  v_request private.borrow_requests := private.lock_pending_request(p_request.community_id, p_request.id);
+begin
+  -- By night an approval hears when lending goes on, and that before it hears of the lapse.
+  if p_action = 'approved' then
+    perform private.require_open(v_day);
+  end if;
+  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
+      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.lock_answerable_request is
+'Holds the day and locks a request that may be answered now.
+
+Refuses: CONFLICT {status}, DAY_CLOSED (an approval), REQUEST_LAPSED {lapsed_at}.';
+
 create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
-returns void
+returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
   perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
-  perform private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  return private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
 end;
 $$;
 comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders
-approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
+counted: two lenders approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -4868,59 +5855,40 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
-  v_lent integer := coalesce(p_amount, v_request.amount);
-  v_day private.community_days;
+  v_facts jsonb := jsonb_build_object(
+    'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
+  );
+  v_lent integer;
   v_line bigint;
 begin
   if v_request.lender_id <> private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
   end if;
   perform private.require_choice('action', p_action, array['approved', 'declined']);
-  perform private.require_number('amount', v_lent, 1, v_request.amount);
-  v_day := private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(p_borrow_request_id);
-  if p_action = 'approved' and not v_day.is_open then
-    perform private.require_open_day(v_request.community_id);
-  elsif private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
-      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  if p_action = 'approved' then
+    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
   end if;
+  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
 
   if p_action = 'approved' then
-    perform private.approve_borrow(v_request, v_lent);
+    v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
   end if;
   update private.borrow_requests as r
-  set status = p_action, amount = case when p_action = 'approved' then v_lent else r.amount end
-  where r.id = p_borrow_request_id;
-  v_line := private.announce(
-    v_request.community_id, 'borrow_' || p_action,
-    case p_action
-      when 'approved' then format(
-        '%s lent %s CC to %s.', private.name_of(v_request.lender_id), v_lent, private.name_of(v_request.borrower_id)
-      )
-      else format(
-        '%s declined a request of %s.', private.name_of(v_request.lender_id), private.name_of(v_request.borrower_id)
-      )
-    end,
-    jsonb_build_object(
-      'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
-    ) || case when p_action = 'approved' then jsonb_build_object('amount', v_lent) else '{}' end
-  );
+  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
+  where r.community_id = v_request.community_id and r.id = v_request.id;
+  v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
   perform private.notify(
-    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_request', v_request.id,
-    format(
-      case p_action when 'approved' then '%s lent you %s CC' else '%s declined your request' end,
-      private.name_of(v_request.lender_id), v_lent
-    ),
-    v_request.reason
+    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
+    'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
+    p_by => v_request.lender_id
   );
   return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.id), 'system_message', private.show_message(v_line),
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id),
+    'system_message', private.show_message(v_request.community_id, v_line),
     'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
   );
 end;
 $$;
-comment on function private.respond_borrow is 'What respond_borrow does.';
 create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -4930,8 +5898,8 @@ end;
 comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
-Approving moves the CC and opens a loan. A lender without enough CC is refused and the request stays open. Between
-Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
+Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
 system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
 INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
@@ -4947,18 +5915,20 @@ begin
     perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
   end if;
   perform private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(p_borrow_request_id);
+  v_request := private.lock_pending_request(v_request.community_id, v_request.id);
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
     perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
   end if;
-  update private.borrow_requests as r set status = 'cancelled' where r.id = p_borrow_request_id;
+  update private.borrow_requests as r set status = 'cancelled'
+  where r.community_id = v_request.community_id and r.id = v_request.id;
   perform private.tell_community(
-    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', p_borrow_request_id)
+    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
   );
-  return jsonb_build_object('borrow_request', private.show_borrow_request(p_borrow_request_id));
+  return jsonb_build_object(
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id)
+  );
 end;
 $$;
-comment on function private.cancel_borrow is 'What cancel_borrow does.';
 create function public.cancel_borrow(borrow_request_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -4977,7 +5947,7 @@ language sql security definer set search_path = ''
 begin atomic
   -- What has lapsed stays lapsed, whether the job has written it down or not.
   update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update private.borrow_requests as r set status = 'lapsed'
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
@@ -4994,8 +5964,8 @@ declare
   v_rows integer;
 begin
   update private.borrow_requests as r set status = 'lapsed'
-  where r.id in (
-    select o.id from private.borrow_requests as o
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id from private.borrow_requests as o
     where o.status = 'pending' and o.lapses_at <= p_now
     order by o.lapses_at
     limit p_limit
@@ -5038,30 +6008,23 @@ returns private.loans
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_loan private.loans;
 begin
-  select l.* into v_loan from private.loans as l where l.id = p_loan_id;
-  if not found
-    or v_me.id not in (v_loan.borrower_id, v_loan.lender_id)
-    or not private.is_member(v_loan.community_id, v_me.id)
-  then
-    perform private.refuse('NOT_FOUND', 'There is no such loan.');
-  end if;
+  select l.* into v_loan from private.loans as l
+  where l.id = p_loan_id and private.caller_id() in (l.borrower_id, l.lender_id);
+  perform private.require_seen(v_loan.community_id, 'loan');
   return v_loan;
 end;
 $$;
 comment on function private.require_loan is
-'Returns a loan the caller is a party to; it is nobody else''s affair.
+'Returns a loan the caller is a party to; it is nobody else''s affair. Refuses: as require_seen.';
 
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
-
-create function private.lock_owed_loan(p_loan_id uuid, p_amount integer)
+create function private.lock_owed_loan(p_loan private.loans, p_amount integer)
 returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan private.loans := private.lock_loan(p_loan_id);
+  v_loan private.loans := private.lock_loan(p_loan.community_id, p_loan.id);
 begin
   if v_loan.outstanding = 0 then
     perform private.refuse('CONFLICT', format('This loan is %s already.', v_loan.status),
@@ -5088,32 +6051,30 @@ declare
   v_loan private.loans := private.require_loan(p_loan_id);
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
-  v_answer jsonb := private.recall(v_me, 'repay_loan', p_request_id, v_arguments);
 begin
-  if v_answer is not null then
-    return v_answer;
-  end if;
-  if v_loan.borrower_id <> v_me then
-    perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
-  end if;
-  perform private.require_amount('amount', p_amount);
-  perform private.require_open_day(v_loan.community_id);
-  v_loan := private.lock_owed_loan(p_loan_id, p_amount);
-  perform private.lock_purses(v_loan.community_id, array[v_loan.borrower_id, v_loan.lender_id]);
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+    if v_loan.borrower_id <> v_me then
+      perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
+    end if;
+    perform private.require_amount('amount', p_amount);
+    perform private.require_open_day(v_loan.community_id);
+    v_loan := private.lock_owed_loan(v_loan, p_amount);
 
-  perform private.post_entry(v_loan.community_id, v_me, 'debt_repaid', -p_amount, p_loan_id, v_loan.lender_id);
-  perform private.post_entry(v_loan.community_id, v_loan.lender_id, 'debt_collected', p_amount, p_loan_id, v_me);
-  perform private.reduce_loan(p_loan_id, p_amount, 'repaid');
-  perform private.notify(
-    array[v_loan.lender_id], v_loan.community_id, 'system', 'loan', p_loan_id,
-    format('%s repaid you %s CC', private.name_of(v_me), p_amount), ''
+    perform private.pay_back(v_loan, p_amount);
+    perform private.notify(
+      array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
+      jsonb_build_object('amount', p_amount), p_by => v_me
+    );
+    perform private.remember(
+      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
+    );
+  end if;
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'balance', private.show_balance_of(v_loan.community_id, v_me)
   );
-  return private.remember(v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object(
-    'loan', private.show_loan(p_loan_id), 'balance', private.show_balance_of(v_loan.community_id, v_me)
-  ));
 end;
 $$;
-comment on function private.repay_loan is 'What repay_loan does.';
 create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -5142,21 +6103,19 @@ begin
   end if;
   perform private.require_amount('amount', coalesce(p_amount, 1));
   perform private.hold_day(v_loan.community_id);
-  v_loan := private.lock_owed_loan(p_loan_id, coalesce(p_amount, 0));
+  v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
-  perform private.reduce_loan(p_loan_id, v_forgiven, 'forgiven');
-  v_line := private.announce(
-    v_loan.community_id, 'loan_forgiven',
-    format('%s forgave %s %s CC.', private.name_of(v_loan.lender_id), private.name_of(v_loan.borrower_id), v_forgiven),
-    jsonb_build_object(
-      'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-    )
+  perform private.forgive(v_loan, v_forgiven);
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
+    'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
+  ));
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'system_message', private.show_message(v_loan.community_id, v_line)
   );
-  return jsonb_build_object('loan', private.show_loan(p_loan_id), 'system_message', private.show_message(v_line));
 end;
 $$;
-comment on function private.forgive_loan is 'What forgive_loan does.';
 create function public.forgive_loan(loan_id uuid, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -5172,35 +6131,33 @@ grant execute on function public.forgive_loan, private.forgive_loan to authentic
 
 -- Tip-to-tip: a stake on a unanimous vote (RULES 8).
 
+create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
+create type private.vote as enum ('accept', 'decline');
+
 create table private.tip_to_tip_proposals (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   proposer_id uuid not null,
-  title text not null,
-  description text not null default '',
-  stake_amount integer not null,
+  title private.title not null,
+  description private.description not null default '',
+  stake_amount private.some_coins not null,
   deadline timestamptz not null,
   remind_at timestamptz,
-  status text not null default 'active',
+  status private.proposal_state not null default 'active',
   electors integer not null,
   awaiting integer not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint tip_to_tip_proposals_pkey primary key (id),
+  constraint tip_to_tip_proposals_pkey primary key (community_id, id),
   constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
   references private.community_members (community_id, user_id),
-  constraint tip_to_tip_proposals_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
-  constraint tip_to_tip_proposals_description_length check (char_length(description) <= 1000),
-  constraint tip_to_tip_proposals_stake_positive check (stake_amount > 0),
-  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors),
-  constraint tip_to_tip_proposals_status_known check (
-    status in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
-  )
+  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors)
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
 An active one past its deadline has expired whether or not the status says so yet.';
+create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
 create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
@@ -5216,11 +6173,12 @@ grant select on private.tip_to_tip_proposals to authenticated;
 alter table private.tip_to_tip_proposals replica identity full;
 
 create table private.tip_to_tip_rolls (
+  community_id uuid not null,
   proposal_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
-  constraint tip_to_tip_rolls_pkey primary key (proposal_id, user_id),
-  constraint tip_to_tip_rolls_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id)
+  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_rolls_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id)
 );
 comment on table private.tip_to_tip_rolls is
 'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
@@ -5232,17 +6190,17 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_rolls to authenticated;
 
 create table private.tip_to_tip_votes (
-  proposal_id uuid not null,
-  number bigint generated always as identity,
-  user_id uuid not null,
   community_id uuid not null,
-  vote text not null,
+  proposal_id uuid not null,
+  user_id uuid not null,
+  number bigint generated always as identity,
+  vote private.vote not null,
   created_at timestamptz not null default private.clock(),
-  constraint tip_to_tip_votes_pkey primary key (proposal_id, user_id),
-  constraint tip_to_tip_votes_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id),
+  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_votes_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id),
   constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint tip_to_tip_votes_vote_known check (vote in ('accept', 'decline'))
+  references private.community_members (community_id, user_id)
 );
 comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
 create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
@@ -5251,12 +6209,12 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_status text, p_deadline timestamptz)
-returns text
+create function private.proposal_status(p_state private.proposal_state, p_deadline timestamptz)
+returns private.proposal_state
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_status = 'active' and p_deadline <= private.clock() then 'expired' else p_status end;
+  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
 end;
 $$;
 comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
@@ -5269,8 +6227,10 @@ select
   t.community_id,
   private.proposal_status(t.status, t.deadline) as status,
   jsonb_build_object(
-    'id', t.id, 'community_id', t.community_id, 'proposer', p.person, 'title', t.title,
-    'description', t.description, 'stake_amount', t.stake_amount, 'deadline', t.deadline,
+    'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
+    'title', case when p.is_erased then '' else t.title end,
+    'description', case when p.is_erased then '' else t.description end,
+    'stake_amount', t.stake_amount, 'deadline', t.deadline,
     'status', private.proposal_status(t.status, t.deadline),
     'votes', (
       select
@@ -5283,127 +6243,147 @@ select
         )
       from private.tip_to_tip_votes as v
       inner join private.shown_people as o on v.user_id = o.id
-      where v.proposal_id = t.id
+      where v.community_id = t.community_id and v.proposal_id = t.id
     ),
     'electors', t.electors, 'awaiting', t.awaiting,
     'can_vote',
     private.proposal_status(t.status, t.deadline) = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
-      where r.proposal_id = t.id and r.user_id = (select private.caller_id())
+      where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
     )
     and not exists (
       select from private.tip_to_tip_votes as v
-      where v.proposal_id = t.id and v.user_id = (select private.caller_id())
+      where v.community_id = t.community_id and v.proposal_id = t.id and v.user_id = (select private.caller_id())
     ),
     'created_at', t.created_at
   ) as proposal
 from private.tip_to_tip_proposals as t
 inner join private.shown_people as p on t.proposer_id = p.id;
-comment on view private.shown_proposals is 'The shape proposal, as the caller sees it; status is judged by the clock.';
+comment on view private.shown_proposals is
+'The shape proposal, as the caller sees it; status is judged by the clock, and its words are shown only while the
+proposer is not erased.';
 grant select on private.shown_proposals to authenticated;
 
-create function private.show_proposal(p_proposal_id uuid)
+create function private.show_proposal(p_community_id uuid, p_proposal_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.proposal from private.shown_proposals as s
-    where s.id = p_proposal_id
+    where s.community_id = p_community_id and s.id = p_proposal_id
   );
 end;
 $$;
 comment on function private.show_proposal is 'The shape proposal of one proposal.';
 
-create function private.strike_proposal(p_proposal_id uuid)
+create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.tip_to_tip_proposals as t
   set title = '', description = '', struck_at = private.clock()
-  where t.id = p_proposal_id;
+  where t.community_id = p_community_id and t.id = p_proposal_id;
 end;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
-create function private.lock_proposal(p_proposal_id uuid)
-returns private.tip_to_tip_proposals
+create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_row private.tip_to_tip_proposals;
+  v_gone integer;
 begin
-  select t.* into v_row from private.tip_to_tip_proposals as t
-  where t.id = p_proposal_id for no key update;
-  return v_row;
+  update private.tip_to_tip_proposals as t
+  set title = '', description = ''
+  where (t.community_id, t.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.tip_to_tip_proposals as o on o.community_id = s.community_id and o.proposer_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '')
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
-comment on function private.lock_proposal is 'Locks a proposal until the transaction ends and returns it.';
+comment on function private.erase_proposals_of is
+'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
 
-create function private.end_proposal(p_proposal private.tip_to_tip_proposals, p_outcome text, p_at timestamptz)
+create function private.note_outcome(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_is_refund boolean := p_outcome in ('completed', 'void');
-  v_name text := private.name_of(p_proposal.proposer_id);
-  v_words text := case p_outcome
-    when 'completed' then 'Everyone accepted the proposal of %s: the stake of %s CC comes back.'
-    when 'declined' then 'The proposal of %s was declined: the stake of %s CC is lost.'
-    when 'expired' then 'The proposal of %s expired: the stake of %s CC is lost.'
-    when 'withdrawn' then 'The proposal of %s was withdrawn: the stake of %s CC is lost.'
-    else 'The proposal of %s is void: the stake of %s CC comes back.'
-  end;
 begin
-  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null where t.id = p_proposal.id;
-  if v_is_refund then
-    perform private.refund_stake(p_proposal.id, p_at);
+  if p_proposal.status in ('completed', 'void') then
+    perform private.refund_stake(p_day, p_proposal.id, p_at);
   else
-    perform private.forfeit_stake(p_proposal.id, p_at);
+    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
   end if;
   perform private.announce(
-    p_proposal.community_id, 'tip_to_tip_' || p_outcome, format(v_words, v_name, p_proposal.stake_amount),
+    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
     jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_outcome,
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
       'stake_amount', p_proposal.stake_amount
     ),
     p_at
   );
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
-      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
-      format('Your proposal: %s', p_outcome), p_proposal.title, p_at => p_at
+      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
+      p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
     );
   end if;
 end;
 $$;
-comment on function private.end_proposal is
-'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it;
-tells the Chamber and the proposer. The caller holds the day.';
+comment on function private.note_outcome is
+'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
+expired and withdrawn forfeit it; the Chamber and the proposer are told.';
 
-create function private.open_roll(
-  p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_members uuid[], p_title text
+create function private.end_proposal(
+  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
+  p_at timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_others uuid[] := array_remove(p_members, p_proposer_id);
+  v_ended private.tip_to_tip_proposals;
 begin
-  insert into private.tip_to_tip_rolls (proposal_id, user_id, community_id)
-  select p_proposal_id, m.id, p_community_id from unnest(p_members) as m (id);
-  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
-  values (p_proposal_id, p_proposer_id, p_community_id, 'accept');
+  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id
+  returning t.* into v_ended;
+  perform private.note_outcome(v_ended, p_day, p_at);
+end;
+$$;
+comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
+
+create function private.open_roll(
+  p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.tip_to_tip_rolls (community_id, proposal_id, user_id)
+  select p_community_id, p_proposal_id, e.id from unnest(p_electors) as e (id);
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (p_community_id, p_proposal_id, p_proposer_id, 'accept');
   perform private.notify(
-    v_others, p_community_id, 'tip_to_tip', 'tip_to_tip', p_proposal_id,
-    format('%s asks for your vote', private.name_of(p_proposer_id)), p_title, p_is_ask => true
+    array_remove(p_electors, p_proposer_id), p_community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip', p_proposal_id,
+    p_by => p_proposer_id, p_is_ask => true
   );
 end;
 $$;
 comment on function private.open_roll is
 'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
 
-create function private.require_no_active_proposal(p_community_id uuid, p_proposer_id uuid)
+create function private.require_no_active_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_day private.community_days
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -5414,7 +6394,7 @@ begin
   where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
   for no key update;
   if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', private.clock());
+    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
   elsif v_proposal.id is not null then
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
       jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
@@ -5426,6 +6406,48 @@ comment on function private.require_no_active_proposal is
 
 Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
 
+create function private.open_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_electors integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  v_id uuid;
+begin
+  insert into private.tip_to_tip_proposals (
+    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
+  )
+  values (
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
+    v_now + interval '3 hours', p_electors, p_electors - 1, v_now
+  )
+  on conflict (community_id, proposer_id) where status = 'active' do nothing
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.open_proposal is
+'Writes down a proposal and returns its id; null where its proposer has just made another.';
+
+create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_proposal jsonb := private.show_proposal(p_community_id, (p_made ->> 'proposal_id')::uuid);
+begin
+  return jsonb_build_object(
+    'proposal', v_proposal,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_proposal),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
+
 create function private.propose_tip_to_tip(
   p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
 )
@@ -5433,56 +6455,47 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
-  v_answer jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
-  v_id uuid := gen_random_uuid();
-  v_members uuid[];
-  v_message_id bigint;
+  v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_day private.community_days;
+  v_electors uuid[];
+  v_id uuid;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
-  perform private.require_open_day(p_community_id);
-  perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+  v_day := private.require_open_day(p_community_id);
+  perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
-  v_members := private.member_ids(p_community_id);
-  if cardinality(v_members) < 2 then
+  v_electors := private.able_member_ids(p_community_id);
+  if cardinality(v_electors) < 2 then
     perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
   end if;
 
-  insert into private.tip_to_tip_proposals (
-    id, community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting
-  )
-  values (
-    v_id, p_community_id, v_me.user_id, p_title, p_description, p_stake_amount,
-    private.clock() + interval '4 hours', private.clock() + interval '3 hours',
-    cardinality(v_members), cardinality(v_members) - 1
-  )
-  on conflict (community_id, proposer_id) where status = 'active' do nothing;
-  if not found then
-    perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+  v_id := private.open_proposal(
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
+  );
+  if v_id is null then
+    perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
   end if;
-  perform private.stake_coins(v_id, p_community_id, v_me.user_id, p_stake_amount);
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id);
-  perform private.open_roll(v_id, p_community_id, v_me.user_id, v_members, p_title);
-
-  v_answer := private.show_proposal(v_id);
-  return private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, jsonb_build_object(
-    'proposal', v_answer,
-    'message', private.show_message(v_message_id, v_answer),
-    'balance', private.show_balance_of(p_community_id, v_me.user_id)
-  ));
+  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
+  v_made := jsonb_build_object(
+    'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
+  );
+  perform private.open_roll(p_community_id, v_id, v_me.user_id, v_electors);
+  perform private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, v_made);
+  return private.show_proposed(p_community_id, v_me.user_id, v_made);
 end;
 $$;
 comment on function private.propose_tip_to_tip is
-'What propose_tip_to_tip does. Of two proposals of one member at once the unique index lets one in; the other waits,
-finds it and is refused with its stake untouched. The proposal is locked before the purse, as voters do.';
+'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
+its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
   community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
 )
@@ -5495,7 +6508,7 @@ begin atomic
   );
 end;
 comment on function public.propose_tip_to_tip is
-'Stakes CC on a unanimous vote of everyone in the community now.
+'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
 1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
@@ -5508,41 +6521,40 @@ returns private.tip_to_tip_proposals
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_proposal private.tip_to_tip_proposals;
 begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
-  if not found or not private.is_member(v_proposal.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such proposal.');
-  end if;
+  perform private.require_seen(v_proposal.community_id, 'proposal');
   return v_proposal;
 end;
 $$;
 comment on function private.require_proposal is
-'Returns a proposal of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a proposal of a community the caller is in. Refuses: as require_seen.';
 grant execute on function private.require_proposal to authenticated;
 
-create function private.lock_for_vote(p_proposal_id uuid, p_voter_id uuid)
-returns private.tip_to_tip_proposals
+create function private.refuse_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_proposal private.tip_to_tip_proposals := private.lock_proposal(p_proposal_id);
+  v_proposal private.tip_to_tip_proposals;
 begin
   if not exists (
-    select from private.tip_to_tip_rolls as r where r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+    select from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
   ) then
-    perform private.refuse('NOT_ELECTOR', 'You joined after this proposal was made.');
-  elsif private.proposal_status(v_proposal.status, v_proposal.deadline) <> 'active' then
-    perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-      'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
-    ));
+    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this proposal.');
   end if;
-  return v_proposal;
+  select t.* into v_proposal from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
+    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+  ));
 end;
 $$;
-comment on function private.lock_for_vote is
-'Locks a proposal its voter may still vote on. Refuses: NOT_ELECTOR, PROPOSAL_EXPIRED {status, deadline}.';
+comment on function private.refuse_vote is
+'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
+deadline}.';
 
 create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
 returns jsonb
@@ -5550,35 +6562,48 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
+  v_community_id uuid := v_proposal.community_id;
   v_me uuid := private.caller_id();
-  v_outcome text;
+  v_now timestamptz := private.clock();
+  v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  perform private.hold_day(v_proposal.community_id);
-  v_proposal := private.lock_for_vote(p_proposal_id, v_me);
-  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
-  values (p_proposal_id, v_me, v_proposal.community_id, p_vote)
+  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
+  v_day := private.hold_day(v_community_id);
+  update private.tip_to_tip_proposals as t
+  set
+    awaiting = t.awaiting - 1,
+    status = case when p_vote = 'decline' then 'declined' when t.awaiting = 1 then 'completed' else t.status end,
+    remind_at = case when p_vote = 'accept' and t.awaiting > 1 then t.remind_at end
+  where t.community_id = v_community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
+    and exists (
+      select from private.tip_to_tip_rolls as r
+      where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+    )
+  returning t.* into v_proposal;
+  if not found then
+    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  end if;
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
   end if;
 
-  update private.tip_to_tip_proposals as t set awaiting = t.awaiting - 1
-  where t.id = p_proposal_id
-  returning t.* into v_proposal;
-  v_outcome := case when p_vote = 'decline' then 'declined' when v_proposal.awaiting = 0 then 'completed' end;
-  if v_outcome is not null then
-    perform private.end_proposal(v_proposal, v_outcome, private.clock());
+  if v_proposal.status <> 'active' then
+    perform private.note_outcome(v_proposal, v_day, v_now);
   end if;
-  perform private.tell_community(v_proposal.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
+  perform private.tell_community(v_community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
   return jsonb_build_object(
-    'proposal', private.show_proposal(p_proposal_id), 'resolved', v_outcome is not null, 'outcome', v_outcome
+    'proposal', private.show_proposal(v_community_id, p_proposal_id),
+    'resolved', v_proposal.status <> 'active',
+    'outcome', nullif(v_proposal.status, 'active')
   );
 end;
 $$;
 comment on function private.vote_tip_to_tip is
-'What vote_tip_to_tip does. Voters queue on the proposal''s row, so exactly one of two last votes finds itself the
-last.';
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
+the vote: whoever has voted already is refused, and the count with them.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -5601,7 +6626,8 @@ declare
 begin
   perform private.require_member_today(v_proposal.community_id);
   return jsonb_build_object('proposal', (
-    select s.proposal from private.shown_proposals as s where s.id = get_tip_to_tip.proposal_id
+    select s.proposal from private.shown_proposals as s
+    where s.community_id = v_proposal.community_id and s.id = v_proposal.id
   ));
 end;
 $$;
@@ -5624,9 +6650,9 @@ begin
   perform private.require_member_today(list_tip_to_tips.community_id);
   perform private.require_page_size(list_tip_to_tips.page_size);
   if list_tip_to_tips.status is not null then
-    perform private.require_choice('status', list_tip_to_tips.status, array[
-      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
-    ]);
+    perform private.require_choice(
+      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
+    );
   end if;
   if before_id is not null then
     select t.number into v_before from private.tip_to_tip_proposals as t
@@ -5639,14 +6665,18 @@ begin
     select t.id from private.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
       and t.number < coalesce(v_before, 9223372036854775807)
-      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
+      and (
+        list_tip_to_tips.status is null
+        or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
+      )
     order by t.number desc
     limit page_size + 1
   );
   return jsonb_build_object(
     'proposals', (
       select coalesce(jsonb_agg(s.proposal order by s.number desc), '[]')
-      from private.shown_proposals as s where s.id = any(v_page[:page_size])
+      from private.shown_proposals as s
+      where s.community_id = list_tip_to_tips.community_id and s.id = any(v_page[:page_size])
     ),
     'has_more', cardinality(v_page) > page_size
   );
@@ -5663,18 +6693,19 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.tip_to_tip_proposals as t set remind_at = null where t.id = p_proposal.id;
+  update private.tip_to_tip_proposals as t set remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id;
   perform private.notify(
     array(
       select r.user_id from private.tip_to_tip_rolls as r
-      where r.proposal_id = p_proposal.id and not exists (
-        select from private.tip_to_tip_votes as v where v.proposal_id = p_proposal.id and v.user_id = r.user_id
+      where r.community_id = p_proposal.community_id and r.proposal_id = p_proposal.id and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
       )
       order by r.user_id
     ),
-    p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
-    format('%s still waits for your vote', private.name_of(p_proposal.proposer_id)), p_proposal.title,
-    p_is_ask => true, p_at => p_now
+    p_proposal.community_id, 'tip_to_tip', 'vote_reminded', 'tip_to_tip', p_proposal.id,
+    p_by => p_proposal.proposer_id, p_is_ask => true, p_at => p_now
   );
 end;
 $$;
@@ -5685,10 +6716,10 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
   v_proposal private.tip_to_tip_proposals;
   v_rows integer := 0;
 begin
-  perform private.hold_day_alone(p_community_id, p_now);
   for v_proposal in
     select t.* from private.tip_to_tip_proposals as t
     where t.community_id = p_community_id and t.status = 'active' and (t.deadline <= p_now or t.remind_at <= p_now)
@@ -5696,7 +6727,7 @@ begin
     for no key update
   loop
     if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', p_now);
+      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
     else
       perform private.remind_electors(v_proposal, p_now);
     end if;
@@ -5735,13 +6766,16 @@ begin
     return 0;
   end if;
   perform private.end_proposal(
-    v_proposal, case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end, private.clock()
+    v_proposal,
+    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end::private.proposal_state,
+    private.day_of(p_community_id), private.clock()
   );
   return v_proposal.stake_amount;
 end;
 $$;
 comment on function private.withdraw_proposal is
-'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost.';
+'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost. The caller
+holds the day alone.';
 
 create function private.void_proposal_of(p_community_id uuid, p_user_id uuid)
 returns void
@@ -5749,50 +6783,57 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_day private.community_days := private.day_of(p_community_id);
 begin
   if v_proposal.id is null then
     return;
   elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', private.clock());
+    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
-  perform private.pay_stake(v_proposal.id, private.clock());
-  perform private.end_proposal(v_proposal, 'void', private.clock());
+  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
+  perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
 end;
 $$;
 comment on function private.void_proposal_of is
-'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6).';
+'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6). The
+caller holds the day alone.';
 
 create function private.leave_rolls(p_community_id uuid, p_user_id uuid, p_is_removal boolean)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
 begin
+  -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in
     select t.* from private.tip_to_tip_proposals as t
     where t.community_id = p_community_id and t.status = 'active'
-      and exists (select from private.tip_to_tip_rolls as r where r.proposal_id = t.id and r.user_id = p_user_id)
-      and not exists (select from private.tip_to_tip_votes as v where v.proposal_id = t.id and v.user_id = p_user_id)
+      and exists (
+        select from private.tip_to_tip_rolls as r
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
+      )
+      and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
+      )
     order by t.id
     for no key update
   loop
-    -- Judged again under the lock: their vote may have come in while this waited.
-    continue when exists (
-      select from private.tip_to_tip_votes as v where v.proposal_id = v_proposal.id and v.user_id = p_user_id
-    );
-    delete from private.tip_to_tip_rolls as r where r.proposal_id = v_proposal.id and r.user_id = p_user_id;
+    delete from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
     update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
-    where t.id = v_proposal.id
+    where t.community_id = p_community_id and t.id = v_proposal.id
     returning t.* into v_proposal;
     if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', private.clock());
+      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
     elsif p_is_removal then
-      perform private.end_proposal(v_proposal, 'void', private.clock());
+      perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
     elsif v_proposal.awaiting = 0 then
-      perform private.end_proposal(v_proposal, 'completed', private.clock());
+      perform private.end_proposal(v_proposal, 'completed', v_day, private.clock());
     end if;
   end loop;
 end;
@@ -5813,11 +6854,11 @@ begin
       t.community_id = p_community_id and t.status = 'active' and t.deadline > private.clock()
       and exists (
         select from private.tip_to_tip_rolls as r
-        where r.proposal_id = t.id and r.user_id = p_user_id
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
       )
       and not exists (
         select from private.tip_to_tip_votes as v
-        where v.proposal_id = t.id and v.user_id = p_user_id
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
       )
   );
 end;
@@ -5827,10 +6868,10 @@ comment on function private.proposals_awaiting is 'How many active proposals of 
 -- Elections for moderator, as everyone reads them (RULES 9).
 
 create table private.elections (
+  community_id uuid not null,
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
-  community_id uuid not null,
-  title text not null,
+  title_id bigint not null,
   status text not null default 'active',
   seat_rule text not null,
   created_by uuid not null,
@@ -5838,24 +6879,25 @@ create table private.elections (
   created_at timestamptz not null default private.clock(),
   ends_at timestamptz not null,
   closed_at timestamptz,
-  struck_at timestamptz,
-  constraint elections_pkey primary key (id),
+  constraint elections_pkey primary key (community_id, id),
+  constraint elections_title_fkey foreign key (community_id, title_id) references private.words (community_id, id),
   constraint elections_opener_fkey foreign key (community_id, created_by)
   references private.community_members (community_id, user_id),
   constraint elections_winner_fkey foreign key (community_id, winner_id)
   references private.community_members (community_id, user_id),
-  constraint elections_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
   constraint elections_status_known check (status in ('active', 'completed', 'cancelled')),
   constraint elections_seat_rule_known check (seat_rule in ('add', 'renew')),
   constraint elections_winner_only_when_completed check (winner_id is null or status = 'completed'),
   constraint elections_closed_unless_active check ((status = 'active') = (closed_at is null))
 );
 comment on table private.elections is
-'The elections, as every member reads them. Nothing here changes between the opening and the close: a vote leaves no
-trace in this table, not even a lock. One that is active past ends_at has closed whether or not the status says so
-yet.';
+'The elections, as every member reads them; a title is words somebody gave. Nothing here changes between the opening
+and the close: a vote leaves no trace in this table, not even a lock. One that is active past ends_at has closed
+whether or not the status says so yet.';
+create index elections_id_idx on private.elections (id);
 create unique index elections_one_active_per_community on private.elections (community_id) where status = 'active';
 create index elections_community_id_number_idx on private.elections (community_id, number);
+create index elections_community_id_title_id_idx on private.elections (community_id, title_id);
 create index elections_community_id_created_by_idx on private.elections (community_id, created_by);
 create index elections_community_id_winner_id_idx on private.elections (community_id, winner_id);
 create index elections_ends_at_idx on private.elections (ends_at) where status = 'active';
@@ -5866,57 +6908,78 @@ grant select on private.elections to authenticated;
 
 create function private.election_status(p_status text, p_ends_at timestamptz)
 returns text
-language sql stable security definer set search_path = ''
-begin atomic
-  select case when p_status = 'active' and p_ends_at <= private.clock() then 'completed' else p_status end;
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case when p_status = 'active' and p_ends_at <= private.clock() then 'completed' else p_status end;
 end;
+$$;
 comment on function private.election_status is
 'An election''s status as it is now: the close at ends_at is a fact of reading.';
-grant execute on function private.election_status to authenticated;
 
-create function private.strike_election(p_election_id uuid)
+create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.elections as e set title = '', struck_at = private.clock()
-  where e.id = p_election_id;
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.strike_words(p_community_id, (
+    select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
+  ));
 end;
-comment on function private.strike_election is 'Takes an election''s words away; the election goes on.';
+$$;
+comment on function private.strike_election is
+'Takes an election''s words away, in every line and notice that says them too; the election goes on.';
 
 create function private.require_election(p_election_id uuid)
 returns private.elections
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_election private.elections;
 begin
   select e.* into v_election from private.elections as e where e.id = p_election_id;
-  if not found or not private.is_member(v_election.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such election.');
-  end if;
+  perform private.require_seen(v_election.community_id, 'election');
   return v_election;
 end;
 $$;
 comment on function private.require_election is
-'Returns an election of a community the caller is in.
+'Returns an election of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, the same for a stranger as for an election that never was.';
-grant execute on function private.require_election to authenticated;
+create function private.require_moderator_of(p_election private.elections)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_roles text[];
+begin
+  -- Held before it is asked who the caller is: their erasure either waits for this act or is found to have come first.
+  select m.roles into v_roles from private.community_members as m
+  where m.community_id = p_election.community_id and m.user_id = private.caller_id() and m.left_at is null
+  for key share;
+  perform private.require_seen(p_election.community_id, 'election');
+  if 'moderator' <> all(v_roles) then
+    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
+  end if;
+end;
+$$;
+comment on function private.require_moderator_of is
+'Asks that the caller moderates the community of an election that was looked up by its id, and keeps their membership
+from ending until the transaction ends.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, FORBIDDEN.';
 
 create function private.require_open_election(p_election private.elections)
 returns void
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_status text := private.election_status(p_election.status, p_election.ends_at);
 begin
-  if private.election_status(p_election.status, p_election.ends_at) <> 'active' then
+  if v_status <> 'active' then
     perform private.refuse(
       'ELECTION_CLOSED',
-      case when p_election.status = 'cancelled' then 'This election was called off.' else 'This election is over.' end,
-      jsonb_build_object(
-        'status', private.election_status(p_election.status, p_election.ends_at),
-        'closed_at', coalesce(p_election.closed_at, p_election.ends_at)
-      )
+      case v_status when 'cancelled' then 'This election was called off.' else 'This election is over.' end,
+      jsonb_build_object('status', v_status, 'closed_at', coalesce(p_election.closed_at, p_election.ends_at))
     );
   end if;
 end;
@@ -5944,31 +7007,52 @@ $$;
 comment on function private.require_end is
 'Asks that an election ends 1 hour to 14 days from now. Refuses: INVALID_INPUT {field, earliest, latest}.';
 
--- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside.
+-- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
+-- is to be known of a box is asked here, and no client may call anything that answers. Every function takes the election
+-- its caller has read and asked for membership of.
+
+create table private.ballot_boxes (
+  community_id uuid not null,
+  election_id uuid not null,
+  constraint ballot_boxes_pkey primary key (community_id, election_id),
+  constraint ballot_boxes_election_fkey foreign key (community_id, election_id)
+  references private.elections (community_id, id)
+);
+comment on table private.ballot_boxes is
+'What a vote and a close lock, one row an election: a lock on private.elections would show its readers when somebody
+voted.';
+alter table private.ballot_boxes enable row level security;
+create policy nobody_reads_ballot_boxes on private.ballot_boxes for select to authenticated using (false);
 
 create table private.election_candidates (
+  community_id uuid not null,
   election_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   roles text[] not null,
   stands boolean not null default true,
-  constraint election_candidates_pkey primary key (election_id, user_id),
-  constraint election_candidates_election_id_fkey foreign key (election_id) references private.elections (id),
+  votes integer,
+  place integer,
+  constraint election_candidates_pkey primary key (community_id, election_id, user_id),
+  constraint election_candidates_box_fkey foreign key (community_id, election_id)
+  references private.ballot_boxes (community_id, election_id),
   constraint election_candidates_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint election_candidates_counted_in_full check ((votes is null) = (place is null))
 );
 comment on table private.election_candidates is
-'Who stands in an election, with the roles held at its opening; stands is false once they have left the community.';
+'Who stands in an election, with the roles held at its opening; stands is false once they have left the community.
+votes and place are what the close counted, null before it, for who stood no more and where it was called off.';
 create index election_candidates_community_id_user_id_idx on private.election_candidates (community_id, user_id);
 alter table private.election_candidates enable row level security;
 create policy nobody_reads_election_candidates on private.election_candidates for select to authenticated using (false);
 
 create table private.election_electors (
+  community_id uuid not null,
   election_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
-  constraint election_electors_pkey primary key (election_id, user_id),
-  constraint election_electors_election_id_fkey foreign key (election_id) references private.elections (id),
+  constraint election_electors_pkey primary key (community_id, election_id, user_id),
+  constraint election_electors_box_fkey foreign key (community_id, election_id)
+  references private.ballot_boxes (community_id, election_id),
   constraint election_electors_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id)
 );
@@ -5979,42 +7063,153 @@ alter table private.election_electors enable row level security;
 create policy nobody_reads_election_electors on private.election_electors for select to authenticated using (false);
 
 create table private.ballots (
+  community_id uuid not null,
   election_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   candidate_id uuid not null,
   number bigint generated always as identity,
   cast_at timestamptz not null,
-  constraint ballots_pkey primary key (election_id, user_id),
-  constraint ballots_elector_fkey foreign key (election_id, user_id)
-  references private.election_electors (election_id, user_id),
-  constraint ballots_candidate_fkey foreign key (election_id, candidate_id)
-  references private.election_candidates (election_id, user_id)
+  constraint ballots_pkey primary key (community_id, election_id, user_id),
+  constraint ballots_elector_fkey foreign key (community_id, election_id, user_id)
+  references private.election_electors (community_id, election_id, user_id),
+  constraint ballots_candidate_fkey foreign key (community_id, election_id, candidate_id)
+  references private.election_candidates (community_id, election_id, user_id)
 );
 comment on table private.ballots is
 'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands.
-No role of the API reads it, it is in no publication, and nothing but private.tally and private.show_poll looks
-inside.';
-create index ballots_election_id_candidate_id_idx on private.ballots (election_id, candidate_id);
+No role of the API reads it and it is in no publication. number counts the votes of the whole house and is shown to
+nobody.';
+create index ballots_community_id_election_id_candidate_id_idx on private.ballots (
+  community_id, election_id, candidate_id
+);
 alter table private.ballots enable row level security;
 create policy nobody_reads_ballots on private.ballots for select to authenticated using (false);
 
-create table private.ballot_boxes (
-  election_id uuid not null,
-  community_id uuid not null,
-  constraint ballot_boxes_pkey primary key (election_id),
-  constraint ballot_boxes_election_id_fkey foreign key (election_id) references private.elections (id)
-);
-comment on table private.ballot_boxes is
-'What a vote and a close lock, one row an election: a lock on private.elections would show its readers when somebody
-voted.';
-alter table private.ballot_boxes enable row level security;
-create policy nobody_reads_ballot_boxes on private.ballot_boxes for select to authenticated using (false);
+create function private.open_box(p_election private.elections)
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_electorate text := (select c.electorate from private.communities as c where c.id = p_election.community_id);
+  v_able uuid[] := private.able_member_ids(p_election.community_id);
+  v_electors uuid[];
+begin
+  insert into private.ballot_boxes (community_id, election_id) values (p_election.community_id, p_election.id);
+  insert into private.election_candidates (community_id, election_id, user_id, roles)
+  select m.community_id, p_election.id, m.user_id, m.roles
+  from private.community_members as m
+  where m.community_id = p_election.community_id and m.user_id = any(v_able)
+    and m.roles && array['moderator', 'council'];
 
-create function private.tally(p_election_id uuid, out user_id uuid, out votes integer, out place integer)
+  with roll as (
+    insert into private.election_electors (community_id, election_id, user_id)
+    select m.community_id, p_election.id, m.user_id
+    from private.community_members as m
+    where m.community_id = p_election.community_id and m.user_id = any(v_able)
+      and (v_electorate = 'members' or m.roles && array['moderator', 'council'])
+    returning user_id
+  )
+  select coalesce(array_agg(r.user_id order by r.user_id), '{}') into v_electors from roll as r;
+  if cardinality(v_electors) < 2 then
+    perform private.refuse(
+      'NO_ELECTORS', 'An election needs at least two voters.',
+      jsonb_build_object('electors', cardinality(v_electors), 'least', 2, 'electorate', v_electorate)
+    );
+  end if;
+  return v_electors;
+end;
+$$;
+comment on function private.open_box is
+'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
+moderators, voters the same or, where the electorate says so, all members; able people all of them. Who is appointed
+later is neither; who loses a role stays both.
+
+Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
+
+create function private.lock_box(p_community_id uuid, p_election_id uuid)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  perform from private.ballot_boxes as b
+  where b.community_id = p_community_id and b.election_id = p_election_id for update;
+  select e.* into v_election from private.elections as e where e.community_id = p_community_id and e.id = p_election_id;
+  return v_election;
+end;
+$$;
+comment on function private.lock_box is
+'Locks the box of an election until the transaction ends, and returns the election as it is then: a vote is either in
+the box before the close counts it, or finds it closed. Whoever also holds the community''s row takes that first.';
+
+create function private.cast_ballot(p_election private.elections, p_user_id uuid, p_candidate_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if not exists (
+    select from private.election_electors as r
+    where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = p_user_id
+  ) then
+    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this election.');
+  end if;
+  if not exists (
+    select from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = p_candidate_id
+      and c.stands
+  ) then
+    perform private.refuse('NOT_FOUND', 'There is no such candidate.', jsonb_build_object('field', 'candidate_id'));
+  end if;
+  insert into private.ballots as b (community_id, election_id, user_id, candidate_id, cast_at)
+  values (p_election.community_id, p_election.id, p_user_id, p_candidate_id, private.clock())
+  on conflict (community_id, election_id, user_id) do update
+  set candidate_id = excluded.candidate_id, cast_at = excluded.cast_at, number = default
+  where b.candidate_id <> excluded.candidate_id;
+end;
+$$;
+comment on function private.cast_ballot is
+'Puts an elector''s ballot into a locked box, or changes it; the same choice again keeps its age.
+
+Refuses: NOT_ELECTOR, NOT_FOUND {field: candidate_id}.';
+
+create function private.require_full_box(p_election private.elections)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_electors integer := (
+    select count(*) from private.election_electors as r
+    where r.community_id = p_election.community_id and r.election_id = p_election.id
+  );
+  v_turnout integer := (
+    select count(*) from private.ballots as b
+    where b.community_id = p_election.community_id and b.election_id = p_election.id
+  );
+begin
+  if v_turnout < v_electors then
+    perform private.refuse(
+      'CONFLICT', 'Not everyone on the roll has voted yet.',
+      jsonb_build_object(
+        'awaiting', v_electors - v_turnout, 'electors', v_electors, 'turnout', v_turnout,
+        'possible_at', p_election.ends_at
+      )
+    );
+  end if;
+end;
+$$;
+comment on function private.require_full_box is
+'Asks that everyone on the roll has voted. A ballot for somebody who has left since counts as cast here, though for
+nobody: to wait for its owner would tell whom it was for.
+
+Refuses: CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
+
+create function private.tally(p_election private.elections, out user_id uuid, out votes integer, out place integer)
 returns setof record
-language sql stable security definer set search_path = ''
-begin atomic
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
   select
     c.user_id,
     count(b.user_id)::integer,
@@ -6023,63 +7218,96 @@ begin atomic
         count(b.user_id) desc, min(b.cast_at), (array_agg(b.number order by b.cast_at, b.number))[1], c.user_id
     )::integer
   from private.election_candidates as c
-  left join private.ballots as b on c.election_id = b.election_id and c.user_id = b.candidate_id
-  where c.election_id = p_election_id and c.stands
+  left join private.ballots as b
+    on b.community_id = c.community_id and b.election_id = c.election_id and b.candidate_id = c.user_id
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands
   group by c.user_id;
 end;
+$$;
 comment on function private.tally is
 'Counts the box of an election: each candidate who still stands, their votes, and their place. A tie goes to the
 candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES 9.3).
 
-It opens the seal: only for a close, or for an election that is over.';
+It opens the seal: only for an election that is over, or for the close.';
 
-create function private.show_poll(p_election_id uuid)
+create function private.count_box(p_election private.elections)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.election_candidates as c set votes = t.votes, place = t.place
+  from private.tally(p_election) as t
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = t.user_id;
+  return (
+    select c.user_id from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place = 1 and c.votes > 0
+  );
+end;
+$$;
+comment on function private.count_box is
+'Counts a locked box for good and returns the winner, null without ballots: what becomes of people later changes no
+tally. Only private.decide_election calls it.';
+
+create function private.result_of(p_election private.elections, out user_id uuid, out votes integer, out place integer)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if p_election.status = 'completed' then
+    return query
+    select c.user_id, c.votes, c.place from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place is not null;
+  elsif private.election_status(p_election.status, p_election.ends_at) = 'completed' then
+    return query select t.user_id, t.votes, t.place from private.tally(p_election) as t;
+  end if;
+end;
+$$;
+comment on function private.result_of is
+'What the close counted or, where it is due and not written yet, would count. While an election is open, and if it was
+called off, nothing: the count is not even made.';
+
+create function private.show_poll(p_election private.elections)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_me uuid := private.caller_id();
-  v_status text := (
-    select private.election_status(e.status, e.ends_at) from private.elections as e
-    where e.id = p_election_id and private.is_member(e.community_id, v_me)
-  );
-  v_shown jsonb;
+  v_status text := private.election_status(p_election.status, p_election.ends_at);
+  v_candidates jsonb;
   v_winner jsonb;
 begin
-  if v_status is null then
-    return '{}'::jsonb;
-  end if;
-  -- While it is open, and if it was called off, the count is not even made.
-  if v_status = 'completed' then
-    select
-      jsonb_agg(jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes) order by t.place),
-      (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
-    into v_shown, v_winner
-    from private.tally(p_election_id) as t
-    join private.election_candidates as c on c.election_id = p_election_id and c.user_id = t.user_id
-    join private.shown_people as p on p.id = t.user_id;
-  else
-    select jsonb_agg(
-      jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', null) order by p.person ->> 'display_name', p.id
-    )
-    into v_shown
-    from private.election_candidates as c
-    join private.shown_people as p on p.id = c.user_id
-    where c.election_id = p_election_id and c.stands;
-  end if;
+  select
+    jsonb_agg(
+      jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes)
+      order by t.place, p.person ->> 'display_name', p.id
+    ),
+    (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
+  into v_candidates, v_winner
+  from private.election_candidates as c
+  left join private.result_of(p_election) as t on t.user_id = c.user_id
+  join private.shown_people as p on p.id = c.user_id
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands;
   return jsonb_build_object(
-    'candidates', coalesce(v_shown, '[]'),
+    'candidates', coalesce(v_candidates, '[]'),
     'winner', v_winner,
-    'electors', (select count(*) from private.election_electors as e where e.election_id = p_election_id),
-    'turnout', (select count(*) from private.ballots as b where b.election_id = p_election_id),
+    'electors', (
+      select count(*) from private.election_electors as r
+      where r.community_id = p_election.community_id and r.election_id = p_election.id
+    ),
+    'turnout', (
+      select count(*) from private.ballots as b
+      where b.community_id = p_election.community_id and b.election_id = p_election.id
+    ),
     'my_vote', (
       select b.candidate_id
       from private.ballots as b
-      join private.election_candidates as c on c.election_id = b.election_id and c.user_id = b.candidate_id
-      where b.election_id = p_election_id and b.user_id = v_me and c.stands
+      join private.election_candidates as c
+        on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
+      where b.community_id = p_election.community_id and b.election_id = p_election.id and b.user_id = v_me and c.stands
     ),
     'can_vote', v_status = 'active' and exists (
-      select from private.election_electors as e where e.election_id = p_election_id and e.user_id = v_me
+      select from private.election_electors as r
+      where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = v_me
     )
   );
 end;
@@ -6090,73 +7318,135 @@ after the close, never of an election that was called off (or else calling one o
 
 A ballot for somebody who has left is null to its owner, who may choose again, but stays in the turnout: were it to
 leave it, the turnout would tell how many votes the leaver had.';
-grant execute on function private.show_poll to authenticated;
 
 create function private.elections_awaiting(p_community_id uuid, p_user_id uuid)
 returns integer
-language sql stable security definer set search_path = ''
-begin atomic
-  select count(*)::integer
-  from private.elections as e
-  inner join private.election_electors as r on e.id = r.election_id and r.user_id = p_user_id
-  where
-    e.community_id = p_community_id and e.status = 'active' and e.ends_at > private.clock()
-    and not exists (
-      select from private.ballots as b
-      inner join private.election_candidates as c on b.election_id = c.election_id and b.candidate_id = c.user_id
-      where b.election_id = e.id and b.user_id = p_user_id and c.stands
-    );
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)
+    from private.elections as e
+    join private.election_electors as r
+      on r.community_id = e.community_id and r.election_id = e.id and r.user_id = p_user_id
+    where e.community_id = p_community_id and e.status = 'active' and e.ends_at > private.clock()
+      and not exists (
+        select from private.ballots as b
+        join private.election_candidates as c
+          on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
+        where b.community_id = e.community_id and b.election_id = e.id and b.user_id = p_user_id and c.stands
+      )
+  );
 end;
+$$;
 comment on function private.elections_awaiting is
 'How many open elections of a community still await a person''s ballot; only for that person to see.';
 
-create function private.lock_box(p_election_id uuid)
-returns private.elections
+create function private.strike_from_boxes(p_community_id uuid, p_user_id uuid)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_election private.elections;
+  v_open uuid := (
+    select e.id from private.elections as e where e.community_id = p_community_id and e.status = 'active'
+  );
 begin
-  perform from private.ballot_boxes as b where b.election_id = p_election_id for update;
-  select e.* into v_election from private.elections as e where e.id = p_election_id;
-  return v_election;
+  if v_open is null then
+    return;
+  end if;
+  perform private.lock_box(p_community_id, v_open);
+  delete from private.ballots as b
+  where b.community_id = p_community_id and b.election_id = v_open and b.user_id = p_user_id;
+  delete from private.election_electors as r
+  where r.community_id = p_community_id and r.election_id = v_open and r.user_id = p_user_id;
+  update private.election_candidates as c set stands = false
+  where c.community_id = p_community_id and c.election_id = v_open and c.user_id = p_user_id;
 end;
 $$;
-comment on function private.lock_box is
-'Locks the box of an election until the transaction ends, and returns the election as it is then: a vote is either in
-the box before the close counts it, or finds it closed. Whoever also holds the community''s row takes that first.';
+comment on function private.strike_from_boxes is
+'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
+and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3): the caller has
+settled those.';
 
--- Opening, voting, closing: the acts of an election (RULES 9).
+create function private.export_ballots(p_user_id uuid, p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'candidacies', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('election_id', c.election_id, 'roles', c.roles, 'stands', c.stands)
+            order by c.election_id
+          ), '[]'
+        )
+      from private.election_candidates as c
+      where c.community_id = p_community_id and c.user_id = p_user_id
+    ),
+    'election_rolls', (
+      select coalesce(jsonb_agg(r.election_id order by r.election_id), '[]')
+      from private.election_electors as r
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    ),
+    'ballots', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('election_id', b.election_id, 'candidate_id', b.candidate_id, 'cast_at', b.cast_at)
+            order by b.cast_at, b.election_id
+          ), '[]'
+        )
+      from private.election_electors as r
+      join private.ballots as b
+        on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    )
+  );
+end;
+$$;
+comment on function private.export_ballots is
+'What a person has in the boxes of a community: where they stood, whose roll they were on, and their own ballots, each
+as the choice and when it was cast. No counter: it would step when others vote (RULES 13.1).';
+
+-- Opening, voting, closing, reading: the acts of an election (RULES 9).
 
 create view private.shown_elections with (security_invoker = on) as
 select
-  e.id,
   e.community_id,
+  e.id,
   e.number,
   jsonb_build_object(
-    'id', e.id, 'community_id', e.community_id, 'title', e.title,
+    'id', e.id, 'community_id', e.community_id,
+    'title', coalesce(private.read_words(e.community_id, e.title_id), ''),
     'status', private.election_status(e.status, e.ends_at), 'seat_rule', e.seat_rule, 'created_at', e.created_at,
     'ends_at', e.ends_at, 'closed_at', coalesce(e.closed_at, case when e.ends_at <= private.clock() then e.ends_at end)
-  ) || private.show_poll(e.id) as election
+  ) || private.show_poll(e) as election
 from private.elections as e;
-comment on view private.shown_elections is 'The shape election, as the caller sees it.';
-grant select on private.shown_elections to authenticated;
+comment on view private.shown_elections is
+'The shape election, as the caller sees it. Only for the kernel, which has asked for membership: no client may look
+into a box, not even through this.';
 
-create function private.show_election(p_election_id uuid)
+create function private.show_election(p_community_id uuid, p_election_id uuid)
 returns jsonb
-language sql stable security definer set search_path = ''
-begin atomic
-  select s.election from private.shown_elections as s
-  where s.id = p_election_id;
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object('election', (
+    select s.election from private.shown_elections as s
+    where s.community_id = p_community_id and s.id = p_election_id
+  ));
 end;
-comment on function private.show_election is 'The shape election of one election.';
+$$;
+comment on function private.show_election is 'What acts on an election answer: {election}.';
 
 create function private.seat_winner(p_election private.elections)
 returns uuid[]
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_released uuid [] := array[]::uuid [];
+  v_released uuid[] := array[]::uuid[];
   v_moderator uuid;
 begin
   if p_election.seat_rule = 'renew' then
@@ -6178,50 +7468,46 @@ comment on function private.seat_winner is
 'Makes the winner of an election moderator, or by the seat rule renew the only one; returns who ceased to be one.
 Other roles stay, and an election without a winner changes none (null is nobody''s id).';
 
-create function private.decide_election(p_election_id uuid, p_at timestamptz, p_actor_id uuid default null)
-returns boolean
+create function private.note_close(p_election private.elections, p_released uuid[], p_actor_id uuid, p_at timestamptz)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_facts jsonb := jsonb_build_object(
+    'election_id', p_election.id, 'title_id', p_election.title_id, 'winner_id', p_election.winner_id,
+    'seat_rule', p_election.seat_rule, 'released', p_released
+  );
+begin
+  perform private.record_act(
+    p_election.community_id, p_actor_id, 'election_closed', p_election.winner_id, v_facts, p_at
+  );
+  perform private.announce(p_election.community_id, 'election_closed', v_facts, p_at);
+  perform private.notify(
+    private.member_ids(p_election.community_id), p_election.community_id, 'election', 'election_closed',
+    'election', p_election.id, v_facts, p_at => p_at
+  );
+end;
+$$;
+comment on function private.note_close is
+'Tells of a close the audit log (p_actor_id is null where the clock closed it), the Chamber and every member.';
+
+create function private.decide_election(p_election private.elections, p_at timestamptz, p_actor_id uuid default null)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_winner uuid := private.count_box(p_election);
   v_election private.elections;
-  v_facts jsonb;
-  v_words text;
 begin
   update private.elections as e
-  set
-    status = 'completed', closed_at = least(p_at, e.ends_at),
-    winner_id = (select t.user_id from private.tally(p_election_id) as t where t.place = 1 and t.votes > 0)
-  where e.id = p_election_id and e.status = 'active'
+  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
+  where e.community_id = p_election.community_id and e.id = p_election.id
   returning e.* into v_election;
-  if not found then
-    return false;
-  end if;
-
-  v_facts := jsonb_build_object(
-    'election_id', p_election_id, 'user_id', v_election.winner_id, 'seat_rule', v_election.seat_rule,
-    'released', private.seat_winner(v_election)
-  );
-  v_words := case
-    when v_election.winner_id is null then format('The election "%s" ended without a winner.', v_election.title)
-    else format(
-      '%s won the election "%s" and is now %s moderator.', private.name_of(v_election.winner_id), v_election.title,
-      case v_election.seat_rule when 'renew' then 'the only' else 'a' end
-    )
-  end;
-  perform private.record_act(
-    v_election.community_id, p_actor_id, 'election_closed', v_election.winner_id, v_facts - 'user_id', p_at
-  );
-  perform private.announce(v_election.community_id, 'election_closed', v_words, v_facts, p_at);
-  perform private.notify(
-    private.member_ids(v_election.community_id), v_election.community_id, 'election', 'election', p_election_id,
-    'An election is over', v_words, false, p_at
-  );
-  return true;
+  perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
 end;
 $$;
 comment on function private.decide_election is
-'Closes an election: counts the box, seats the winner, tells everyone; false, and nothing, if it is not active any
-more.
+'Closes an active election: counts the box, seats the winner, tells everyone.
 
 Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
 
@@ -6230,17 +7516,20 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_due uuid := (
-    select e.id from private.elections as e
-    where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= p_now
-  );
+  v_election private.elections;
 begin
-  if v_due is null then
+  select e.* into v_election from private.elections as e
+  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= p_now;
+  if not found then
     return 0;
   end if;
   perform private.hold_roll(p_community_id);
-  perform private.lock_box(v_due);
-  return private.decide_election(v_due, p_now)::integer;
+  v_election := private.lock_box(p_community_id, v_election.id);
+  if v_election.status <> 'active' then
+    return 0;
+  end if;
+  perform private.decide_election(v_election, p_now);
+  return 1;
 end;
 $$;
 comment on function private.close_elections is
@@ -6249,92 +7538,35 @@ once, it changes nothing more.';
 
 create function private.settle_elections(p_community_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
-  select private.close_elections(p_community_id, private.clock());
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.close_elections(p_community_id, private.clock());
 end;
+$$;
 comment on function private.settle_elections is
 'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
 leaving, a change of roles) call it first.';
 
 create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
 returns uuid[]
-language sql volatile security definer set search_path = ''
-begin atomic
-  select array(
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  return array(
     select e.community_id
     from private.elections as e
-    inner join private.communities as c on e.community_id = c.id
+    join private.communities as c on c.id = e.community_id
     where e.status = 'active' and e.ends_at <= p_now and e.community_id <> all(p_except)
     order by e.ends_at
     limit p_limit
     for share of c skip locked
   );
 end;
+$$;
 comment on function private.elections_due is
 'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; their members
 are held. One that somebody is just leaving is skipped: the next run finds it.';
-
-create function private.leave_elections(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_open uuid;
-begin
-  perform private.settle_elections(p_community_id);
-  select e.id into v_open from private.elections as e where e.community_id = p_community_id and e.status = 'active';
-  if v_open is not null then
-    perform private.lock_box(v_open);
-    delete from private.ballots as b where b.election_id = v_open and b.user_id = p_user_id;
-    delete from private.election_electors as r where r.election_id = v_open and r.user_id = p_user_id;
-    update private.election_candidates as c set stands = false where c.election_id = v_open and c.user_id = p_user_id;
-  end if;
-end;
-$$;
-comment on function private.leave_elections is
-'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
-and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3).';
-
-create function private.draw_up_election(p_election private.elections)
-returns uuid[]
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_electors uuid [];
-begin
-  insert into private.election_candidates (election_id, user_id, community_id, roles)
-  select p_election.id, m.user_id, m.community_id, m.roles
-  from private.community_members as m
-  where m.community_id = p_election.community_id and m.left_at is null and m.roles && array['moderator', 'council'];
-
-  v_electors := array(
-    select m.user_id from private.community_members as m
-    join private.communities as c on c.id = m.community_id
-    where m.community_id = p_election.community_id and m.left_at is null
-      and (c.electorate = 'members' or m.roles && array['moderator', 'council'])
-  );
-  if cardinality(v_electors) < 2 then
-    perform private.refuse(
-      'NO_ELECTORS', 'An election needs at least two voters.',
-      jsonb_build_object(
-        'electors', cardinality(v_electors), 'least', 2,
-        'electorate', (select c.electorate from private.communities as c where c.id = p_election.community_id)
-      )
-    );
-  end if;
-  insert into private.election_electors (election_id, user_id, community_id)
-  select p_election.id, v.user_id, p_election.community_id from unnest(v_electors) as v (user_id);
-  insert into private.ballot_boxes (election_id, community_id) values (p_election.id, p_election.community_id);
-  return v_electors;
-end;
-$$;
-comment on function private.draw_up_election is
-'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members. Who is appointed later is neither; who
-loses a role stays both.
-
-Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
 
 create function private.create_election(p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text)
 returns jsonb
@@ -6343,19 +7575,22 @@ as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
   v_election private.elections;
-  v_electors uuid [];
+  v_electors uuid[];
 begin
   -- A new electorate in force since a Dawn, a new moderator since an end: neither waits for its job.
   perform private.settle_day(p_community_id);
   perform private.settle_elections(p_community_id);
   perform private.hold_roll(p_community_id);
+  perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
-  perform private.require_text('title', p_title, 120);
+  perform private.require_title('title', p_title);
   perform private.require_end(p_ends_at);
   perform private.require_choice('seat_rule', p_seat_rule, array['add', 'renew']);
 
-  insert into private.elections (community_id, title, ends_at, seat_rule, created_by)
-  values (p_community_id, p_title, p_ends_at, p_seat_rule, v_me.user_id)
+  insert into private.elections (community_id, title_id, ends_at, seat_rule, created_by)
+  values (
+    p_community_id, private.keep_words(p_community_id, v_me.user_id, p_title), p_ends_at, p_seat_rule, v_me.user_id
+  )
   on conflict (community_id) where status = 'active' do nothing
   returning * into v_election;
   if not found then
@@ -6364,21 +7599,23 @@ begin
       where e.community_id = p_community_id and e.status = 'active'
     ));
   end if;
-  v_electors := private.draw_up_election(v_election);
+  v_electors := private.open_box(v_election);
 
   perform private.post_message(p_community_id, v_me.user_id, 'election', '', v_election.id);
   perform private.record_act(
     p_community_id, v_me.user_id, 'election_opened', null,
-    jsonb_build_object('election_id', v_election.id, 'seat_rule', p_seat_rule, 'ends_at', p_ends_at)
+    jsonb_build_object(
+      'election_id', v_election.id, 'title_id', v_election.title_id, 'seat_rule', p_seat_rule, 'ends_at', p_ends_at
+    )
   );
   perform private.notify(
-    array_remove(v_electors, v_me.user_id), p_community_id, 'election', 'election', v_election.id,
-    format('%s opened an election', private.name_of(v_me.user_id)), p_title, true
+    array_remove(v_electors, v_me.user_id), p_community_id, 'election', 'election_opened', 'election', v_election.id,
+    p_by => v_me.user_id, p_is_ask => true
   );
-  return jsonb_build_object('election', private.show_election(v_election.id));
+  return private.show_election(p_community_id, v_election.id);
 end;
 $$;
-comment on function private.create_election is 'What create_election does.';
+
 create function public.create_election(
   community_id uuid, title text, ends_at timestamptz, seat_rule text default 'add'
 )
@@ -6392,9 +7629,10 @@ end;
 comment on function public.create_election is
 'Opens an election for moderator, for its moderators to call; candidates and roll are those of this moment.
 
-title 1 to 120 characters, ends_at 1 hour to 14 days ahead; seat_rule add (the winner joins the moderators) or renew
-(becomes the only one). Everyone on the roll is called to vote. Returns {election}. Refuses: NOT_FOUND, FORBIDDEN,
-INVALID_INPUT, CONFLICT {election_id, ends_at} (one is open), NO_ELECTORS {electors, least, electorate}.';
+title one line of 1 to 120 characters, ends_at 1 hour to 14 days ahead; seat_rule add (the winner joins the
+moderators) or renew (becomes the only one). Everyone on the roll is called to vote. Returns {election}. Refuses:
+NOT_FOUND, FORBIDDEN, INVALID_INPUT, CONFLICT {election_id, ends_at} (one is open), NO_ELECTORS {electors, least,
+electorate}.';
 grant execute on function public.create_election, private.create_election to authenticated;
 
 create function private.vote_election(p_election_id uuid, p_candidate_id uuid)
@@ -6403,33 +7641,16 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_election private.elections := private.require_election(p_election_id);
-  v_me uuid := private.caller_id();
 begin
-  v_election := private.lock_box(p_election_id);
+  v_election := private.lock_box(v_election.community_id, p_election_id);
   perform private.require_open_election(v_election);
-  if not exists (
-    select from private.election_electors as r where r.election_id = p_election_id and r.user_id = v_me
-  ) then
-    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this election.');
-  end if;
-  if not exists (
-    select from private.election_candidates as c
-    where c.election_id = p_election_id and c.user_id = p_candidate_id and c.stands
-  ) then
-    perform private.refuse('NOT_FOUND', 'There is no such candidate.', jsonb_build_object('field', 'candidate_id'));
-  end if;
-
-  insert into private.ballots as b (election_id, user_id, community_id, candidate_id, cast_at)
-  values (p_election_id, v_me, v_election.community_id, p_candidate_id, private.clock())
-  on conflict (election_id, user_id) do update
-  set candidate_id = excluded.candidate_id, cast_at = excluded.cast_at, number = default
-  where b.candidate_id <> excluded.candidate_id;
-  return jsonb_build_object('election', private.show_election(p_election_id));
+  perform private.cast_ballot(v_election, private.caller_id(), p_candidate_id);
+  return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
 comment on function private.vote_election is
-'What vote_election does. It writes the ballot and nothing else: no line, no notice, no broadcast says when somebody
-voted.';
+'It writes the ballot and nothing else: no line, no notice, no broadcast says when somebody voted.';
+
 create function public.vote_election(election_id uuid, candidate_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6444,36 +7665,40 @@ it may be seen while open. Refuses: NOT_FOUND (election, or {field: candidate_id
 {status, closed_at}.';
 grant execute on function public.vote_election, private.vote_election to authenticated;
 
+create function private.lock_open_election(p_election_id uuid)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  select e.* into v_election from private.elections as e where e.id = p_election_id;
+  -- Held first and asked then, so that the question is put once: who waited here may moderate no more.
+  perform private.hold_roll(v_election.community_id);
+  perform private.require_moderator_of(v_election);
+  v_election := private.lock_box(v_election.community_id, p_election_id);
+  perform private.require_open_election(v_election);
+  return v_election;
+end;
+$$;
+comment on function private.lock_open_election is
+'Locks an open election of a community the caller moderates, its box and its roll until the transaction ends.
+
+Refuses: NOT_FOUND, FORBIDDEN, ELECTION_CLOSED {status, closed_at}.';
+
 create function private.close_election(p_election_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_election private.elections := private.require_election(p_election_id);
-  v_electors integer;
-  v_turnout integer;
+  v_election private.elections := private.lock_open_election(p_election_id);
 begin
-  perform private.hold_roll(v_election.community_id);
-  perform private.require_moderator(v_election.community_id);
-  v_election := private.lock_box(p_election_id);
-  perform private.require_open_election(v_election);
-
-  v_electors := (select count(*) from private.election_electors as r where r.election_id = p_election_id);
-  v_turnout := (select count(*) from private.ballots as b where b.election_id = p_election_id);
-  if v_turnout < v_electors then
-    perform private.refuse(
-      'CONFLICT', 'Not everyone on the roll has voted yet.',
-      jsonb_build_object(
-        'awaiting', v_electors - v_turnout, 'electors', v_electors, 'turnout', v_turnout,
-        'possible_at', v_election.ends_at
-      )
-    );
-  end if;
-  perform private.decide_election(p_election_id, private.clock(), private.caller_id());
-  return jsonb_build_object('election', private.show_election(p_election_id));
+  perform private.require_full_box(v_election);
+  perform private.decide_election(v_election, private.clock(), private.caller_id());
+  return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
-comment on function private.close_election is 'What close_election does.';
+
 create function public.close_election(election_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6488,39 +7713,42 @@ CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}. A
 left since counts as voted here, though for nobody: to wait for its owner would tell whom it was for.';
 grant execute on function public.close_election, private.close_election to authenticated;
 
+create function private.note_cancellation(p_election private.elections, p_by_id uuid, p_reason text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'election_id', p_election.id, 'title_id', p_election.title_id, 'user_id', p_by_id,
+    'reason_id', private.keep_words(p_election.community_id, p_by_id, p_reason)
+  );
+begin
+  perform private.record_act(p_election.community_id, p_by_id, 'election_cancelled', null, v_facts);
+  perform private.announce(p_election.community_id, 'election_cancelled', v_facts);
+  perform private.notify(
+    array_remove(private.member_ids(p_election.community_id), p_by_id), p_election.community_id,
+    'election', 'election_cancelled', 'election', p_election.id, v_facts, p_by => p_by_id
+  );
+end;
+$$;
+comment on function private.note_cancellation is
+'Tells that an election was called off, and why, to the audit log, the Chamber and every other member.';
+
 create function private.cancel_election(p_election_id uuid, p_reason text)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_election private.elections := private.require_election(p_election_id);
-  v_me uuid := private.caller_id();
-  v_words text;
+  v_election private.elections := private.lock_open_election(p_election_id);
 begin
-  perform private.hold_roll(v_election.community_id);
-  perform private.require_moderator(v_election.community_id);
   perform private.require_text('reason', p_reason, 280);
-  v_election := private.lock_box(p_election_id);
-  perform private.require_open_election(v_election);
-
-  update private.elections as e set status = 'cancelled', closed_at = private.clock() where e.id = p_election_id;
-  v_words := format('%s called off the election "%s": %s', private.name_of(v_me), v_election.title, p_reason);
-  perform private.record_act(
-    v_election.community_id, v_me, 'election_cancelled', null,
-    jsonb_build_object('election_id', p_election_id, 'reason', p_reason)
-  );
-  perform private.announce(
-    v_election.community_id, 'election_cancelled', v_words,
-    jsonb_build_object('election_id', p_election_id, 'user_id', v_me, 'reason', p_reason)
-  );
-  perform private.notify(
-    array_remove(private.member_ids(v_election.community_id), v_me), v_election.community_id, 'election',
-    'election', p_election_id, 'An election was called off', v_words
-  );
-  return jsonb_build_object('election', private.show_election(p_election_id));
+  update private.elections as e set status = 'cancelled', closed_at = private.clock()
+  where e.community_id = v_election.community_id and e.id = p_election_id;
+  perform private.note_cancellation(v_election, private.caller_id(), p_reason);
+  return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
-comment on function private.cancel_election is 'What cancel_election does.';
+
 create function public.cancel_election(election_id uuid, reason text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6534,82 +7762,98 @@ Its ballots stay sealed for ever. Returns {election}. Refuses: NOT_FOUND, FORBID
 {status, closed_at}.';
 grant execute on function public.cancel_election, private.cancel_election to authenticated;
 
-create function public.get_active_election(community_id uuid)
+create function private.get_active_election(p_community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  perform private.require_member(get_active_election.community_id);
-  return jsonb_build_object('election', (
-    select s.election
-    from private.elections as e
-    join private.shown_elections as s on s.id = e.id
-    where e.community_id = get_active_election.community_id and e.status = 'active' and e.ends_at > private.clock()
+  perform private.require_member(p_community_id);
+  return private.show_election(p_community_id, (
+    select e.id from private.elections as e
+    where e.community_id = p_community_id and e.status = 'active' and e.ends_at > private.clock()
   ));
 end;
 $$;
+
+create function public.get_active_election(community_id uuid)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.get_active_election(get_active_election.community_id);
+end;
 comment on function public.get_active_election is
 'The election open in a community now.
 
 Returns {election}, null if none is: one whose end has come is over, though the job may not have been there yet.
 Refuses: NOT_FOUND.';
-grant execute on function public.get_active_election to authenticated;
+grant execute on function public.get_active_election, private.get_active_election to authenticated;
+
+create function private.get_election(p_election_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.show_election((private.require_election(p_election_id)).community_id, p_election_id);
+end;
+$$;
 
 create function public.get_election(election_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  perform private.require_election(get_election.election_id);
-  return jsonb_build_object('election', (
-    select s.election from private.shown_elections as s where s.id = get_election.election_id
-  ));
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.get_election(get_election.election_id);
 end;
-$$;
 comment on function public.get_election is
 'One election: candidates, turnout and the caller''s own ballot while it is open, tallies and winner after the close.
 
 Returns {election + {can_vote, closed_at}}. Refuses: NOT_FOUND.';
-grant execute on function public.get_election to authenticated;
+grant execute on function public.get_election, private.get_election to authenticated;
 
-create function public.list_elections(community_id uuid, page_size integer default 50, before_id uuid default null)
+create function private.list_elections(p_community_id uuid, p_page_size integer, p_before_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_before bigint;
-  v_page uuid [];
+  v_page uuid[];
 begin
-  perform private.require_member(list_elections.community_id);
-  perform private.require_page_size(list_elections.page_size);
-  if before_id is not null then
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
     select e.number into v_before from private.elections as e
-    where e.id = before_id and e.community_id = list_elections.community_id;
+    where e.community_id = p_community_id and e.id = p_before_id;
     if not found then
       perform private.refuse('NOT_FOUND', 'There is no such election.');
     end if;
   end if;
   v_page := array(
     select e.id from private.elections as e
-    where e.community_id = list_elections.community_id and e.number < coalesce(v_before, 9223372036854775807)
+    where e.community_id = p_community_id and e.number < coalesce(v_before, 9223372036854775807)
     order by e.number desc
-    limit page_size + 1
+    limit p_page_size + 1
   );
   return jsonb_build_object(
     'elections', (
       select coalesce(jsonb_agg(s.election order by s.number desc), '[]')
       from private.shown_elections as s
-      where s.id = any (v_page[:page_size])
+      where s.community_id = p_community_id and s.id = any(v_page[:p_page_size])
     ),
-    'has_more', cardinality(v_page) > page_size
+    'has_more', cardinality(v_page) > p_page_size
   );
 end;
 $$;
+
+create function public.list_elections(community_id uuid, page_size integer default 50, before_id uuid default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_elections(list_elections.community_id, list_elections.page_size, list_elections.before_id);
+end;
 comment on function public.list_elections is
 'A community''s elections, newest first; before_id pages on from an election.
 
 Returns {elections: [election], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.list_elections to authenticated;
+grant execute on function public.list_elections, private.list_elections to authenticated;
 
 -- Seats: the council, and the moderators' place that never stays empty (RULES 2.3).
 
@@ -6640,28 +7884,65 @@ end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
 
-create function private.note_role(
-  p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid, p_words text, p_notice text
-)
+create function private.able_moderator_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
+  ));
+end;
+$$;
+comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
+
+create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_moderator_ids(p_community_id) = array[p_user_id];
+end;
+$$;
+comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
+
+create function private.find_heir(p_community_id uuid, p_except uuid default null)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.user_id is distinct from p_except
+      and m.user_id = any(private.able_member_ids(p_community_id))
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+    limit 1
+  );
+end;
+$$;
+comment on function private.find_heir is
+'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
+member of longest standing (RULES 2.3); null if nobody else can act.';
+
+create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.record_act(p_community_id, p_by_id, p_event, p_user_id);
-  perform private.announce(
-    p_community_id, p_event, format(p_words, private.name_of(p_user_id), private.name_of(p_by_id)),
-    jsonb_build_object('user_id', p_user_id, 'by_id', p_by_id)
-  );
+  perform private.announce(p_community_id, p_event, jsonb_build_object('user_id', p_user_id) || case
+    when p_event = 'moderator_stepped_down' then '{}' else jsonb_build_object('by_id', p_by_id)
+  end);
   if p_user_id <> p_by_id then
     perform private.notify(
-      array[p_user_id], p_community_id, 'system', p_event, p_community_id,
-      p_notice, format('By %s.', private.name_of(p_by_id))
+      array[p_user_id], p_community_id, 'system', p_event, p_event, p_community_id, p_by => p_by_id
     );
   end if;
 end;
 $$;
 comment on function private.note_role is
-'Tells of a changed role the Chamber (p_words name the member, then who did it), the audit log and the member.';
+'Tells of a changed role the audit log, the Chamber and, unless it was their own doing, the member.';
 
 create function private.set_council(p_community_id uuid, p_user_id uuid, p_granted boolean)
 returns jsonb
@@ -6680,15 +7961,14 @@ begin
   if private.set_role(p_community_id, p_user_id, 'council', p_granted) then
     perform private.note_role(
       p_community_id, case when p_granted then 'council_appointed' else 'council_released' end,
-      p_user_id, v_me.user_id,
-      case when p_granted then '%s was called to the council by %s.' else '%s was released from the council by %s.' end,
-      case when p_granted then 'You are on the council now' else 'You are no longer on the council' end
+      p_user_id, v_me.user_id
     );
   end if;
   return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
 end;
 $$;
-comment on function private.set_council is 'What set_council does. What is so already is told to nobody again.';
+comment on function private.set_council is 'What is so already is told to nobody again.';
+
 create function public.set_council(community_id uuid, user_id uuid, granted boolean)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6708,7 +7988,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   if not private.is_last_moderator(p_community_id, p_user_id)
-    or private.find_successor(p_community_id, p_user_id) is null
+    or private.find_heir(p_community_id, p_user_id) is null
   then
     return;
   elsif p_successor_id is null then
@@ -6718,18 +7998,44 @@ begin
     perform private.refuse('INVALID_INPUT', 'Nobody succeeds themselves.', '{"field": "successor_id"}');
   end if;
   perform private.require_present(p_community_id, p_successor_id);
+  if not private.is_able(p_successor_id) then
+    perform private.refuse('LAST_MODERATOR', 'Whom you name cannot act now: name a successor who can.',
+      '{"needs": "successor_id"}');
+  end if;
   perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
-  perform private.note_role(
-    p_community_id, 'moderator_appointed', p_successor_id, p_user_id, '%s is moderator now, in the place of %s.',
-    'You are moderator now'
-  );
+  perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
 end;
 $$;
 comment on function private.pass_seat is
-'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there
-is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
+'Makes an able successor moderator before the last able moderator goes. Where another one stays, or nobody who could
+act, there is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from
+elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+
+create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_heir uuid := case
+    when cardinality(private.able_moderator_ids(p_community_id)) = 0 then private.find_heir(p_community_id)
+  end;
+begin
+  if v_heir is null then
+    return;
+  end if;
+  perform private.set_role(p_community_id, v_heir, 'moderator', true);
+  perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
+  perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
+  perform private.notify(
+    array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
+  );
+end;
+$$;
+comment on function private.fill_seat is
+'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3). Whoever held the seat keeps the role:
+they moderate again beside the heir once they can. Only under private.lock_membership.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
@@ -6740,18 +8046,17 @@ declare
 begin
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
-  if private.find_successor(p_community_id, v_me.user_id) is null then
+  if private.find_heir(p_community_id, v_me.user_id) is null then
     perform private.refuse('LAST_MODERATOR', 'There is nobody else to moderate.', '{"needs": "successor_id"}');
   end if;
   perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.set_role(p_community_id, v_me.user_id, 'moderator', false);
-  perform private.note_role(
-    p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id, '%s stepped down as moderator.', ''
-  );
+  perform private.note_role(p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id);
   return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.step_down is 'What step_down does. A seat on the council stays.';
+comment on function private.step_down is 'A seat on the council stays.';
+
 create function public.step_down(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6768,55 +8073,63 @@ grant execute on function public.step_down, private.step_down to authenticated;
 -- Leaving, and being removed (RULES 2.5, 2.6).
 
 create function private.end_membership(
-  p_community_id uuid, p_user_id uuid, p_is_removal boolean, out expired integer, out forfeited integer
+  p_community_id uuid, p_user_id uuid, p_how text, out expired integer, out forfeited integer
 )
 language plpgsql security definer set search_path = ''
 as $$
 begin
   forfeited := 0;
   perform private.mark_left(p_community_id, p_user_id);
+  perform private.mark_left_notices_read(p_community_id, p_user_id);
   perform private.cancel_borrows_of(p_community_id, p_user_id);
   perform private.part_with_loans(p_community_id, p_user_id);
-  if p_is_removal then
+  if p_how = 'removed' then
     perform private.void_proposal_of(p_community_id, p_user_id);
   else
     forfeited := private.withdraw_proposal(p_community_id, p_user_id);
   end if;
-  perform private.leave_rolls(p_community_id, p_user_id, p_is_removal);
-  perform private.leave_elections(p_community_id, p_user_id);
+  perform private.leave_rolls(p_community_id, p_user_id, p_how <> 'left');
+  perform private.strike_from_boxes(p_community_id, p_user_id);
   -- What waited for Dawn comes too late for them: it is booked now, and expires with the purse.
   perform private.pay_stakes_due(p_community_id, private.clock(), p_user_id);
   expired := private.expire_purse(p_community_id, p_user_id);
 end;
 $$;
 comment on function private.end_membership is
-'Ends a membership with all that hangs on it (RULES 2.5, 2.6): roles, requests, loans, own stake, rolls, ballots,
-purse.
+'Ends a membership with all that hangs on it (RULES 2.5, 2.6, 13.2): roles, notices, requests, loans, own stake, rolls,
+ballots, purse. p_how: left, removed or erased; only who left of their own will makes what awaited nobody else unanimous.
 
-Returns what expired with the purse and what was forfeited of a stake, in CC. The caller has held the house.';
+Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
+which has also closed the election that is over.';
 
-create function private.leave(p_community_id uuid, p_user_id uuid)
-returns jsonb
+create function private.depart(
+  p_community_id uuid, p_user_id uuid, p_how text, out expired integer, out forfeited integer
+)
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_parted record;
 begin
-  v_parted := private.end_membership(p_community_id, p_user_id, false);
+  if not exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+  ) then
+    return;
+  end if;
+  select e.expired, e.forfeited into expired, forfeited
+  from private.end_membership(p_community_id, p_user_id, p_how) as e;
+  if p_how <> 'removed' then
+    perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
+    perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
+  end if;
+  perform private.fill_seat(p_community_id);
   if cardinality(private.member_ids(p_community_id)) = 0 then
     perform private.change_join_code(p_community_id, false, false, null);
   end if;
-  perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
-  perform private.announce(
-    p_community_id, 'member_left', format('%s left.', private.name_of(p_user_id)),
-    jsonb_build_object('user_id', p_user_id)
-  );
-  return jsonb_build_object('left', true, 'expired', v_parted.expired, 'forfeited', v_parted.forfeited);
 end;
 $$;
-comment on function private.leave is
-'A member goes of their own will. With the very last one the join code is paused: nobody should come into a house
-without a moderator.';
+comment on function private.depart is
+'Somebody goes: their membership ends, the Chamber hears of it (of a removal from who removed them), and a moderator''s
+seat left empty is filled. With the very last one the join code is paused: nobody should come into a community without a
+moderator. Whose membership has ended already changes nothing more. Only under private.lock_membership.';
 
 create function private.leave_community(p_community_id uuid, p_successor_id uuid)
 returns jsonb
@@ -6824,14 +8137,17 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
+  v_gone record;
 begin
   perform private.lock_membership(p_community_id);
+  -- Asked again, now that nobody comes or goes beside this: a removal may have come first.
   perform private.require_member(p_community_id);
   perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
-  return private.leave(p_community_id, v_me.user_id);
+  v_gone := private.depart(p_community_id, v_me.user_id, 'left');
+  return jsonb_build_object('left', true, 'expired', v_gone.expired, 'forfeited', v_gone.forfeited);
 end;
 $$;
-comment on function private.leave_community is 'What leave_community does.';
+
 create function public.leave_community(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6861,6 +8177,30 @@ end;
 $$;
 comment on function private.refuse_removing_oneself is 'Refuses: LAST_MODERATOR {needs}, FORBIDDEN.';
 
+create function private.note_removal(
+  p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint, p_ban boolean
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.record_act(
+    p_community_id, p_by_id, 'member_removed', p_user_id,
+    jsonb_build_object('reason_id', p_reason_id, 'ban', p_ban)
+  );
+  perform private.announce(
+    p_community_id, 'member_removed', jsonb_build_object('user_id', p_user_id, 'by_id', p_by_id, 'ban', p_ban)
+  );
+  -- No mute silences it: a member who is one no more has no other way to learn of it.
+  perform private.notify(
+    array[p_user_id], p_community_id, 'system', 'member_removed', 'member_removed', p_community_id,
+    jsonb_build_object('reason_id', p_reason_id), p_by => p_by_id, p_is_ask => true
+  );
+end;
+$$;
+comment on function private.note_removal is
+'Tells of a removal. The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
+
 create function private.remove_member(p_community_id uuid, p_user_id uuid, p_reason text, p_ban boolean)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -6868,8 +8208,10 @@ as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
   v_ban boolean := coalesce(p_ban, false);
+  v_reason_id bigint;
 begin
   perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
   perform private.require_text('reason', p_reason, 280);
   if p_user_id = v_me.user_id then
@@ -6877,31 +8219,18 @@ begin
   end if;
   perform private.require_present(p_community_id, p_user_id);
 
-  perform private.end_membership(p_community_id, p_user_id, true);
+  perform private.depart(p_community_id, p_user_id, 'removed');
+  v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
   if v_ban then
-    perform private.ban(p_community_id, p_user_id);
+    perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
   end if;
-  perform private.record_act(p_community_id, v_me.user_id, 'member_removed', p_user_id,
-    jsonb_build_object('reason', p_reason, 'ban', v_ban));
-  perform private.announce(
-    p_community_id, 'member_removed',
-    format('%s was removed by %s.', private.name_of(p_user_id), private.name_of(v_me.user_id)),
-    jsonb_build_object('user_id', p_user_id, 'by_id', v_me.user_id, 'ban', v_ban)
-  );
-  -- No mute silences it: a member who is one no more has no other way to learn of it.
-  perform private.notify(
-    array[p_user_id], p_community_id, 'system', 'member_removed', p_community_id,
-    (select format('You were removed from %s', c.name) from private.communities as c where c.id = p_community_id),
-    p_reason, p_is_ask => true
-  );
+  perform private.note_removal(p_community_id, p_user_id, v_me.user_id, v_reason_id, v_ban);
   return jsonb_build_object('removed', true);
 end;
 $$;
 comment on function private.remove_member is
-'What remove_member does. Moderators may be removed like anyone else; of two who remove each other at once, one is
-too late.
+'Moderators may be removed like anyone else; of two who remove each other at once, one is too late.';
 
-The reason is for the person removed and for the audit log: the Chamber hears who removed whom.';
 create function public.remove_member(community_id uuid, user_id uuid, reason text, ban boolean default false)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -6921,7 +8250,7 @@ grant execute on function public.remove_member, private.remove_member to authent
 
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create function private.show_lines(p_message_ids bigint[])
+create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
 returns json
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -6934,33 +8263,35 @@ begin
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
-  where m.id = any(p_message_ids) and m.type in ('borrow_request', 'tip_to_tip', 'election');
+  where m.community_id = p_community_id and m.id = any(p_message_ids)
+    and m.type in ('borrow_request', 'tip_to_tip', 'election');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
-    from private.shown_borrow_requests as b where b.id = any(v_ids);
+    from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
   end if;
   if 'tip_to_tip' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
-    from private.shown_proposals as t where t.id = any(v_ids);
+    from private.shown_proposals as t where t.community_id = p_community_id and t.id = any(v_ids);
   end if;
   if 'election' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
-    from private.shown_elections as e where e.id = any(v_ids);
+    from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts,
+        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
         case when s.type = 'declaration' then (
-          select row_to_json(d) from private.shown_declarations as d where d.id = s.reference_id
+          select row_to_json(d) from private.shown_declarations as d
+          where d.community_id = p_community_id and d.id = s.reference_id
         ) end as declaration,
         case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
         case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
         case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
         s.created_at, s.edited_at, s.deleted, s.struck_reason
       from private.shown_messages as s
-      where s.id = any(p_message_ids)
+      where s.community_id = p_community_id and s.id = any(p_message_ids)
     ) as line
   );
 end;
@@ -6971,12 +8302,12 @@ comment on function private.show_lines is
 Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
 made of.';
 
-create function private.show_line(p_message_id bigint)
+create function private.show_line(p_community_id uuid, p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object('message', private.show_lines(array[p_message_id]) -> 0);
+  return jsonb_build_object('message', private.show_lines(p_community_id, array[p_message_id]) -> 0);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
@@ -7012,12 +8343,12 @@ begin
     );
   end if;
   return json_build_object(
-    'messages', private.show_lines(v_page[:p_page_size]),
+    'messages', private.show_lines(p_community_id, v_page[:p_page_size]),
     'has_more', cardinality(v_page) > p_page_size
   );
 end;
 $$;
-comment on function private.list_messages is 'What list_messages does.';
+
 create function public.list_messages(
   community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
 )
@@ -7044,29 +8375,27 @@ returns private.chat_messages
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_line private.chat_messages;
 begin
   select m.* into v_line from private.chat_messages as m where m.id = p_message_id;
-  if not found or not private.is_member(v_line.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such message.');
-  end if;
+  perform private.require_seen(v_line.community_id, 'message');
   return v_line;
 end;
 $$;
 comment on function private.require_line is
-'Returns a line of a Chamber the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a line of a Chamber the caller is in. Refuses: as private.require_seen.';
 
 create function private.get_message(p_message_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_line private.chat_messages := private.require_line(p_message_id);
 begin
-  perform private.require_line(p_message_id);
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.get_message is 'What get_message does.';
+
 create function public.get_message(message_id bigint)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -7081,58 +8410,27 @@ comment on function public.get_message is
 Returns {message}. Refuses: NOT_FOUND.';
 grant execute on function public.get_message, private.get_message to authenticated;
 
-create function private.require_message_rate(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_earliest timestamptz;
-begin
-  -- Messages of one member take turns, or twenty at once would each count nineteen.
-  perform pg_advisory_xact_lock(hashtextextended('calm' || p_community_id::text || p_user_id::text, 0));
-  select min(latest.created_at) into v_earliest
-  from (
-    select m.created_at from private.chat_messages as m
-    where m.community_id = p_community_id and m.user_id = p_user_id and m.type = 'message'
-      and m.created_at > private.clock() - interval '1 minute'
-    order by m.created_at desc
-    limit 20
-  ) as latest
-  having count(*) = 20;
-  if v_earliest is not null then
-    perform private.refuse('RATE_LIMITED', 'Twenty messages a minute are enough.',
-      jsonb_build_object('most', 20, 'possible_at', v_earliest + interval '1 minute'));
-  end if;
-end;
-$$;
-comment on function private.require_message_rate is
-'Asks that a member has posted fewer than 20 plain messages in the last minute (RULES 3.2); deleted ones count.
-
-Refuses: RATE_LIMITED {most, possible_at}.';
-
 create function private.send_message(p_community_id uuid, p_content text, p_request_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_answer jsonb := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments);
-  v_id bigint;
+  v_id bigint := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) -> 'message_id';
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_id is null then
+    perform private.require_text('content', p_content, 2000);
+    perform private.require_message_rate(p_community_id, v_me.user_id);
+    v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
+    perform private.remember(
+      v_me.user_id, 'send_message', p_request_id, v_arguments, jsonb_build_object('message_id', v_id)
+    );
   end if;
-  perform private.require_text('content', p_content, 2000);
-  perform private.require_message_rate(p_community_id, v_me.user_id);
-  v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
-  return private.remember(
-    v_me.user_id, 'send_message', p_request_id, v_arguments,
-    jsonb_build_object('message', private.show_message(v_id))
-  );
+  return private.show_line(p_community_id, v_id);
 end;
 $$;
-comment on function private.send_message is 'What send_message does.';
+
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -7144,7 +8442,7 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -7154,12 +8452,13 @@ as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
 begin
+  perform private.require_acting_member(v_line.community_id);
   if v_line.user_id is distinct from private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only its author may change a message.');
   elsif v_line.type <> 'message' then
     perform private.refuse('FORBIDDEN', 'A card stands as it was posted.');
   end if;
-  return private.lock_line(p_message_id);
+  return private.lock_line(v_line.community_id, p_message_id);
 end;
 $$;
 comment on function private.lock_own_message is
@@ -7179,11 +8478,11 @@ begin
     perform private.refuse('EDIT_WINDOW_PASSED', 'A message may be edited for 15 minutes.',
       jsonb_build_object('passed_at', v_line.created_at + interval '15 minutes'));
   end if;
-  perform private.rewrite_line(p_message_id, p_content);
-  return private.show_line(p_message_id);
+  perform private.rewrite_line(v_line.community_id, p_message_id, p_content);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.edit_message is 'What edit_message does.';
+
 create function public.edit_message(message_id bigint, content text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7205,12 +8504,12 @@ declare
   v_line private.chat_messages := private.lock_own_message(p_message_id);
 begin
   if v_line.deleted_at is null then
-    perform private.blank_line(p_message_id, null);
+    perform private.blank_line(v_line.community_id, p_message_id, null);
   end if;
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.delete_message is 'What delete_message does.';
+
 create function public.delete_message(message_id bigint)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7224,23 +8523,24 @@ Its words are gone for good, an empty line stays; doing it again changes nothing
 FORBIDDEN (another''s, or a card), NOT_FOUND.';
 grant execute on function public.delete_message, private.delete_message to authenticated;
 
-create function private.strike_card(p_line private.chat_messages)
+create function private.strike_words_of(p_line private.chat_messages)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   case p_line.type
-    when 'declaration' then perform private.strike_declaration(p_line.reference_id);
-    when 'borrow_request' then perform private.strike_borrow_request(p_line.reference_id);
-    when 'tip_to_tip' then perform private.strike_proposal(p_line.reference_id);
-    when 'election' then perform private.strike_election(p_line.reference_id);
-    else return;
+    when 'declaration' then perform private.strike_declaration(p_line.community_id, p_line.reference_id);
+    when 'borrow_request' then perform private.strike_borrow_request(p_line.community_id, p_line.reference_id);
+    when 'tip_to_tip' then perform private.strike_proposal(p_line.community_id, p_line.reference_id);
+    when 'election' then perform private.strike_election(p_line.community_id, p_line.reference_id);
+    when 'system' then perform private.strike_words(p_line.community_id, (p_line.facts ->> 'reason_id')::bigint);
+    else null;
   end case;
-  perform private.blank_notices(p_line.community_id, p_line.reference_id);
 end;
 $$;
-comment on function private.strike_card is
-'Takes away the words of the thing a card shows, in the notices about it too.';
+comment on function private.strike_words_of is
+'Takes away the words of the thing a card shows, or the reason a system line repeats: they are gone from every list and
+notice, for these look them up.';
 
 create function private.strike_message(p_message_id bigint, p_reason text)
 returns jsonb
@@ -7248,20 +8548,24 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members := private.require_moderator(v_line.community_id);
+  v_me private.community_members;
+  v_reason_id bigint;
 begin
+  perform private.require_acting_member(v_line.community_id);
+  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
-  v_line := private.lock_line(p_message_id);
-  perform private.strike_card(v_line);
-  perform private.blank_line(p_message_id, p_reason);
+  v_line := private.lock_line(v_line.community_id, p_message_id);
+  v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
+  perform private.strike_words_of(v_line);
+  perform private.blank_line(v_line.community_id, p_message_id, v_reason_id);
   perform private.record_act(
     v_line.community_id, v_me.user_id, 'message_struck', v_line.user_id,
-    jsonb_build_object('message_id', p_message_id, 'type', v_line.type, 'reason', p_reason)
+    jsonb_build_object('message_id', p_message_id, 'type', v_line.type, 'reason_id', v_reason_id)
   );
-  return private.show_line(p_message_id);
+  return private.show_line(v_line.community_id, p_message_id);
 end;
 $$;
-comment on function private.strike_message is 'What strike_message does.';
+
 create function public.strike_message(message_id bigint, reason text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7280,7 +8584,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
 begin
   if not exists (
     select from private.chat_messages as m where m.id = p_message_id and m.community_id = p_community_id
@@ -7291,7 +8595,7 @@ begin
   return jsonb_build_object('unread', private.count_unread(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.mark_chamber_read is 'What mark_chamber_read does.';
+
 create function public.mark_chamber_read(community_id uuid, message_id bigint)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7305,6 +8609,204 @@ A line that is committed late, by an act under way while the mark was set past i
 what others wrote since, at most 1000. Refuses: NOT_FOUND.';
 grant execute on function public.mark_chamber_read, private.mark_chamber_read to authenticated;
 
+-- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
+
+create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_ref_kind
+    when 'declaration' then (
+      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
+    )
+    when 'borrow_request' then (
+      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
+      where r.community_id = p_community_id and r.id = p_ref_id
+    )
+    when 'tip_to_tip' then (
+      select t.proposal ->> 'title' from private.shown_proposals as t
+      where t.community_id = p_community_id and t.id = p_ref_id
+    )
+    when 'election' then (
+      select private.read_words(e.community_id, e.title_id) from private.elections as e
+      where e.community_id = p_community_id and e.id = p_ref_id
+    )
+    when 'jashn' then (
+      select c.celebration ->> 'message' from private.shown_celebrations as c
+      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
+    )
+  end;
+end;
+$$;
+comment on function private.words_of is
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
+election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+
+create function private.show_notice(p_notice private.notifications)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := p_notice.facts || jsonb_build_object(
+    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
+    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
+  );
+begin
+  return (
+    select jsonb_build_object(
+      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
+      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
+      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
+      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
+      'people', private.show_people(p_notice.people),
+      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
+      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
+    )
+    from private.events() as e
+    where e.place = 'notice' and e.event = p_notice.event
+  );
+end;
+$$;
+comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
+
+create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+  v_before bigint := 9223372036854775807;
+  v_page private.notifications[];
+begin
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select n.position into v_before from private.notifications as n where n.id = p_before_id and n.user_id = v_me;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such notification.');
+    end if;
+  end if;
+  v_page := array(
+    select n from private.notifications as n
+    where n.user_id = v_me and n.position < v_before
+      and (n.read_at is null or not coalesce(p_unread_only, false))
+    order by n.position desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'notifications', (
+      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
+      from unnest(v_page[:p_page_size]) as n
+    ),
+    'has_more', cardinality(v_page) > p_page_size,
+    'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
+  );
+end;
+$$;
+
+create function public.list_notifications(
+  unread_only boolean default false, page_size integer default 50, before_id bigint default null
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_notifications(
+    list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
+  );
+end;
+comment on function public.list_notifications is
+'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
+
+Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
+grant execute on function public.list_notifications, private.list_notifications to authenticated;
+
+create function private.mark_notification_read(p_notification_id bigint)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+begin
+  if not private.read_notice(v_me, p_notification_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such notification.');
+  end if;
+  return (
+    select jsonb_build_object('notification', private.show_notice(n))
+    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
+  );
+end;
+$$;
+
+create function public.mark_notification_read(notification_id bigint)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.mark_notification_read(mark_notification_read.notification_id);
+end;
+comment on function public.mark_notification_read is
+'Marks one of the caller''s notices read; doing it again changes nothing.
+
+Returns {notification}. Refuses: NOT_FOUND.';
+grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
+
+create function private.show_audit_entry(p_entry private.audit_entries)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', p_entry.actor_id, 'subject_id', p_entry.subject_id);
+begin
+  return jsonb_build_object(
+    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
+    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
+    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
+    'facts', private.show_facts(p_entry.community_id, p_entry.facts),
+    'people', private.show_people(private.people_in(v_facts)),
+    'sentence', private.say('audit', p_entry.community_id, p_entry.action, v_facts),
+    'created_at', p_entry.created_at
+  );
+end;
+$$;
+comment on function private.show_audit_entry is 'An entry of the audit log, put into words as things are called now.';
+
+create function private.list_audit(p_community_id uuid, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page private.audit_entries[];
+begin
+  perform private.require_moderator(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select e from private.audit_entries as e
+    where e.community_id = p_community_id and e.id < coalesce(p_before_id, 9223372036854775807)
+    order by e.id desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'entries', (
+      select coalesce(jsonb_agg(private.show_audit_entry(e::private.audit_entries) order by e.id desc), '[]')
+      from unnest(v_page[:p_page_size]) as e
+    ),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_audit(list_audit.community_id, list_audit.page_size, list_audit.before_id);
+end;
+comment on function public.list_audit is
+'The audit log of a community, newest first, for its moderators.
+
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
+subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+grant execute on function public.list_audit, private.list_audit to authenticated;
+
 -- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
 
 create function private.get_balance(p_community_id uuid)
@@ -7317,7 +8819,6 @@ begin
   return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.get_balance is 'What get_balance answers.';
 create function public.get_balance(community_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -7340,31 +8841,23 @@ language plpgsql security invoker set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(list_ledger.community_id);
-  v_page private.ledger_entries[];
+  v_page private.shown_entries[];
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, array[
-      'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-      'stake_refund', 'stake_forfeit', 'expired', 'correction'
-    ]);
+    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
   end if;
   v_page := array(
-    select e from private.ledger_entries as e
+    select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type)
+      and (entry_type is null or e.type = entry_type::private.entry_type)
     order by e.id desc
     limit page_size + 1
   );
   return jsonb_build_object(
     'entries', (
-      select coalesce(jsonb_agg(jsonb_build_object(
-        'id', e.id, 'type', e.type, 'amount', e.amount, 'balance_after', e.balance_after,
-        'description', private.describe_entry(e.type), 'reference_id', e.reference_id, 'day', e.day,
-        'created_at', e.created_at, 'moved', e.moved, 'source', e.source, 'destination', e.destination,
-        'counterparty_id', e.counterparty_id
-      ) order by e.id desc), '[]')
+      select coalesce(jsonb_agg(to_jsonb(e) - 'community_id' - 'user_id' order by e.id desc), '[]')
       from unnest(v_page[:page_size]) as e
     ),
     'has_more', cardinality(v_page) > page_size,
@@ -7394,18 +8887,41 @@ declare
   v_audit jsonb;
 begin
   -- One statement, one snapshot: nothing moves between the two sides of the sum.
-  with per_member as (
+  with entries as (
+    -- An entry of no known kind, or without the other end its kind has, moves nothing and so unbalances everything.
+    select e.user_id, e.amount, e.moved, k.source, k.destination, k.counts_as_spent, k.counts_as_debt
+    from private.ledger_entries as e
+    left join private.entry_kinds() as k
+      on k.type = e.type and k.sign = sign(e.amount) and e.moved = coalesce(nullif(abs(e.amount), 0), e.moved)
+      and k.has_counterparty = (e.counterparty_id is not null)
+    where e.community_id = p_community_id
+  ), per_member as (
     select
       e.user_id,
       sum(e.amount) as purse,
+      coalesce(sum(-e.amount) filter (where e.counts_as_spent), 0) as spent_total,
       sum(e.moved) filter (where e.source = 'minted') as minted,
       sum(e.moved) filter (where e.destination = 'spent') as spent,
       sum(e.moved) filter (where e.destination = 'forfeited') as forfeited,
       sum(e.moved) filter (where e.destination = 'expired') as expired,
-      sum(case 'escrow' when e.destination then e.moved when e.source then -e.moved end) as escrow
-    from private.ledger_entries as e
-    where e.community_id = p_community_id
+      sum(case 'escrow' when e.destination then e.moved when e.source then -e.moved end) as escrow,
+      count(*) filter (where e.source is null) as strange
+    from entries as e
     group by e.user_id
+  ), copied as (
+    -- What a purse keeps beside its coins, told once more by what it is a copy of.
+    select
+      b.user_id, b.remaining, b.spent_total,
+      b.debt = (
+        select coalesce(sum(l.outstanding), 0) from private.loans as l
+        where l.community_id = b.community_id and l.borrower_id = b.user_id and l.status = 'open'
+      )
+      and b.joys_today = (
+        select count(*) from private.declarations as d
+        where d.community_id = b.community_id and d.user_id = b.user_id and d.day = b.day
+      ) as is_right
+    from private.purses as b
+    where b.community_id = p_community_id
   ), books as (
     select
       coalesce(sum(p.minted), 0) as minted, coalesce(sum(p.spent), 0) as spent,
@@ -7415,9 +8931,12 @@ begin
         select coalesce(sum(s.amount), 0) from private.stakes as s
         where s.community_id = p_community_id and s.status in ('held', 'due')
       ) as escrow,
-      bool_and(coalesce(p.purse, 0) = coalesce(b.remaining, 0)) as purses_agree
+      bool_and(
+        coalesce(p.purse, 0) = coalesce(b.remaining, 0) and coalesce(p.spent_total, 0) = coalesce(b.spent_total, 0)
+        and coalesce(p.strange, 0) = 0 and coalesce(b.is_right, false)
+      ) as purses_agree
     from per_member as p
-    full join (select * from private.purses as c where c.community_id = p_community_id) as b using (user_id)
+    full join copied as b using (user_id)
   )
   select jsonb_build_object(
     'minted', b.minted, 'spent', b.spent, 'forfeited', b.forfeited, 'expired', b.expired, 'purses', b.purses,
@@ -7431,7 +8950,8 @@ begin
 end;
 $$;
 comment on function private.prove_books is
-'The totals of a community''s books, and whether they balance; reads its whole ledger.';
+'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse copies is
+counted again, and every entry held against private.entry_kinds.';
 
 create function private.audit_ledger(p_community_id uuid)
 returns jsonb
@@ -7442,7 +8962,6 @@ begin
   return private.prove_books(p_community_id);
 end;
 $$;
-comment on function private.audit_ledger is 'What audit_ledger answers.';
 create function public.audit_ledger(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7452,9 +8971,9 @@ end;
 comment on function public.audit_ledger is
 'Proves a community''s books to any member, in totals only (RULES 5.2).
 
-balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its
-entries, and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s
-ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
+every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)
@@ -7495,7 +9014,6 @@ begin
   );
 end;
 $$;
-comment on function private.preview_dawn is 'What preview_dawn answers.';
 create function public.preview_dawn(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -7552,46 +9070,36 @@ grant execute on function public.get_sunset to authenticated;
 
 create function private.list_members(p_community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
+  perform private.require_member(p_community_id);
+  return jsonb_build_object('members', (
     select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
-    from private.shown_members as s
-    where s.community_id = p_community_id and s.left_at is null
-  );
+    from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
+  ));
 end;
 $$;
-comment on function private.list_members is
-'The members of a community as the caller may see them, longest-standing first.';
-grant execute on function private.list_members to authenticated;
+
 create function public.list_members(community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  perform private.require_member(list_members.community_id);
-  return jsonb_build_object('members', private.list_members(list_members.community_id));
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_members(list_members.community_id);
 end;
-$$;
 comment on function public.list_members is
-'Everyone in a community, longest-standing first.
+'Everyone in a community, longest-standing first; able is false for who cannot act now.
 
 Returns {members: [member]}. Refuses: NOT_FOUND.';
-grant execute on function public.list_members to authenticated;
+grant execute on function public.list_members, private.list_members to authenticated;
 
 create function public.get_community(community_id uuid)
 returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  perform private.require_member(get_community.community_id);
-  return jsonb_build_object(
-    'community', private.show_community(get_community.community_id),
-    'members', private.list_members(get_community.community_id)
-  );
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_members(get_community.community_id)
+    || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
-$$;
 comment on function public.get_community is
 'One community and everyone in it.
 
@@ -7608,16 +9116,18 @@ declare
   v_profile jsonb;
 begin
   select jsonb_build_object(
-    'user', s.member -> 'user',
+    'user', p.person,
     'communities_shared', (
-      select count(*) from private.community_members as m
-      where m.user_id = p_user_id and m.left_at is null
-        and private.is_member(m.community_id, v_me.user_id)
+      select count(*)
+      from private.community_members as theirs
+      join private.community_members as mine on mine.community_id = theirs.community_id
+      where theirs.user_id = p_user_id and theirs.left_at is null
+        and mine.user_id = v_me.user_id and mine.left_at is null
     ),
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', private.show_declaration(d.dearest),
+    'most_expensive_declaration', private.show_declaration(p_community_id, d.dearest),
     'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
     'longest_streak', private.longest_streak(p_community_id, p_user_id),
     'witnessed_given', (
@@ -7625,11 +9135,12 @@ begin
       where w.community_id = p_community_id and w.user_id = p_user_id
     ),
     'witnessed_received', d.witnessed,
-    'joined_at', s.joined_at,
-    'left_at', s.left_at
+    'joined_at', m.joined_at,
+    'left_at', m.left_at
   )
   into v_profile
-  from private.shown_members as s
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
   cross join (
     select
       count(*) as declarations,
@@ -7639,7 +9150,7 @@ begin
     from private.declarations as o
     where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
-  where s.community_id = p_community_id and s.user_id = p_user_id;
+  where m.community_id = p_community_id and m.user_id = p_user_id;
   if v_profile is null then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
@@ -7647,7 +9158,7 @@ begin
 end;
 $$;
 comment on function private.get_member_profile is
-'What get_member_profile answers. It asks for membership once and reads with its owner''s rights: row by row, row
+'It asks for membership once and reads with its owner''s rights: row by row, row
 level security would double its cost.';
 create function public.get_member_profile(community_id uuid, user_id uuid)
 returns jsonb
@@ -7793,8 +9304,9 @@ begin
 end;
 $$;
 comment on function private.get_leaderboard is
-'What get_leaderboard answers, out of one reckoning of the week. It asks for membership once and reads with its
-owner''s rights: row by row, row level security would double its cost.';
+'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s rights:
+row by row, row level security would double its cost.';
+
 create function public.get_leaderboard(community_id uuid, week_start date default null)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
@@ -7817,13 +9329,13 @@ grant execute on function public.get_leaderboard, private.get_leaderboard to aut
 -- Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10.2, 10.3).
 
 create table private.jashns (
-  id uuid not null default gen_random_uuid(),
   community_id uuid not null,
+  id uuid not null default gen_random_uuid(),
   week_start date not null,
   honored_user_id uuid,
   decided_by text,
   held_at timestamptz not null,
-  constraint jashns_pkey primary key (id),
+  constraint jashns_pkey primary key (community_id, id),
   constraint jashns_honored_fkey foreign key (community_id, honored_user_id)
   references private.community_members (community_id, user_id),
   constraint jashns_community_id_fkey foreign key (community_id) references private.communities (id),
@@ -7838,6 +9350,7 @@ create table private.jashns (
 comment on table private.jashns is
 'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the
 honoured one differed from the next, only_one where nobody else was eligible.';
+create index jashns_id_idx on private.jashns (id);
 create unique index jashns_one_a_week on private.jashns (community_id, week_start);
 create index jashns_community_id_honored_user_id_idx on private.jashns (community_id, honored_user_id);
 alter table private.jashns enable row level security;
@@ -7846,17 +9359,17 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.jashns to authenticated;
 
 create table private.jashn_entries (
+  community_id uuid not null,
   jashn_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   eligible boolean not null,
   total_cc_spent integer not null,
   total_declarations integer not null,
   witnessed_received integer not null,
   joined_at timestamptz not null,
   place integer,
-  constraint jashn_entries_pkey primary key (jashn_id, user_id),
-  constraint jashn_entries_jashn_id_fkey foreign key (jashn_id) references private.jashns (id),
+  constraint jashn_entries_pkey primary key (community_id, jashn_id, user_id),
+  constraint jashn_entries_jashn_fkey foreign key (community_id, jashn_id) references private.jashns (community_id, id),
   constraint jashn_entries_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
   constraint jashn_entries_place_if_eligible check ((place is not null) = eligible)
@@ -7871,56 +9384,26 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_entries to authenticated;
 
 create table private.jashn_celebrations (
+  community_id uuid not null,
   jashn_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   message text not null,
   created_at timestamptz not null default private.clock(),
   edited_at timestamptz,
-  constraint jashn_celebrations_pkey primary key (jashn_id, user_id),
-  constraint jashn_celebrations_jashn_id_fkey foreign key (jashn_id) references private.jashns (id),
+  constraint jashn_celebrations_pkey primary key (community_id, jashn_id, user_id),
+  constraint jashn_celebrations_jashn_fkey foreign key (community_id, jashn_id)
+  references private.jashns (community_id, id),
   constraint jashn_celebrations_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
   constraint jashn_celebrations_message_length check (char_length(message) between 1 and 280)
 );
-comment on table private.jashn_celebrations is 'What members wrote to the honoured one, one message each.';
+comment on table private.jashn_celebrations is
+'What members wrote to the honoured one, one message each; user_id is whose words they are.';
 create index jashn_celebrations_community_id_user_id_idx on private.jashn_celebrations (community_id, user_id);
 alter table private.jashn_celebrations enable row level security;
 create policy members_read_jashn_celebrations on private.jashn_celebrations for select to authenticated
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
-
-create table private.jashn_calendar (
-  community_id uuid not null,
-  look_at timestamptz not null,
-  constraint jashn_calendar_pkey primary key (community_id),
-  constraint jashn_calendar_community_id_fkey foreign key (community_id) references private.communities (id)
-)
-with (fillfactor = 80);
-comment on table private.jashn_calendar is
-'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on
-Sundays, for a Dawn may have brought another zone, where Sunday comes sooner or later.';
-create index jashn_calendar_look_at_idx on private.jashn_calendar (look_at);
-alter table private.jashn_calendar enable row level security;
-create policy nobody_reads_jashn_calendar on private.jashn_calendar for select to authenticated using (false);
-
-create function private.enter_jashn_calendar()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.jashn_calendar (community_id, look_at)
-  values (new.community_id, new.dawn_at + interval '5 minutes')
-  on conflict (community_id) do nothing;
-  return null;
-end;
-$$;
-comment on function private.enter_jashn_calendar is
-'Enters a community that begins its first day: founding is a room below and knows nothing of honours. No Jashn can be
-due before its first Dawn.';
-create trigger community_days_enter_jashn_calendar
-after insert on private.community_days
-for each row execute function private.enter_jashn_calendar();
 
 create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
 returns private.jashns
@@ -7960,12 +9443,12 @@ begin atomic
 
   kept as (
     insert into private.jashn_entries (
-      jashn_id, community_id, user_id, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at,
+      community_id, jashn_id, user_id, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at,
       place
     )
     select
-      h.id,
       p_community_id,
+      h.id,
       r.user_id,
       r.eligible,
       r.total_cc_spent,
@@ -7982,112 +9465,82 @@ end;
 comment on function private.record_jashn is
 'Holds the Jashn of a week with its reckoning, in one statement, so of one moment; null if it was held before.';
 
-create function private.find_jashn_due(
-  p_community_id uuid, p_now timestamptz, out week_start date, out zone text, out look_at timestamptz
-)
-language plpgsql stable security definer set search_path = ''
+create function private.note_jashn(p_jashn private.jashns)
+returns void
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_today record := private.day_at(p_community_id, p_now);
-  v_sunday date := private.week_of(v_today.day);
-  v_hour timestamptz := private.dawn_of(v_today.timezone, v_sunday) + interval '5 minutes';
+  v_entry private.jashn_entries;
 begin
-  zone := v_today.timezone;
-  if p_now < v_hour then
-    look_at := v_hour;
+  select e.* into v_entry from private.jashn_entries as e
+  where e.community_id = p_jashn.community_id and e.jashn_id = p_jashn.id and e.user_id = p_jashn.honored_user_id;
+  if not found then
     return;
   end if;
-  look_at := private.dawn_of(zone, v_today.day + 1) + interval '5 minutes';
-  select v_sunday - 7 into week_start
-  from private.communities as c
-  where c.id = p_community_id and (c.created_at at time zone zone)::date < v_sunday
-    and not exists (
-      select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_sunday - 7
-    );
+  perform private.announce(
+    p_jashn.community_id, 'jashn_held',
+    jsonb_build_object(
+      'jashn_id', p_jashn.id, 'user_id', p_jashn.honored_user_id, 'week_start', p_jashn.week_start,
+      'total_declarations', v_entry.total_declarations, 'total_cc_spent', v_entry.total_cc_spent
+    ),
+    p_jashn.held_at
+  );
+  perform private.notify(
+    array[p_jashn.honored_user_id], p_jashn.community_id, 'jashn_e_chas', 'jashn_honours_you', 'jashn', p_jashn.id,
+    jsonb_build_object('week_start', p_jashn.week_start), p_at => p_jashn.held_at
+  );
 end;
 $$;
-comment on function private.find_jashn_due is
-'The week whose Jashn is to be held in a community now, null if none is, and when to look again. Only the last ended
-week, from its Sunday 00:05 on, and not one that ended before the community was founded (RULES 10.3).';
+comment on function private.note_jashn is
+'Tells of a Jashn the Chamber and the honoured one. A week in which nobody was eligible is told to nobody.';
 
 create function private.honour_week(p_community_id uuid, p_now timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_due record := private.find_jashn_due(p_community_id, p_now);
+  -- Alone, for the calendar's row is written: a late Dawn is settled first, which may have brought another zone.
+  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
+  v_timezone text;
   v_jashn private.jashns;
-  v_entry private.jashn_entries;
 begin
-  update private.jashn_calendar as k set look_at = v_due.look_at where k.community_id = p_community_id;
-  if v_due.week_start is null then
+  if v_day.jashn_look_at > p_now then
     return 0;
   end if;
-  v_jashn := private.record_jashn(p_community_id, v_due.week_start, v_due.zone, p_now);
-  if v_jashn.honored_user_id is not null then
-    select e.* into v_entry from private.jashn_entries as e
-    where e.jashn_id = v_jashn.id and e.user_id = v_jashn.honored_user_id;
-    perform private.announce(
-      p_community_id, 'jashn_held',
-      format(
-        'Jashn-e-Chas honours %s: %s joys for %s CC in the week of %s.', private.name_of(v_jashn.honored_user_id),
-        v_entry.total_declarations, v_entry.total_cc_spent, v_jashn.week_start
-      ),
-      jsonb_build_object(
-        'jashn_id', v_jashn.id, 'user_id', v_jashn.honored_user_id, 'week_start', v_jashn.week_start
-      ),
-      p_now
-    );
-    perform private.notify(
-      array[v_jashn.honored_user_id], p_community_id, 'jashn_e_chas', 'jashn', v_jashn.id,
-      'Jashn-e-Chas honours you', format('For joyful restraint in the week of %s.', v_jashn.week_start), false, p_now
-    );
+  v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
+  perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  if v_jashn.id is null then
+    return 0;
   end if;
-  return (v_jashn.id is not null)::integer;
+  perform private.note_jashn(v_jashn);
+  return 1;
 end;
 $$;
 comment on function private.honour_week is
-'Holds a community''s Jashn if one is due, and tells the honoured one and the Chamber; returns how many it held, 0 or
-1. A week in which nobody was eligible is recorded, and told to nobody.';
+'Holds a community''s Jashn if one is due, and tells of it; returns how many it held, 0 or 1. Only that of the last
+week that has ended, however late (RULES 10.3).';
 
 create function private.jashns_due(p_now timestamptz, p_limit integer, p_except uuid[])
 returns uuid[]
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_community_id uuid;
-  v_found record;
-  v_due uuid [] := array[]::uuid [];
 begin
-  for v_community_id in
-    select k.community_id from private.jashn_calendar as k
-    where k.look_at <= p_now and k.community_id <> all (p_except)
-    order by k.look_at
-    limit 1000
-    for no key update skip locked
-  loop
-    exit when cardinality(v_due) = p_limit;
-    begin
-      v_found := private.find_jashn_due(v_community_id, p_now);
-      if v_found.week_start is null then
-        update private.jashn_calendar as k set look_at = v_found.look_at where k.community_id = v_community_id;
-      else
-        v_due := v_due || v_community_id;
-      end if;
-    exception when others then
-      -- Whatever is wrong there will be met again, and recorded, when the job serves it alone.
-      v_due := v_due || v_community_id;
-    end;
-  end loop;
-  return v_due;
+  return array(
+    select d.community_id from private.community_days as d
+    where d.jashn_look_at <= p_now and d.community_id <> all(p_except)
+    order by d.jashn_look_at
+    limit p_limit
+  );
 end;
 $$;
 comment on function private.jashns_due is
-'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. It looks at up to 1000 calendars
-a call and turns those with nothing due to their next look.';
+'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. Nobody is locked here: a busy
+community would be skipped for ever.';
 
 create view private.shown_celebrations with (security_invoker = on) as
 select
+  c.community_id,
   c.jashn_id,
   c.user_id,
   c.created_at,
@@ -8095,14 +9548,14 @@ select
     'user', p.person, 'message', c.message, 'created_at', c.created_at, 'edited_at', c.edited_at
   ) as celebration
 from private.jashn_celebrations as c
-inner join private.shown_people as p on c.user_id = p.id;
-comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration.';
+inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
+comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
 grant select on private.shown_celebrations to authenticated;
 
 create view private.shown_jashns with (security_invoker = on) as
 select
-  j.id,
   j.community_id,
+  j.id,
   j.week_start,
   jsonb_build_object(
     'id', j.id, 'community_id', j.community_id, 'week_start', j.week_start, 'week_end', j.week_start + 6,
@@ -8124,19 +9577,20 @@ select
           )
         from private.jashn_entries as e
         inner join private.shown_people as w on e.user_id = w.id
-        where e.jashn_id = j.id
+        where e.community_id = j.community_id and e.jashn_id = j.id
       ),
       'decided_by', j.decided_by
     ),
     'celebrations', (
       select coalesce(jsonb_agg(c.celebration order by c.created_at, c.user_id), '[]')
       from private.shown_celebrations as c
-      where c.jashn_id = j.id
+      where c.community_id = j.community_id and c.jashn_id = j.id
     ),
     'held_at', j.held_at
   ) as jashn
 from private.jashns as j
-left join private.jashn_entries as h on j.id = h.jashn_id and j.honored_user_id = h.user_id
+left join private.jashn_entries as h
+  on j.community_id = h.community_id and j.id = h.jashn_id and j.honored_user_id = h.user_id
 left join private.shown_people as p on j.honored_user_id = p.id;
 comment on view private.shown_jashns is
 'The shape jashn; its figures are the honoured one''s, 0 where nobody was. The reckoning shows the eligible first, in
@@ -8177,13 +9631,10 @@ returns private.jashns
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_jashn private.jashns;
 begin
   select j.* into v_jashn from private.jashns as j where j.id = p_jashn_id;
-  if not found or not private.is_member(v_jashn.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such Jashn.');
-  end if;
+  perform private.require_seen(v_jashn.community_id, 'Jashn');
   return v_jashn;
 end;
 $$;
@@ -8223,26 +9674,29 @@ declare
   v_me uuid := private.caller_id();
   v_is_new boolean;
 begin
+  perform private.require_acting_member(v_jashn.community_id);
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
-  insert into private.jashn_celebrations as c (jashn_id, user_id, community_id, message)
-  values (p_jashn_id, v_me, v_jashn.community_id, p_message)
-  on conflict (jashn_id, user_id) do update
+  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
+  values (v_jashn.community_id, p_jashn_id, v_me, p_message)
+  on conflict (community_id, jashn_id, user_id) do update
   set message = excluded.message, edited_at = private.clock()
   returning c.edited_at is null into v_is_new;
 
   if v_is_new and private.is_member(v_jashn.community_id, v_jashn.honored_user_id) then
     perform private.notify(
-      array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn', p_jashn_id,
-      format('%s celebrates you', private.name_of(v_me)), p_message
+      array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn_celebrated', 'jashn', p_jashn_id,
+      p_by => v_me
     );
   end if;
   return jsonb_build_object('celebration', (
-    select s.celebration from private.shown_celebrations as s where s.jashn_id = p_jashn_id and s.user_id = v_me
+    select s.celebration from private.shown_celebrations as s
+    where s.community_id = v_jashn.community_id and s.jashn_id = p_jashn_id and s.user_id = v_me
   ));
 end;
 $$;
-comment on function private.celebrate_jashn is 'What celebrate_jashn does. An edited message is not told again.';
+comment on function private.celebrate_jashn is 'An edited message is not told again.';
+
 create function public.celebrate_jashn(jashn_id uuid, message text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -8257,16 +9711,27 @@ created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one 
 or the caller), INVALID_INPUT.';
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
-create function private.erase_celebrations_of(p_user_id uuid)
-returns void
+create function private.erase_celebrations_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_gone integer;
 begin
-  delete from private.jashn_celebrations as c where c.user_id = p_user_id;
+  delete from private.jashn_celebrations as c
+  where (c.community_id, c.jashn_id, c.user_id) in (
+    select o.community_id, o.jashn_id, o.user_id
+    from private.community_members as m
+    join private.jashn_celebrations as o on o.community_id = m.community_id and o.user_id = m.user_id
+    where m.user_id = p_user_id
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
 comment on function private.erase_celebrations_of is
-'Takes away what a person wrote to honoured ones, with their account.';
+'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
 
 -- The caller's communities at a glance.
 
@@ -8275,14 +9740,14 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
 begin
   return jsonb_build_object('communities', (
     select coalesce(jsonb_agg(
       private.show_community(m.community_id) || jsonb_build_object(
-        'balance', private.show_balance_of(m.community_id, v_me.id),
+        'balance', private.show_balance_of(m.community_id, v_me),
         'roles', m.roles,
-        'unread', private.count_unread(m.community_id, v_me.id),
+        'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
           where c.community_id = m.community_id
@@ -8290,16 +9755,16 @@ begin
           limit 1
         ),
         'awaiting_my_vote',
-        private.proposals_awaiting(m.community_id, v_me.id) + private.elections_awaiting(m.community_id, v_me.id)
+        private.proposals_awaiting(m.community_id, v_me) + private.elections_awaiting(m.community_id, v_me)
       )
       order by m.joined_at, m.community_id
     ), '[]')
     from private.community_members as m
-    where m.user_id = v_me.id and m.left_at is null
+    where m.user_id = v_me and m.left_at is null
   ));
 end;
 $$;
-comment on function private.list_my_communities is 'What list_my_communities answers.';
+
 create function public.list_my_communities()
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -8317,16 +9782,13 @@ grant execute on function public.list_my_communities, private.list_my_communitie
 
 create function private.export_account(p_user_id uuid)
 returns jsonb
-language sql stable security definer set search_path = ''
-begin atomic
-  select jsonb_build_object(
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
     'profile', (
       select to_jsonb(u) from private.users as u
       where u.id = p_user_id
-    ),
-    'former_names', (
-      select coalesce(jsonb_agg(f.name order by f.name), '[]') from private.former_names as f
-      where f.user_id = p_user_id
     ),
     'account', (
       select
@@ -8342,20 +9804,25 @@ begin atomic
       where a.user_id = p_user_id
     ),
     'audit', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.audit_entries as e
-      where e.community_id is null and (e.actor_id = p_user_id or e.subject_id = p_user_id)
+      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.bureau_acts as e
+      where e.actor_id = p_user_id or e.subject_id = p_user_id
+    ),
+    'invites', (
+      select coalesce(jsonb_agg(private.show_invite(i) order by i.number), '[]') from private.invites as i
+      where i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
     ),
     'invite_misses', (
       select coalesce(jsonb_agg(m.missed_at order by m.id), '[]') from private.invite_misses as m
       where m.user_id = p_user_id
     ),
-    'requests', (
+    'repeats', (
       select coalesce(jsonb_agg(to_jsonb(r) - 'arguments_hash' order by r.created_at), '[]')
       from private.repeats as r
       where r.user_id = p_user_id
     )
   );
 end;
+$$;
 comment on function private.export_account is 'What the house knows of a person outside any community.';
 
 create function private.export_talk(p_user_id uuid, p_community_id uuid)
@@ -8384,8 +9851,18 @@ begin atomic
       where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'audit', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.audit_entries as e
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(e) || jsonb_build_object('facts', private.show_facts(e.community_id, e.facts)) order by e.id
+          ), '[]'
+        )
+      from private.audit_entries as e
       where e.community_id = p_community_id and (e.actor_id = p_user_id or e.subject_id = p_user_id)
+    ),
+    'words', (
+      select coalesce(jsonb_agg(to_jsonb(w) order by w.id), '[]') from private.words as w
+      where w.community_id = p_community_id and w.author_id = p_user_id
     )
   );
 end;
@@ -8402,7 +9879,7 @@ begin atomic
       where b.community_id = p_community_id and b.user_id = p_user_id
     ),
     'ledger', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.ledger_entries as e
+      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.shown_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
     'sunsets', (
@@ -8434,9 +9911,9 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from private.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
-    'joy_runs', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.first_day), '[]') from private.joy_runs as r
-      where r.community_id = p_community_id and r.user_id = p_user_id
+    'streak', (
+      select to_jsonb(s) from private.streaks as s
+      where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from private.witnesses as w
@@ -8458,21 +9935,6 @@ begin atomic
     'elections', (
       select coalesce(jsonb_agg(to_jsonb(e) order by e.number), '[]') from private.elections as e
       where e.community_id = p_community_id and (e.created_by = p_user_id or e.winner_id = p_user_id)
-    ),
-    'candidacies', (
-      select coalesce(jsonb_agg(to_jsonb(c) order by c.election_id), '[]') from private.election_candidates as c
-      where c.community_id = p_community_id and c.user_id = p_user_id
-    ),
-    'election_rolls', (
-      select coalesce(jsonb_agg(r.election_id order by r.election_id), '[]') from private.election_electors as r
-      where r.community_id = p_community_id and r.user_id = p_user_id
-    ),
-    -- Their own ballots only: one cast for them is another's secret.
-    'ballots', (
-      select coalesce(jsonb_agg(to_jsonb(b) order by b.number), '[]')
-      from private.election_electors as r
-      inner join private.ballots as b on r.election_id = b.election_id and r.user_id = b.user_id
-      where r.community_id = p_community_id and r.user_id = p_user_id
     ),
     'jashns_honoured', (
       select coalesce(jsonb_agg(to_jsonb(j) order by j.week_start), '[]') from private.jashns as j
@@ -8496,33 +9958,37 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
 begin
-  return private.export_account(v_me.id) || jsonb_build_object(
+  return private.export_account(v_me) || jsonb_build_object(
     'exported_at', private.clock(),
     'communities', (
       select coalesce(jsonb_agg(
         jsonb_build_object(
-          'community', jsonb_build_object('id', c.id, 'name', c.name, 'founded_by_me', c.created_by = v_me.id),
+          'community', jsonb_build_object(
+            'id', c.id, 'name', case when m.left_at is null then c.name end, 'founded_by_me', c.created_by = v_me
+          ),
           'membership', to_jsonb(m),
           'ban', (
-            select to_jsonb(b) from private.bans as b where b.community_id = m.community_id and b.user_id = v_me.id
+            select to_jsonb(b) from private.bans as b where b.community_id = m.community_id and b.user_id = v_me
           )
         )
-        || private.export_talk(v_me.id, c.id)
-        || private.export_money(v_me.id, c.id)
-        || private.export_deeds(v_me.id, c.id)
+        || private.export_talk(v_me, c.id)
+        || private.export_money(v_me, c.id)
+        || private.export_deeds(v_me, c.id)
+        || private.export_ballots(v_me, c.id)
         order by m.joined_at, c.id
       ), '[]')
       from private.community_members as m
       join private.communities as c on c.id = m.community_id
-      where m.user_id = v_me.id
+      where m.user_id = v_me
     )
   );
 end;
 $$;
 comment on function private.export_my_data is
-'What export_my_data answers: rows as they are stored, others in them by their ids.';
+'Rows as they are stored, others in them by their ids. What a community is called now is told only to who is in it.';
+
 create function public.export_my_data()
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -8532,148 +9998,149 @@ end;
 comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
-Returns {exported_at, profile, former_names, account, admission, audit, invite_misses, requests, communities:
-[{community, membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, purse, ledger, sunsets,
-stakes, borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes,
-elections, candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of
-communities they have left too. Refuses: INVITE_REQUIRED.';
+Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
+membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
+borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
+left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
+Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
-create function private.leave_everything(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_community_id uuid;
-begin
-  -- In id order, so that two who are erased at once never wait for each other in a ring.
-  for v_community_id in
-    select m.community_id from private.community_members as m
-    where m.user_id = p_user_id and m.left_at is null
-    order by m.community_id
-  loop
-    perform private.lock_membership(v_community_id);
-    if private.is_member(v_community_id, p_user_id) then
-      perform private.pass_seat(v_community_id, p_user_id, private.find_successor(v_community_id, p_user_id));
-      perform private.leave(v_community_id, p_user_id);
-    end if;
-  end loop;
-end;
-$$;
-comment on function private.leave_everything is
-'A person who is erased leaves every community as if of their own will; the last moderator''s seat passes to the
-longest-serving council member, else to the longest-standing member (RULES 13).';
+create table private.erasures (
+  user_id uuid not null,
+  begun_at timestamptz not null,
+  retry_at timestamptz not null,
+  stuck uuid[] not null default '{}',
+  constraint erasures_pkey primary key (user_id),
+  constraint erasures_user_id_fkey foreign key (user_id) references private.users (id)
+);
+comment on table private.erasures is
+'Who is erased and whose rows still follow; stuck are communities whose leaving failed and is tried again.';
+create index erasures_retry_at_idx on private.erasures (retry_at);
+alter table private.erasures enable row level security;
+create policy nobody_reads_erasures on private.erasures for select to authenticated using (false);
 
-create function private.own_things(p_user_id uuid)
-returns uuid[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select d.id from private.community_members as m
-    inner join private.declarations as d on m.community_id = d.community_id and m.user_id = d.user_id
-    where m.user_id = p_user_id
-    union all
-    select r.id from private.community_members as m
-    inner join private.borrow_requests as r on m.community_id = r.community_id and m.user_id = r.borrower_id
-    where m.user_id = p_user_id
-    union all
-    select t.id from private.community_members as m
-    inner join private.tip_to_tip_proposals as t on m.community_id = t.community_id and m.user_id = t.proposer_id
-    where m.user_id = p_user_id
-    union all
-    select c.jashn_id from private.community_members as m
-    inner join private.jashn_celebrations as c on m.community_id = c.community_id and m.user_id = c.user_id
-    where m.user_id = p_user_id
-  );
-end;
-comment on function private.own_things is
-'What a person gave words to: joys, requests, proposals, the Jashns they celebrated.';
-
-create function private.shared_things(p_user_id uuid)
-returns uuid[]
-language sql stable security definer set search_path = ''
-begin atomic
-  select array(
-    select m.community_id from private.community_members as m
-    where m.user_id = p_user_id
-    union all
-    select w.declaration_id from private.community_members as m
-    inner join private.witnesses as w on m.community_id = w.community_id and m.user_id = w.user_id
-    where m.user_id = p_user_id
-    union all
-    select r.id from private.community_members as m
-    inner join private.borrow_requests as r on m.community_id = r.community_id and m.user_id = r.lender_id
-    where m.user_id = p_user_id
-    union all
-    select l.id from private.community_members as m
-    inner join private.loans as l on m.community_id = l.community_id and m.user_id in (l.borrower_id, l.lender_id)
-    where m.user_id = p_user_id
-    union all
-    select e.id from private.community_members as m
-    inner join private.elections as e on m.community_id = e.community_id
-    where m.user_id = p_user_id
-  );
-end;
-comment on function private.shared_things is
-'Things of others in which a person had a part, so that notices about them may name them.';
-
-create function private.erase_words_of(p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_communities uuid [] := array(
-    select m.community_id from private.community_members as m where m.user_id = p_user_id order by m.community_id
-  );
-  v_names text [] := private.names_of(p_user_id);
-  v_own uuid [] := private.own_things(p_user_id);
-begin
-  perform private.strike_declaration(d.id) from private.declarations as d
-  where d.id = any (v_own) and d.struck_at is null;
-  perform private.strike_borrow_request(r.id) from private.borrow_requests as r
-  where r.id = any (v_own) and r.struck_at is null;
-  perform private.strike_proposal(t.id) from private.tip_to_tip_proposals as t
-  where t.id = any (v_own) and t.struck_at is null;
-  perform private.erase_celebrations_of(p_user_id);
-  perform private.erase_lines_of(p_user_id);
-  if cardinality(v_names) > 0 then
-    perform private.erase_in_lines(p_user_id, v_communities, v_names);
-    perform private.erase_in_notices(v_communities, v_names, private.shared_things(p_user_id), v_own);
-  end if;
-end;
-$$;
-comment on function private.erase_words_of is
-'Takes away what an erased person wrote (messages, and the words of their joys, requests, proposals and celebrations)
-and their names wherever the house itself said them.';
-
-create function private.erase(p_user_id uuid, p_email text)
+create function private.erase(p_user_id uuid, p_email text default null)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- Two erasures of one person take turns.
-  perform from private.users as u where u.id = p_user_id for no key update;
-  if not found then
+  -- Two erasures of one person take turns, and an act of theirs that no membership holds comes before or is refused.
+  if (private.lock_person(p_user_id)).id is null then
     return;
   end if;
-  perform private.erase_invites_of(p_user_id, p_email);
+  perform private.note_address(p_user_id, p_email);
+  perform private.erase_invites_of(p_user_id);
   perform private.erase_profile(p_user_id);
-  perform private.leave_everything(p_user_id);
-  perform private.erase_words_of(p_user_id);
-  perform private.erase_notices_of(p_user_id);
-  perform private.erase_repeats_of(p_user_id);
-  perform private.erase_names_of(p_user_id);
+  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock());
 end;
 $$;
 comment on function private.erase is
-'Erases a person (RULES 13); somebody erased, or never known, changes nothing more.
+'Erases a person (RULES 13): from this transaction on nothing shows their name, address or words, to anyone; somebody
+erased, or never known, changes nothing more. p_email is an address Auth is just taking away.
 
-What goes: name, avatar, former names, admission, the address and texts of their invites, notices to them, mutes,
-marks, request ids, and every word they wrote, in whatever room; they leave every community. What stays, under "a
-former member": the numbers (ledger, joys, loans, stakes, votes, ballots, Jashns), that they were there, and what
-others wrote, even about them, such as the reason of a removal in the audit log or of an election called off. Titles
-of elections stay as the community''s. Answers kept for others'' request ids may say their name until they go by
-themselves, within 7 days.';
+It touches a handful of rows, however much they wrote, and waits for nobody''s day: shapes look up whether an author is
+erased. Rows, memberships and what hangs on them follow by private.go_on_erasing. What stays, under "a former member":
+the numbers (ledger, joys, loans, stakes, votes, ballots, Jashns), that they were there, and what others wrote, to the
+letter.';
+
+create function private.erase_rows_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer := private.erase_lines_of(p_user_id, p_limit) + private.erase_words_by(p_user_id, p_limit)
+    + private.erase_joys_of(p_user_id, p_limit) + private.erase_borrow_reasons_of(p_user_id, p_limit)
+    + private.erase_proposals_of(p_user_id, p_limit) + private.erase_celebrations_of(p_user_id, p_limit)
+    + private.erase_notices_of(p_user_id, p_limit);
+begin
+  perform private.erase_repeats_of(p_user_id);
+  perform private.erase_bureau_reasons_of(p_user_id);
+  return v_gone;
+end;
+$$;
+comment on function private.erase_rows_of is
+'Takes a batch of the words of an erased person out of every room that keeps some, and notices to them; returns how many
+rows, 0 when nothing is left.';
+
+create function private.leave_as_erased(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '10s'
+as $$
+begin
+  perform private.lock_membership(p_community_id);
+  perform private.depart(p_community_id, p_user_id, 'erased');
+end;
+$$;
+comment on function private.leave_as_erased is
+'A person who is erased leaves one community (RULES 2.5, 13.2).';
+
+create function private.go_on_erasing(p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_erasure private.erasures;
+  v_community_id uuid;
+begin
+  select e.* into v_erasure from private.erasures as e
+  where e.retry_at <= p_now
+  order by e.retry_at, e.user_id
+  limit 1
+  for no key update skip locked;
+  if not found then
+    return 0;
+  end if;
+  -- Memberships first: once one has ended, nothing of theirs can be written there any more.
+  select m.community_id into v_community_id from private.community_members as m
+  where m.user_id = v_erasure.user_id and m.left_at is null and m.community_id <> all(v_erasure.stuck)
+  order by m.community_id
+  limit 1;
+  if v_community_id is not null then
+    begin
+      perform private.leave_as_erased(v_community_id, v_erasure.user_id);
+    exception when others then
+      raise warning 'leaving % for an erased person failed: % %', v_community_id, sqlstate, sqlerrm;
+      update private.erasures as e set stuck = e.stuck || v_community_id where e.user_id = v_erasure.user_id;
+    end;
+  elsif private.erase_rows_of(v_erasure.user_id, 1000) = 0 then
+    if v_erasure.stuck = '{}' then
+      delete from private.erasures as e where e.user_id = v_erasure.user_id;
+    else
+      update private.erasures as e set stuck = '{}', retry_at = p_now + interval '1 minute'
+      where e.user_id = v_erasure.user_id;
+    end if;
+  end if;
+  return 1;
+end;
+$$;
+comment on function private.go_on_erasing is
+'Does the next step of the oldest erasure under way, small enough for a transaction of its own: one community left, or
+one batch of rows. Returns 1, or 0 when nothing is left to do now. A community that is busy or broken is passed over and
+tried again, and holds up nothing else.';
+
+create function private.erase_departed(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+  v_done integer := 0;
+begin
+  for v_id in
+    select u.id from private.users as u
+    where u.erased_at is null
+      and not exists (select from auth.users as a where a.id = u.id and a.deleted_at is null)
+    limit p_limit
+  loop
+    perform private.erase(v_id);
+    v_done := v_done + 1;
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function private.erase_departed is
+'Erases up to p_limit people whom Auth has deleted while its trigger was missing; returns how many.';
 
 create function private.erase_user(p_user_id uuid)
 returns jsonb
@@ -8687,7 +10154,7 @@ begin
   return jsonb_build_object('erased', true);
 end;
 $$;
-comment on function private.erase_user is 'What erase_user does.';
+
 create function public.erase_user(user_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -8697,87 +10164,85 @@ end;
 comment on function public.erase_user is
 'Erases a person for good: personal data goes, numbers stay under "a former member". For the service role alone.
 
-They leave every community as by leave_community; the last moderator''s seat passes to the longest-serving council
-member, else the longest-standing member. Their sign-in is deleted apart, by Supabase Auth. Again, or for somebody
-unknown, it changes nothing. Returns {erased: true}. Refuses: INVALID_INPUT.';
+At once nothing shows their name, address or words any more; their communities feel the leaving within two minutes.
+Their sign-in is deleted apart, by Supabase Auth. Again, or for somebody unknown, it changes nothing. Returns {erased:
+true}. Refuses: INVALID_INPUT.';
 grant execute on function public.erase_user, private.erase_user to service_role;
 
-create function private.erase_deleted_user()
+create function private.follow_auth_user()
 returns trigger
-language plpgsql security definer set search_path = '' set lock_timeout = '3s'
-as $$
-begin
-  perform private.erase(old.id, old.email);
-  return null;
-exception when others or query_canceled then
-  raise warning 'a deleted person will be erased later: %', sqlstate;
-  begin
-    perform private.erase_invites_of(old.id, old.email);
-    perform private.erase_profile(old.id);
-  exception when others then
-    raise warning 'a deleted person was not erased: %', sqlstate;
-  end;
-  return null;
-end;
-$$;
-comment on function private.erase_deleted_user is
-'Erases a person whose sign-in was deleted, from the dashboard too; never fails, for it runs inside Supabase Auth. If
-a community is busy or broken, at least name, avatar, admission and address go at once, and private.finish_erasures
-does the rest.';
-create or replace trigger on_auth_user_deleted
-after delete on auth.users
-for each row execute function private.erase_deleted_user();
-
-create function private.finish_erasures(p_limit integer)
-returns integer
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_user_id uuid;
-  v_done integer := 0;
 begin
-  foreach v_user_id in array private.erasures_begun(p_limit) loop
-    begin
-      perform private.erase(v_user_id, null);
-      v_done := v_done + 1;
-    exception when others then
-      raise warning 'the erasure of % is not finished: % %', v_user_id, sqlstate, sqlerrm;
-    end;
-  end loop;
-  return v_done;
+  if tg_op = 'DELETE' then
+    perform private.erase(old.id, old.email);
+  elsif new.deleted_at is not null then
+    if old.deleted_at is null then
+      perform private.erase(new.id, old.email);
+    end if;
+  elsif new.email is distinct from old.email then
+    perform private.note_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
+  end if;
+  return null;
+exception when others or query_canceled then
+  -- A failure here would break Auth itself; housekeeping makes up for it.
+  raise warning 'what Auth did to a person will be followed later: %', sqlstate;
+  return null;
 end;
 $$;
-comment on function private.finish_erasures is
-'Finishes up to p_limit erasures that could not be completed when the sign-in was deleted; returns how many, 0 when
-none is left or none can be finished now.';
+comment on function private.follow_auth_user is
+'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
+remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
+change its table.';
 
 -- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
 
+create function private.jobs(out name text, out schedule text, out serves text)
+returns setof record
+language plpgsql immutable rows 6 set search_path = ''
+as $$
+begin
+  -- In the order in which a community that is late with everything wants them. Every minute asks whose local hour it
+  -- is: pg_cron itself knows one zone and never catches up by itself.
+  return query values
+    ('daily_sunset', '* * * * *', 'settle_sunset'),
+    ('daily_reset', '* * * * *', 'settle_day'),
+    ('tip_to_tip_expiry', '*/15 * * * *', 'expire_proposals'),
+    ('election_close', '* * * * *', 'close_elections'),
+    ('weekly_jashn', '* * * * *', 'honour_week'),
+    ('housekeeping', '* * * * *', null);
+end;
+$$;
+comment on function private.jobs is
+'Every job: its name, which is that of its function and of its entry with pg_cron, its schedule, and the function
+(community, moment) that does it for one community and returns how many rows it changed; null where it serves none.
+Whatever goes through the jobs reads this list.';
+
 create table private.job_runs (
+  community_id uuid not null,
   id bigint generated always as identity,
   job text not null,
-  community_id uuid not null,
   day date,
   started_at timestamptz not null,
   finished_at timestamptz not null,
   rows integer,
   error text,
-  constraint job_runs_pkey primary key (id)
+  constraint job_runs_pkey primary key (community_id, id)
 );
 comment on table private.job_runs is
 'What each job did for each community: rows it changed, or the error it met. Kept 30 days. No foreign key: a log.';
 create index job_runs_started_at_idx on private.job_runs (started_at);
-create index job_runs_community_id_idx on private.job_runs (community_id, id);
+create index job_runs_id_idx on private.job_runs (id);
 create index job_runs_errors_idx on private.job_runs (id) where error is not null;
 alter table private.job_runs enable row level security;
 create policy nobody_reads_job_runs on private.job_runs for select to authenticated using (false);
 
 create table private.job_troubles (
-  job text not null,
   community_id uuid not null,
+  job text not null,
   retry_at timestamptz not null,
   tries integer not null default 1,
-  constraint job_troubles_pkey primary key (job, community_id)
+  constraint job_troubles_pkey primary key (community_id, job)
 );
 comment on table private.job_troubles is
 'Communities a job failed for, and when it tries again: later each time, up to an hour, so that one broken community
@@ -8785,21 +10250,30 @@ is never in the way of the others.';
 alter table private.job_troubles enable row level security;
 create policy nobody_reads_job_troubles on private.job_troubles for select to authenticated using (false);
 
-create function private.do_job(p_job text, p_community_id uuid, p_now timestamptz)
-returns integer
+create function private.record_run(
+  p_job text, p_community_id uuid, p_started_at timestamptz, p_rows integer, p_error text, p_now timestamptz
+)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return case p_job
-    when 'daily_reset' then private.settle_day(p_community_id, p_now)
-    when 'daily_sunset' then private.close_day(p_community_id, p_now)
-    when 'weekly_jashn' then private.honour_week(p_community_id, p_now)
-    when 'tip_to_tip_expiry' then private.expire_proposals(p_community_id, p_now)
-    when 'election_close' then private.close_elections(p_community_id, p_now)
-  end;
+  if p_error is null then
+    delete from private.job_troubles as t where t.community_id = p_community_id and t.job = p_job;
+  else
+    insert into private.job_troubles as t (community_id, job, retry_at)
+    values (p_community_id, p_job, p_now + interval '1 minute')
+    on conflict (community_id, job) do update
+    set retry_at = p_now + least(interval '1 minute' * 2 ^ t.tries, interval '1 hour'), tries = least(t.tries + 1, 10);
+  end if;
+  insert into private.job_runs (community_id, job, day, started_at, finished_at, rows, error)
+  values (
+    p_community_id, p_job, (private.day_of(p_community_id)).day, p_started_at, clock_timestamp(), p_rows, p_error
+  );
 end;
 $$;
-comment on function private.do_job is 'Does one job for one community as of p_now; returns the rows it changed.';
+comment on function private.record_run is
+'Records what a job did for a community, and its trouble or the end of one. started_at and finished_at are the wall''s
+clock; everything else is as of p_now.';
 
 create function private.serve_community(p_job text, p_community_id uuid, p_now timestamptz)
 returns void
@@ -8807,34 +10281,21 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_started timestamptz := clock_timestamp();
+  v_serves text := (select j.serves from private.jobs() as j where j.name = p_job);
   v_rows integer;
   v_error text;
 begin
   begin
-    v_rows := private.do_job(p_job, p_community_id, p_now);
+    execute format('select private.%I($1, $2)', v_serves) into v_rows using p_community_id, p_now;
   exception when others then
     v_error := sqlstate || ' ' || sqlerrm;
     raise warning '% failed for community %: %', p_job, p_community_id, v_error;
   end;
-
-  if v_error is null then
-    delete from private.job_troubles as t where t.job = p_job and t.community_id = p_community_id;
-  else
-    insert into private.job_troubles as t (job, community_id, retry_at)
-    values (p_job, p_community_id, p_now + interval '1 minute')
-    on conflict (job, community_id) do update
-    set retry_at = p_now + least(interval '1 minute' * 2 ^ t.tries, interval '1 hour'), tries = least(t.tries + 1, 10);
-  end if;
-  insert into private.job_runs (job, community_id, day, started_at, finished_at, rows, error)
-  values (
-    p_job, p_community_id, (select d.day from private.community_days as d where d.community_id = p_community_id),
-    v_started, clock_timestamp(), v_rows, v_error
-  );
+  perform private.record_run(p_job, p_community_id, v_started, v_rows, v_error, p_now);
 end;
 $$;
 comment on function private.serve_community is
-'Does one job for one community in a savepoint of its own and records the run. started_at and finished_at are the
-wall''s clock; everything else is as of p_now.';
+'Does one job for one community in a savepoint of its own and records the run.';
 
 create function private.serve_batch(p_job text, p_community_ids uuid[], p_now timestamptz)
 returns integer
@@ -8960,12 +10421,17 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_gone integer;
-  v_all integer := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000)
-    + private.purge_misses(p_now, 5000) + private.finish_erasures(20);
+  v_all integer;
 begin
+  -- Erasures first, a step a transaction: they hold a community's day, and must not wait for the rest.
+  if private.go_on_erasing(p_now) > 0 then
+    return 1;
+  end if;
+  v_all := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000) + private.purge_misses(p_now, 5000)
+    + private.heal_profiles(20) + private.erase_departed(20);
   delete from private.job_runs as r
-  where r.id in (
-    select o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
   );
   get diagnostics v_gone = row_count;
   v_all := v_all + v_gone;
@@ -8979,90 +10445,209 @@ end;
 $$;
 comment on function private.housekeeping is
 'Deletes a batch of what is kept only for a while: request ids 7 days, notices 90, invite misses an hour, job runs 30
-days, pg_cron''s own run records 7 days. Returns how many rows went, 0 when nothing is due.';
-
-create function private.schedule_jobs()
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_job record;
-begin
-  -- Every minute asks whose local hour it is; pg_cron itself knows one zone and never catches up by itself.
-  for v_job in
-    select * from (values
-      ('daily_reset', '* * * * *'),
-      ('daily_sunset', '* * * * *'),
-      ('weekly_jashn', '* * * * *'),
-      ('tip_to_tip_expiry', '*/15 * * * *'),
-      ('election_close', '* * * * *'),
-      ('housekeeping', '17 * * * *')
-    ) as j (name, hour)
-  loop
-    perform cron.schedule(
-      v_job.name, v_job.hour,
-      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', v_job.name)
-    );
-  end loop;
-end;
-$$;
-comment on function private.schedule_jobs is
-'Schedules every job with pg_cron under its own name; doing it again replaces them.
-
-The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one
-goes on.';
-
-select private.schedule_jobs();
+days, pg_cron''s own run records 7 days; makes the profiles Auth has and the house lacks, erases whom Auth has deleted,
+and takes the next step of an erasure under way (RULES 1.2, 13). Returns how much it did, 0 when nothing is due.';
 
 -- Live updates: which tables the frontend hears, and who may join which topic (RULES 11.2).
 
--- What members read anyway, and what changes one act at a time. Purses, ledger, loans, rolls and reckonings change by
--- the thousand at once and would hold up everybody's events; ballots are sealed. A broadcast says when to read again.
-alter publication supabase_realtime set table
-private.communities,
-private.community_members,
-private.notifications,
-private.chat_messages,
-private.declarations,
-private.witnesses,
-private.borrow_requests,
-private.tip_to_tip_proposals,
-private.tip_to_tip_votes,
-private.elections,
-private.jashns,
-private.jashn_celebrations;
+-- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
+-- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
+alter table private.declarations replica identity full;
+alter table private.tip_to_tip_proposals replica identity full;
+
+create function private.published_tables()
+returns setof text
+language plpgsql immutable rows 12 set search_path = ''
+as $$
+begin
+  -- What members read anyway, and what changes one act at a time. Purses, ledger, loans, rolls and reckonings change by
+  -- the thousand at once and would hold up everybody's events; ballots are sealed. A broadcast says when to read again.
+  return query values
+    ('communities'), ('community_members'), ('notifications'), ('chat_messages'), ('declarations'), ('witnesses'),
+    ('borrow_requests'), ('tip_to_tip_proposals'), ('tip_to_tip_votes'), ('elections'), ('jashns'),
+    ('jashn_celebrations');
+end;
+$$;
+comment on function private.published_tables is
+'The tables of schema private whose changes Realtime tells those who may read them: the one list.';
 
 create function private.may_hear(p_topic text)
 returns boolean
-language sql stable security definer set search_path = ''
-begin atomic
-  select coalesce(
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce(
     p_topic = 'user:' || private.my_id()::text
     or p_topic in (select 'community:' || c.id::text from private.my_communities() as c (id)),
     false
   );
 end;
+$$;
 comment on function private.may_hear is
-'Whether the caller may join a topic: user:<id> as that person, community:<id> as a member; nobody who is not
-admitted.
+'Whether the caller may join a topic: user:<id> as that person, community:<id> as a member; nobody who is not able.
 
 Realtime asks when somebody joins and when their token is renewed: until then whoever has gone still hears ids,
 which they can no longer read.';
 grant execute on function private.may_hear to authenticated;
 
--- To hear, never to speak: there is no policy for insert, so that what is heard comes from the house alone.
-create policy people_hear_their_topics on realtime.messages for select to authenticated
-using (extension = 'broadcast' and (select private.may_hear((select realtime.topic()))));
+-- What the house needs outside its own tables, from one list laid, checked and mended (RULES 14).
 
--- Whether the house is well.
+create function private.surroundings(out need text, out is_there boolean, out lays text)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  -- Other jobs, triggers, policies and published tables are nobody's affair here: nothing in this list takes any away.
+  return query
+  select
+    'job ' || j.name,
+    exists (
+      select from cron.job as c
+      where c.jobname = j.name and c.schedule = j.schedule and c.command = j.command and c.active
+    ),
+    format('select cron.schedule(%L, %L, %L)', j.name, j.schedule, j.command)
+  from (
+    select o.name, o.schedule,
+      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', o.name) as command
+    from private.jobs() as o
+  ) as j
+  union all
+  select
+    format('trigger %s on auth.users', t.name),
+    exists (
+      select from pg_catalog.pg_trigger as p
+      where p.tgrelid = 'auth.users'::regclass and p.tgname = t.name and p.tgenabled in ('O', 'A')
+        and p.tgfoid = ('private.' || t.calls)::regproc
+    ),
+    format(
+      'create or replace trigger %I after %s on auth.users for each row execute function private.%I()',
+      t.name, t.event, t.calls
+    )
+  from (
+    values
+    ('on_auth_user_created', 'insert', 'welcome_user'),
+    ('on_auth_user_changed', 'update', 'follow_auth_user'),
+    ('on_auth_user_deleted', 'delete', 'follow_auth_user')
+  ) as t (name, event, calls)
+  union all
+  -- To hear, never to speak: there is no policy for insert, so that what is heard comes from the house alone.
+  select
+    'policy people_hear_their_topics on realtime.messages',
+    exists (
+      select from pg_catalog.pg_policies as p
+      where p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname = 'people_hear_their_topics'
+    ),
+    'create policy people_hear_their_topics on realtime.messages for select to authenticated using ('
+    'extension = ''broadcast'' and (select private.may_hear((select realtime.topic()))))'
+  union all
+  select
+    'published table private.' || p.name,
+    exists (
+      select from pg_catalog.pg_publication_tables as t
+      where t.pubname = 'supabase_realtime' and t.schemaname = 'private' and t.tablename = p.name
+    ),
+    format('alter publication supabase_realtime add table private.%I', p.name)
+  from private.published_tables() as p (name)
+  union all
+  select
+    'default privileges on ' || k.kind,
+    not exists (
+      select from pg_catalog.pg_default_acl as d
+      cross join lateral pg_catalog.aclexplode(d.defaclacl) as a
+      where d.defaclrole = 'postgres'::regrole and d.defaclobjtype = k.letter
+        and d.defaclnamespace = 'public'::regnamespace
+        and a.grantee in ('anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole)
+    ) and (
+      k.letter <> 'f' or exists (
+        select from pg_catalog.pg_default_acl as d
+        where d.defaclrole = 'postgres'::regrole and d.defaclobjtype = 'f' and d.defaclnamespace = 0
+          and not exists (select from pg_catalog.aclexplode(d.defaclacl) as a where a.grantee = 0)
+      )
+    ),
+    format(
+      'alter default privileges in schema public revoke all on %s from anon, authenticated, service_role%s', k.kind,
+      case k.letter when 'f' then '; alter default privileges revoke execute on functions from public' else '' end
+    )
+  from (values ('functions', 'f'::"char"), ('tables', 'r'), ('sequences', 'S')) as k (kind, letter);
+end;
+$$;
+comment on function private.surroundings is
+'What the house needs outside its own tables: jobs, triggers on auth.users, the policy of the topics, published tables,
+closed default privileges. Each with whether it is there, and the statement that lays it: the one list, by which a push
+lays it, health checks it and mend puts it back.';
+
+create function private.lay_surroundings()
+returns text[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_need record;
+  v_laid text[] := '{}';
+begin
+  for v_need in select s.need, s.lays from private.surroundings() as s where not s.is_there loop
+    begin
+      execute v_need.lays;
+      v_laid := v_laid || v_need.need;
+    exception when others then
+      raise warning '% could not be laid: % %', v_need.need, sqlstate, sqlerrm;
+    end;
+  end loop;
+  return v_laid;
+end;
+$$;
+comment on function private.lay_surroundings is
+'Lays what is missing of private.surroundings and returns it; what cannot be laid is a warning, and goes on missing.';
+
+create function private.some_of(p_kind text, p_ids uuid[])
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return array(select p_kind || ' ' || i.id::text from unnest(p_ids[:20]) as i (id))
+    || case when cardinality(p_ids) > 20 then array[format('and %s more', cardinality(p_ids) - 20)] else '{}' end;
+end;
+$$;
+comment on function private.some_of is 'At most twenty of these ids in words, and how many more there are.';
+
+create function private.list_missing()
+returns text[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(select s.need from private.surroundings() as s where not s.is_there)
+    || private.some_of('profile', array(
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      order by a.id
+    ))
+    || private.some_of('erasure', array(
+      select u.id from private.users as u
+      where u.erased_at is null
+        and not exists (select from auth.users as a where a.id = u.id and a.deleted_at is null)
+      order by u.id
+    ));
+end;
+$$;
+comment on function private.list_missing is
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
+of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
-language sql stable security definer set search_path = ''
-begin atomic
-  select jsonb_build_object('status', 'ok', 'dawn_late_seconds', private.dawn_late_seconds(private.clock()));
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_missing text[] := private.list_missing();
+  v_late integer := private.dawn_late_seconds(private.clock());
+begin
+  return jsonb_build_object(
+    'status', case when v_missing <> '{}' then 'broken' when v_late > 0 then 'late' else 'ok' end,
+    'dawn_late_seconds', v_late,
+    'missing', v_missing
+  );
 end;
-comment on function private.get_health is 'What get_health answers.';
+$$;
+
 create function public.get_health()
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -9072,15 +10657,54 @@ end;
 comment on function public.get_health is
 'Whether the house is well, for the edge''s /health/ready. For the service role alone.
 
-Returns {status, dawn_late_seconds}: how late the most overdue Dawn is, 0 when none is.';
+Returns {status, dawn_late_seconds, missing}: status is broken while anything is missing, late while a Dawn is, else ok;
+missing is a list of plain words (job …, trigger … on auth.users, policy … on realtime.messages, published table …,
+default privileges on …, profile …, erasure …), which mend puts back.';
 grant execute on function public.get_health, private.get_health to service_role;
+
+create function private.mend()
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_missing text[] := private.list_missing();
+  v_left text[];
+begin
+  perform private.lay_surroundings();
+  while private.heal_profiles(1000) > 0 loop null; end loop;
+  while private.erase_departed(1000) > 0 loop null; end loop;
+  v_left := private.list_missing();
+  return jsonb_build_object(
+    'mended', array(
+      select m.need from unnest(v_missing) with ordinality as m (need, place) where m.need <> all(v_left) order by m.place
+    ),
+    'missing', v_left
+  );
+end;
+$$;
+
+create function public.mend()
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.mend();
+end;
+comment on function public.mend is
+'Puts back what the house needs and lacks, as after a restore: jobs, triggers on auth.users, the policy of the topics,
+published tables, default privileges, profiles and erasures. For the service role alone.
+
+Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
+[text]}: what it put back, and what it could not.';
+grant execute on function public.mend, private.mend to service_role;
+
+select private.lay_surroundings();
 
 -- What the stewards of the Bureau do for people. Everything here is for the service role; every act is told in the
 -- audit log.
 
 create function private.require_steward(p_steward_id uuid)
 returns void
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
   if p_steward_id is not null and not (private.get_account(p_steward_id) ->> 'is_steward')::boolean then
@@ -9092,45 +10716,82 @@ comment on function private.require_steward is
 'Asks that whoever is named as acting is a steward; nobody named is the operator with the key. Refuses: NOT_FOUND,
 FORBIDDEN.';
 
-create function private.show_act(p_entry private.audit_entries)
+create function private.show_steward_act(p_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object(
-    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
-    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
-    'facts', p_entry.facts, 'created_at', p_entry.created_at
+  return (
+    select
+      jsonb_build_object(
+        'id', a.id, 'community_id', a.community_id, 'action', a.action,
+        'actor', (select p.person from private.shown_people as p where p.id = a.actor_id),
+        'subject', (select p.person from private.shown_people as p where p.id = a.subject_id),
+        'facts', a.facts || jsonb_strip_nulls(jsonb_build_object('reason', a.reason)), 'created_at', a.created_at
+      )
+    from (
+      select
+        e.id, e.community_id, e.action, e.actor_id, e.subject_id, e.facts, e.created_at,
+        private.read_words(e.community_id, (e.facts ->> 'reason_id')::bigint) as reason
+      from private.audit_entries as e
+      where e.id = p_id and starts_with(e.action, 'steward_')
+      union all
+      select
+        b.id, null, b.action, b.actor_id, b.subject_id, b.facts, b.created_at,
+        (
+          select b.reason where not exists (
+            select from private.shown_people as p where p.id = b.actor_id and p.is_erased
+          )
+        )
+      from private.bureau_acts as b
+      where b.id = p_id
+    ) as a
   );
 end;
 $$;
-comment on function private.show_act is 'A line of the audit log as stewards see it.';
+comment on function private.show_steward_act is
+'What a steward did, as stewards see it; the reason is shown while who gave it is not erased.';
 
 create function private.list_steward_acts(p_page_size integer, p_before_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_page private.audit_entries[];
+  v_before bigint := coalesce(p_before_id, 9223372036854775807);
+  v_page bigint[];
 begin
   perform private.require_page_size(p_page_size);
+  -- Both tables take their ids from one sequence: the newest of both are among the newest of each.
   v_page := array(
-    select e from private.audit_entries as e
-    where starts_with(e.action, 'steward_') and (p_before_id is null or e.id < p_before_id)
-    order by e.id desc
+    select a.id
+    from (
+      (
+        select e.id from private.audit_entries as e
+        where starts_with(e.action, 'steward_') and e.id < v_before
+        order by e.id desc
+        limit p_page_size + 1
+      )
+      union all
+      (
+        select b.id from private.bureau_acts as b
+        where b.id < v_before
+        order by b.id desc
+        limit p_page_size + 1
+      )
+    ) as a
+    order by a.id desc
     limit p_page_size + 1
   );
   return jsonb_build_object(
     'acts', (
-      select coalesce(jsonb_agg(private.show_act(e::private.audit_entries) order by e.id desc), '[]')
-      from unnest(v_page[:p_page_size]) as e
+      select coalesce(jsonb_agg(private.show_steward_act(a.id) order by a.id desc), '[]')
+      from unnest(v_page[:p_page_size]) as a (id)
     ),
     'has_more', cardinality(v_page) > p_page_size
   );
 end;
 $$;
-comment on function private.list_steward_acts is 'What list_steward_acts answers.';
+
 create function public.list_steward_acts(page_size integer default 50, before_id bigint default null)
 returns jsonb
 language sql stable security invoker set search_path = ''
@@ -9148,14 +10809,17 @@ grant execute on function public.list_steward_acts, private.list_steward_acts to
 
 create function private.show_account(p_user_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_standing text := private.standing_of(p_user_id);
+  -- Whose sign-in is gone has no account any more.
+  v_is_steward boolean := v_standing <> 'unknown' and (private.get_account(p_user_id) ->> 'is_steward')::boolean;
 begin
   return (
     select
       p.person || jsonb_build_object(
-        'standing', private.standing_of(u.id),
-        'is_steward', coalesce(a.raw_app_meta_data ->> 'chas_role' = 'steward', false),
+        'standing', v_standing, 'is_steward', v_is_steward,
         'admitted_at', d.admitted_at, 'suspended_at', d.suspended_at, 'created_at', u.created_at,
         'communities', (
           select
@@ -9171,7 +10835,6 @@ begin
       )
     from private.users as u
     join private.shown_people as p on p.id = u.id
-    left join auth.users as a on a.id = u.id
     left join private.admissions as d on d.user_id = u.id
     where u.id = p_user_id
   );
@@ -9183,7 +10846,7 @@ but its owner sees (RULES 1.1).';
 
 create function private.find_people(p_query text, p_page_size integer, p_before_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_query text := lower(nullif(btrim(p_query), ''));
@@ -9199,11 +10862,13 @@ begin
   end if;
   v_page := array(
     select u.id from private.users as u
-    left join auth.users as a on a.id = u.id
     where u.erased_at is null
       and (v_before is null or (u.created_at, u.id) < (v_before, p_before_id))
       and (
-        v_query is null or u.id::text = v_query or a.email = v_query or strpos(lower(u.display_name), v_query) > 0
+        v_query is null or u.id::text = v_query or strpos(lower(u.display_name), v_query) > 0
+        or u.id = any(array(
+          select a.user_id from private.addresses as a where a.address_hash = private.hash_address(v_query)
+        ))
       )
     order by u.created_at desc, u.id desc
     limit p_page_size + 1
@@ -9218,12 +10883,14 @@ begin
 end;
 $$;
 comment on function private.find_people is
-'What find_people answers. A search reads every profile: it is for a steward, not for a page.';
+'A search reads every profile: it is for a steward, not for a page. An address is found by its hash, one the account
+had before too.';
+
 create function public.find_people(
   query text default null, page_size integer default 50, before_id uuid default null
 )
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.find_people(find_people.query, find_people.page_size, find_people.before_id);
 end;
@@ -9243,19 +10910,19 @@ as $$
 begin
   perform private.require_steward(p_steward_id);
   -- The person's row is the queue for whoever decides about them, and for their own tries at a code.
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.standing_of(p_user_id) = 'suspended' then
     perform private.refuse('CONFLICT', 'This account is suspended: restore it instead.');
   end if;
   if not private.is_admitted(p_user_id) then
     perform private.admit(p_user_id);
-    perform private.record_act(null, p_steward_id, 'steward_admitted', p_user_id);
+    perform private.record_bureau_act(p_steward_id, 'steward_admitted', p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.admit_person is 'What admit_person does.';
+
 create function public.admit_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -9276,17 +10943,15 @@ as $$
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_text('reason', p_reason, 280);
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.suspend(p_user_id) then
-    perform private.record_act(
-      null, p_steward_id, 'steward_suspended', p_user_id, jsonb_build_object('reason', p_reason)
-    );
+    perform private.record_bureau_act(p_steward_id, 'steward_suspended', p_user_id, p_reason);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.suspend_person is 'What suspend_person does.';
+
 create function public.suspend_person(user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -9308,15 +10973,15 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_steward(p_steward_id);
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.restore(p_user_id) then
-    perform private.record_act(null, p_steward_id, 'steward_restored', p_user_id);
+    perform private.record_bureau_act(p_steward_id, 'steward_restored', p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
 $$;
-comment on function private.restore_person is 'What restore_person does.';
+
 create function public.restore_person(user_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -9401,8 +11066,8 @@ begin
     'pending', (select c.pending from private.communities as c where c.id = p_community_id),
     'calendar', private.show_calendar(p_community_id),
     'members', (
-      select jsonb_agg(s.member order by s.joined_at, s.user_id) from private.shown_members as s
-      where s.community_id = p_community_id and s.left_at is null
+      select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
+      from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
     ),
     'open', jsonb_build_object(
       'tip_to_tips', (
@@ -9434,8 +11099,8 @@ begin
 end;
 $$;
 comment on function private.inspect_community is
-'What inspect_community answers. It looks at what is stored and settles nothing: a day that is late must show as
-late.';
+'It looks at what is stored and settles nothing: a day that is late must show as late.';
+
 create function public.inspect_community(
   community_id uuid, prove_books boolean default true, steward_id uuid default null
 )
@@ -9468,9 +11133,7 @@ begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
   select coalesce(max(r.id), 0) into v_last from private.job_runs as r where r.community_id = p_community_id;
-  foreach v_job in array array[
-    'daily_sunset', 'daily_reset', 'tip_to_tip_expiry', 'election_close', 'weekly_jashn'
-  ] loop
+  for v_job in select j.name from private.jobs() as j where j.serves is not null loop
     perform private.serve_community(v_job, p_community_id, private.clock());
   end loop;
   v_runs := private.show_runs(array(
@@ -9487,7 +11150,8 @@ begin
 end;
 $$;
 comment on function private.settle_community is
-'What settle_community does: the scheduled jobs themselves, for one community, each in a savepoint of its own.';
+'The scheduled jobs themselves, for one community, each in a savepoint of its own.';
+
 create function public.settle_community(community_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -9510,20 +11174,20 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_amount text := format('%s %s CC', case when p_amount > 0 then 'up by' else 'down by' end, abs(p_amount));
-  v_facts jsonb := jsonb_build_object('user_id', p_user_id, 'amount', p_amount);
+  v_facts jsonb := jsonb_build_object(
+    'amount', p_amount, 'reason_id', private.keep_words(p_community_id, p_steward_id, p_reason)
+  );
 begin
   perform private.record_act(
     p_community_id, p_steward_id, 'steward_corrected', p_user_id,
-    jsonb_build_object('amount', p_amount, 'reason', p_reason, 'correction_id', p_correction_id)
+    v_facts || jsonb_build_object('correction_id', p_correction_id)
   );
   perform private.announce(
-    p_community_id, 'balance_corrected',
-    format('A steward set the purse of %s %s: %s', private.name_of(p_user_id), v_amount, p_reason), v_facts
+    p_community_id, 'balance_corrected', v_facts || jsonb_build_object('user_id', p_user_id)
   );
   perform private.notify(
-    array[p_user_id], p_community_id, 'system', 'balance_corrected', p_correction_id,
-    format('Your purse was set %s', v_amount), p_reason, p_is_ask => true
+    array[p_user_id], p_community_id, 'system', 'balance_corrected', 'balance_corrected', p_correction_id, v_facts,
+    p_is_ask => true
   );
 end;
 $$;
@@ -9538,32 +11202,37 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_arguments jsonb := jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason);
-  v_answer jsonb;
-  v_id uuid := gen_random_uuid();
+  v_made jsonb;
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
-  v_answer := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
-  if v_answer is not null then
-    return v_answer;
-  end if;
-  perform private.require_text('reason', p_reason, 280);
-  perform private.require_number('amount', p_amount, -1000000, 1000000);
-  if p_amount = 0 then
-    perform private.refuse('INVALID_INPUT', 'amount must not be 0.', jsonb_build_object('field', 'amount'));
-  end if;
-  perform private.hold_day(p_community_id);
-  perform private.require_present(p_community_id, p_user_id);
+  v_made := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
+  if v_made is null then
+    perform private.require_text('reason', p_reason, 280);
+    perform private.require_number('amount', p_amount, -1000000, 1000000);
+    if p_amount = 0 then
+      perform private.refuse('INVALID_INPUT', 'amount must not be 0.', jsonb_build_object('field', 'amount'));
+    end if;
+    perform private.hold_day(p_community_id);
+    perform private.require_present(p_community_id, p_user_id);
 
-  perform private.post_entry(p_community_id, p_user_id, 'correction', p_amount, v_id);
-  perform private.note_correction(p_community_id, p_user_id, v_id, p_amount, p_reason, p_steward_id);
-  return private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, jsonb_build_object(
-    'correction_id', v_id, 'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
-  ));
+    v_made := jsonb_build_object('correction_id', gen_random_uuid());
+    perform private.post_entry(
+      p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
+    );
+    perform private.note_correction(
+      p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
+    );
+    perform private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, v_made);
+  end if;
+  return v_made || jsonb_build_object(
+    'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
 end;
 $$;
 comment on function private.post_correction is
-'What post_correction does. Its request ids are kept with the member''s own: they are theirs to export and erase.';
+'Its request ids are kept with the member''s own: they are theirs to export and erase.';
+
 create function public.post_correction(
   community_id uuid,
   user_id uuid,
@@ -9617,7 +11286,7 @@ begin
   );
 end;
 $$;
-comment on function private.list_job_runs is 'What list_job_runs answers.';
+
 create function public.list_job_runs(
   job text default null, failed_only boolean default false, page_size integer default 50, before_id bigint default null
 )
@@ -9643,7 +11312,7 @@ begin
   return case p_job
     when 'daily_reset' then (select min(d.dawn_at) from private.community_days as d)
     when 'daily_sunset' then (select min(d.sunset_at) from private.community_days as d where d.is_open)
-    when 'weekly_jashn' then (select min(k.look_at) from private.jashn_calendar as k)
+    when 'weekly_jashn' then (select min(d.jashn_look_at) from private.community_days as d)
     when 'tip_to_tip_expiry' then (
       select min(t.deadline) from private.tip_to_tip_proposals as t where t.status = 'active'
     )
@@ -9690,7 +11359,7 @@ begin
   ));
 end;
 $$;
-comment on function private.get_jobs is 'What get_jobs answers.';
+
 create function public.get_jobs()
 returns jsonb
 language sql stable security invoker set search_path = ''

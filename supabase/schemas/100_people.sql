@@ -139,9 +139,6 @@ end;
 $$;
 comment on function private.welcome_user is
 'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
-create or replace trigger on_auth_user_created
-after insert on auth.users
-for each row execute function private.welcome_user();
 
 create function private.lock_person(p_user_id uuid)
 returns private.users

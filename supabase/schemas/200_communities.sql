@@ -325,19 +325,6 @@ comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
 
-create function private.find_successor(p_community_id uuid, p_user_id uuid)
-returns uuid
-language sql stable security definer set search_path = ''
-begin atomic
-  select m.user_id from private.community_members as m
-  where m.community_id = p_community_id and m.user_id <> p_user_id and m.left_at is null
-  order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
-  limit 1;
-end;
-comment on function private.find_successor is
-'Who comes after somebody: the longest-serving council member, else the longest-standing member (RULES 13); null if
-nobody is left.';
-
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
 language sql security definer set search_path = ''
@@ -348,24 +335,14 @@ begin atomic
 end;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
 
-create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
-returns boolean
-language sql stable security definer set search_path = ''
-begin atomic
-  select coalesce(bool_and(m.user_id = p_user_id), false) from private.community_members as m
-  where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles);
-end;
-comment on function private.is_last_moderator is 'Whether a person is the one moderator a community has.';
-
 create function private.shown_members(
-  p_community_id uuid, out user_id uuid, out joined_at timestamptz, out member jsonb
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
 )
 returns setof record
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_members uuid[] := private.member_ids(p_community_id);
-  v_able uuid[] := private.able_among(v_members);
+  v_able uuid[] := private.able_among(p_user_ids);
 begin
   return query
   select
@@ -377,20 +354,18 @@ begin
     )
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
-  where m.community_id = p_community_id and m.user_id = any(v_members);
+  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
 end;
 $$;
 comment on function private.shown_members is
-'The shape member of everyone in a community now. Only for a door that has asked whose community it is.';
+'The shape member of these people. Only for a door that has asked whose community it is.';
 
 create function private.show_member(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (
-    select s.member from private.shown_members(p_community_id) as s where s.user_id = p_user_id
-  );
+  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
 end;
 $$;
 comment on function private.show_member is 'The shape member of one person.';

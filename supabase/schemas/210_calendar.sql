@@ -8,6 +8,7 @@ create table private.community_days (
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
   jashn_look_at timestamptz not null,
+  days_lived integer not null default 1,
   last_closed_day date,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
@@ -16,8 +17,8 @@ with (fillfactor = 50);
 comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
-Dawn. jashn_look_at is when to look next whether a Jashn is due: five minutes after each Dawn, and not only on Sundays,
-for a Dawn may have brought another zone, where Sunday comes sooner or later.';
+Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
+zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -89,12 +90,17 @@ begin
   update private.community_days as d
   set
     day = v_date,
+    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
     dawn_at = v_dawn,
     sunset_at = case
       when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
       else v_dawn
     end - interval '1 minute',
-    jashn_look_at = case when v_date = p_day.day then d.jashn_look_at else p_now + interval '5 minutes' end
+    -- One that should have been held in the days before this Dawn is owed still.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else private.next_jashn_look(p_timezone, p_day.day)
+    end
   where d.community_id = p_day.community_id
   returning d.* into v_day;
   return v_day;
@@ -115,7 +121,9 @@ declare
   v_day private.community_days;
 begin
   insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
-  values (p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, v_dawn + interval '5 minutes')
+  values (
+    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today)
+  )
   returning d.* into v_day;
   if v_day.sunset_at <= private.clock() then
     v_day := private.turn_to_night(v_day, p_timezone, null);
@@ -125,7 +133,7 @@ end;
 $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
-closed. No Jashn can be due before its first Dawn.';
+closed. The first Jashn is that of the week it was founded in.';
 
 create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void
@@ -179,3 +187,14 @@ end;
 $$;
 comment on function private.week_of is 'The Sunday a day''s week begins with.';
 grant execute on function private.week_of to authenticated;
+
+create function private.next_jashn_look(p_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.dawn_of(p_timezone, private.week_of(p_day) + 7) + interval '5 minutes';
+end;
+$$;
+comment on function private.next_jashn_look is
+'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';

@@ -1,243 +1,94 @@
 -- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
 
+create domain private.coins as integer
+-- Far above what anybody could hold, far below what an integer can: every sum of two of them is an honest number.
+constraint coins_within_a_purse check (value between 0 and 1000000000);
+comment on domain private.coins is 'An amount of CC that a purse can hold.';
+
+create domain private.some_coins as integer
+constraint some_coins_are_some check (value > 0);
+comment on domain private.some_coins is 'An amount of CC that moved, was asked for or is owed.';
+
 create table private.purses (
   community_id uuid not null,
   user_id uuid not null,
-  remaining integer not null default 0,
+  remaining private.coins not null default 0,
   spent_today integer not null default 0,
   spent_total bigint not null default 0,
+  joys_today integer not null default 0,
+  debt private.coins not null default 0,
   day date not null,
   granted_at timestamptz,
   constraint purses_pkey primary key (community_id, user_id),
   constraint purses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint purses_never_below_zero check (remaining >= 0)
+  references private.community_members (community_id, user_id)
 )
 -- Every purse changes at least twice a day: room on the page keeps the updates in place (measured: 1.5 times faster).
 with (fillfactor = 50);
 comment on table private.purses is
-'One purse per member ever, in CC: what remains, what was spent on its day and in all. The ledger says how it came to
-be.';
+'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
+its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
 alter table private.purses enable row level security;
 create policy people_read_their_purses on private.purses for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
-  on conflict (community_id, user_id) do update
-  -- Who comes back finds their purse as empty as they left it, on the community's present day.
-    set day = excluded.day, spent_today = case when b.day = excluded.day then b.spent_today else 0 end;
-end;
-comment on function private.open_purse is
-'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
+create type private.entry_type as enum (
+  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+);
+comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
 
-create function private.lock_purse(p_community_id uuid, p_user_id uuid)
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_row private.purses;
-begin
-  select b.* into v_row from private.purses as b
-  where b.community_id = p_community_id and b.user_id = p_user_id
-  for no key update;
-  return v_row;
-end;
-$$;
-comment on function private.lock_purse is 'Locks a purse until the transaction ends and returns it.';
-
-create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.purses as b
-  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
-  order by b.user_id
-  for no key update;
-end;
-$$;
-comment on function private.lock_purses is
-'Locks purses in id order, so that two members lending to each other never deadlock.';
-
-create function private.change_purse(
-  p_community_id uuid, p_user_id uuid, p_amount integer, p_spent_today integer, p_spent_total integer
+create function private.entry_kinds(
+  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out counts_as_spent boolean, out counts_as_debt boolean, out words text
 )
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_purse private.purses;
-begin
-  -- The condition is the lock: of two who want the last coin, the second finds it gone.
-  update private.purses as b
-  set
-    remaining = b.remaining + p_amount,
-    spent_today = greatest(b.spent_today + p_spent_today, 0),
-    spent_total = b.spent_total + p_spent_total
-  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
-  returning b.* into v_purse;
-  if not found then
-    v_purse := private.lock_purse(p_community_id, p_user_id);
-    perform private.refuse(
-      'INSUFFICIENT_CC',
-      format('There are %s CC in the purse; %s are needed.', v_purse.remaining, -p_amount),
-      jsonb_build_object(
-        'short_by', -p_amount - v_purse.remaining,
-        'largest_possible', v_purse.remaining,
-        'possible_at', (
-          select d.dawn_at from private.community_days as d
-          where d.community_id = p_community_id and -p_amount <= private.next_budget(p_community_id)
-        )
-      )
-    );
-  end if;
-  return v_purse;
-end;
-$$;
-comment on function private.change_purse is
-'Changes one purse by a signed amount, and what counts as spent today and in all; only private.post_entry calls it.
-
-Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not do}.';
-
-create function private.change_purses(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.purses as b
-  set remaining = b.remaining + c.amount
-  from unnest(p_user_ids, p_amounts) as c (user_id, amount)
-  where b.community_id = p_community_id and b.user_id = c.user_id;
-end;
-$$;
-comment on function private.change_purses is
-'Changes many purses of one community at once, each named once; only private.post_entries calls it.';
-
-create function private.stamp_grant(p_community_id uuid, p_user_id uuid, p_at timestamptz)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.purses as b set granted_at = p_at
-  where b.community_id = p_community_id and b.user_id = p_user_id;
-end;
-comment on function private.stamp_grant is 'Notes when a purse was last granted the budget, for a grant outside Dawn.';
-
-create function private.begin_purse_day(p_community_id uuid, p_day date, p_grant integer, p_at timestamptz)
-returns setof uuid
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return query
-  update private.purses as b
-  set remaining = b.remaining + p_grant, spent_today = 0, day = p_day, granted_at = p_at
-  from private.community_members as m
-  where
-    b.community_id = p_community_id
-    and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
-  returning b.user_id;
-end;
-$$;
-comment on function private.begin_purse_day is
-'Puts the grant of a new day into every standing member''s purse, each of them empty; returns whose. Only
-private.post_grants calls it.';
-
-create function private.empty_purses(p_community_id uuid, out user_id uuid, out amount integer, out day date)
 returns setof record
-language plpgsql security definer set search_path = ''
+language plpgsql immutable rows 12 set search_path = ''
 as $$
 begin
-  return query
-  update private.purses as b
-  set remaining = 0
-  from private.purses as o
-  where
-    b.community_id = p_community_id and b.remaining > 0
-    and o.community_id = p_community_id and o.user_id = b.user_id
-  returning b.user_id, o.remaining, b.day;
+  return query values
+    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
+    ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
+    ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
+    ('debt_repaid', -1, 'purse', 'purse', true, false, true, 'A debt repaid'),
+    ('debt_collected', 1, 'purse', 'purse', true, false, false, 'A loan came back'),
+    ('tip_to_tip', -1, 'purse', 'escrow', false, true, false, 'Staked on a tip-to-tip'),
+    ('stake_refund', 1, 'escrow', 'purse', false, true, false, 'A stake came back'),
+    ('stake_forfeit', 0, 'escrow', 'forfeited', false, false, false, 'A stake was lost'),
+    ('expired', -1, 'purse', 'expired', false, false, false, 'Expired unspent'),
+    ('correction', 1, 'minted', 'purse', false, false, false, 'Corrected by a steward'),
+    ('correction', -1, 'purse', 'forfeited', false, false, false, 'Corrected by a steward');
 end;
 $$;
-comment on function private.empty_purses is
-'Empties every purse of a community and returns what was in those that held anything. Only private.post_expiry calls
-it, under the lock of the day, so the old amount read beside the update is the amount emptied.';
+comment on function private.entry_kinds is
+'What each type of entry is, by its sign: where the coins come from and where they go (purse, escrow, minted, spent,
+forfeited or expired), whether another member''s purse is the other end, whether the amount counts against what its
+member spent or towards what they owe, and the house''s words for it.
 
-create function private.source_of(p_type text, p_amount integer)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case
-    when p_type = 'daily_reset' or (p_type = 'correction' and p_amount > 0) then 'minted'
-    when p_type in ('stake_refund', 'stake_forfeit') then 'escrow'
-    else 'purse'
-  end;
-end;
-$$;
-comment on function private.source_of is 'Where the coins of an entry come from: minted, escrow or purse.';
-
-create function private.destination_of(p_type text, p_amount integer)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case
-    when p_type = 'declaration' then 'spent'
-    when p_type = 'tip_to_tip' then 'escrow'
-    when p_type = 'expired' then 'expired'
-    when p_type = 'stake_forfeit' or (p_type = 'correction' and p_amount < 0) then 'forfeited'
-    else 'purse'
-  end;
-end;
-$$;
-comment on function private.destination_of is
-'Where the coins of an entry go: purse, escrow, spent, forfeited or expired.';
-
-create function private.is_sound_entry(p_type text, p_amount integer, p_moved integer, p_counterparty_id uuid)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return p_moved > 0 and case
-    when p_type in ('daily_reset', 'stake_refund') then p_amount = p_moved and p_counterparty_id is null
-    when p_type in ('declaration', 'tip_to_tip', 'expired') then p_amount = -p_moved and p_counterparty_id is null
-    when p_type in ('borrow_received', 'debt_collected') then p_amount = p_moved and p_counterparty_id is not null
-    when p_type in ('borrow_given', 'debt_repaid') then p_amount = -p_moved and p_counterparty_id is not null
-    when p_type = 'stake_forfeit' then p_amount = 0 and p_counterparty_id is null
-    when p_type = 'correction' then abs(p_amount) = p_moved and p_counterparty_id is null
-    else false
-  end;
-end;
-$$;
-comment on function private.is_sound_entry is
-'Whether an entry is of a known type, moves coins, has the sign of its type, and names another member exactly where
-coins went from purse to purse.';
+The ledger holds no words of members: it cannot forget, and people may ask to be forgotten.';
+grant execute on function private.entry_kinds to authenticated;
 
 create table private.ledger_entries (
   id bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  type text not null,
+  type private.entry_type not null,
   amount integer not null,
-  moved integer not null,
-  balance_after integer not null,
-  source text not null generated always as (private.source_of(type, amount)) stored,
-  destination text not null generated always as (private.destination_of(type, amount)) stored,
+  moved private.some_coins not null,
+  balance_after private.coins not null,
   counterparty_id uuid,
   reference_id uuid,
   day date not null,
   created_at timestamptz not null,
-  constraint ledger_entries_pkey primary key (community_id, user_id, id),
-  constraint ledger_entries_balance_never_below_zero check (balance_after >= 0),
-  constraint ledger_entries_entry_is_sound check (private.is_sound_entry(type, amount, moved, counterparty_id))
+  constraint ledger_entries_pkey primary key (community_id, user_id, id)
 );
 comment on table private.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
-went from source to destination, balance_after what the purse then held. No foreign keys: its one writer has just
-changed the purse it names, and a check per row would double the work of a Dawn.';
+went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
+few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
+every entry against private.entry_kinds.';
 alter table private.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
@@ -259,20 +110,116 @@ create trigger ledger_entries_are_never_truncated
 before truncate on private.ledger_entries
 for each statement execute function private.refuse_rewriting();
 
+create view private.shown_entries with (security_invoker = on) as
+select
+  e.id,
+  e.community_id,
+  e.user_id,
+  e.type,
+  e.amount,
+  e.balance_after,
+  k.words as description,
+  e.reference_id,
+  e.day,
+  e.created_at,
+  e.moved,
+  k.source,
+  k.destination,
+  e.counterparty_id
+from private.ledger_entries as e
+inner join private.entry_kinds() as k on e.type = k.type and sign(e.amount) = k.sign;
+comment on view private.shown_entries is
+'The shape ledger_entry, key by column, with what kind of movement it was.';
+grant select on private.shown_entries to authenticated;
+
+create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
+  on conflict (community_id, user_id) do update
+  -- Who comes back finds their purse as empty as they left it, on the community's present day.
+    set
+      day = excluded.day,
+      spent_today = case when b.day = excluded.day then b.spent_today else 0 end,
+      joys_today = case when b.day = excluded.day then b.joys_today else 0 end;
+end;
+comment on function private.open_purse is
+'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
+
+create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.purses as b
+  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
+  order by b.user_id
+  for no key update;
+end;
+$$;
+comment on function private.lock_purses is
+'Locks purses in id order, so that two members lending to each other never deadlock.';
+
+create function private.refuse_shortage(p_community_id uuid, p_user_id uuid, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_remaining integer := (
+    select b.remaining from private.purses as b
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+begin
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.refuse(
+    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
+    jsonb_build_object(
+      'short_by', p_amount - v_remaining,
+      'largest_possible', v_remaining,
+      'possible_at', (
+        select d.dawn_at from private.community_days as d
+        where d.community_id = p_community_id and p_amount <= private.next_budget(p_community_id)
+      )
+    )
+  );
+end;
+$$;
+comment on function private.refuse_shortage is
+'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not
+do}, NOT_FOUND.';
+
 create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
-  p_spent_today integer default null
+  p_spent_on date default null
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
   v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
-  v_purse private.purses := private.change_purse(
-    p_community_id, p_user_id, p_amount, coalesce(p_spent_today, v_spent), v_spent
-  );
+  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
+  v_purse private.purses;
 begin
+  -- The condition is the lock: of two who want the last coin, the second finds it gone.
+  update private.purses as b
+  set
+    remaining = b.remaining + p_amount,
+    spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
+    spent_total = b.spent_total + v_spent,
+    joys_today = b.joys_today + (p_type = 'declaration')::integer,
+    debt = b.debt + v_owed
+  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
+  returning b.* into v_purse;
+  if not found then
+    perform private.refuse_shortage(p_community_id, p_user_id, -p_amount);
+  end if;
   insert into private.ledger_entries (
     community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
   )
@@ -289,11 +236,12 @@ comment on function private.post_entry is
 the purse.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
-touching the purse; p_spent_today only where a stake of an earlier day is refunded. Refuses: INSUFFICIENT_CC.';
+touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
+leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
 
 create type private.entry_draft as (
   user_id uuid,
-  type text,
+  type private.entry_type,
   amount integer,
   counterparty_id uuid,
   reference_id uuid
@@ -319,10 +267,17 @@ begin
   join private.purses as b on b.community_id = p_community_id and b.user_id = e.user_id
   order by e.ordinality;
 
-  perform private.change_purses(p_community_id, array_agg(c.user_id), array_agg(c.amount))
+  update private.purses as b
+  set remaining = b.remaining + c.amount, debt = b.debt + c.owed
   from (
-    select e.user_id, sum(e.amount)::integer as amount from unnest(p_drafts) as e group by e.user_id
-  ) as c;
+    select
+      e.user_id, sum(e.amount)::integer as amount,
+      coalesce(sum(e.amount) filter (where k.counts_as_debt), 0)::integer as owed
+    from unnest(p_drafts) as e
+    join private.entry_kinds() as k on k.type = e.type and k.sign = sign(e.amount)
+    group by e.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
 end;
 $$;
 comment on function private.post_entries is
@@ -335,25 +290,34 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_rows integer;
+  v_granted integer;
 begin
+  with granted as (
+    update private.purses as b
+    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
+    from private.community_members as m
+    where b.community_id = p_community_id
+      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
+    returning b.user_id, b.remaining
+  )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, p_budget, p_day, p_at
-  from private.begin_purse_day(p_community_id, p_day, p_budget, p_at) as g (user_id);
-  get diagnostics v_rows = row_count;
-  return v_rows;
+  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
+  from granted as g;
+  get diagnostics v_granted = row_count;
+  return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every standing member; returns to how many.';
+'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.stamp_grant(p_community_id, p_user_id, private.clock());
   perform private.post_entry(p_community_id, p_user_id, 'daily_reset', p_budget);
+  update private.purses as b set granted_at = private.clock()
+  where b.community_id = p_community_id and b.user_id = p_user_id;
 end;
 $$;
 comment on function private.post_first_grant is
@@ -364,28 +328,20 @@ returns setof record
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
   return query
   with emptied as (
-    insert into private.ledger_entries as l (
-      community_id, user_id, type, amount, moved, balance_after, day, created_at
-    )
-    select
-      p_community_id,
-      e.user_id,
-      'expired',
-      -e.amount,
-      e.amount,
-      0,
-      e.day,
-      p_at
-    from private.empty_purses(p_community_id) as e
-    returning l.user_id, l.moved
+    update private.purses as b
+    set remaining = 0
+    from private.purses as o
+    where b.community_id = p_community_id and b.remaining > 0
+      and o.community_id = p_community_id and o.user_id = b.user_id
+    returning b.user_id, o.remaining::integer as amount, b.day
+  ), entered as (
+    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
   )
-
-  select
-    e.user_id,
-    e.moved
-  from emptied as e;
+  select e.user_id, e.amount from emptied as e;
 end;
 $$;
 comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
@@ -395,38 +351,35 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.lock_purse(p_community_id, p_user_id);
+  v_remaining integer;
 begin
-  if v_purse.remaining > 0 then
-    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_purse.remaining);
+  select b.remaining into v_remaining from private.purses as b
+  where b.community_id = p_community_id and b.user_id = p_user_id
+  for no key update;
+  if v_remaining > 0 then
+    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_remaining);
   end if;
-  return v_purse.remaining;
+  return v_remaining;
 end;
 $$;
 comment on function private.expire_purse is
 'Lets one purse expire now, when its member goes; returns how many CC it held.';
 
-create function private.describe_entry(p_type text)
-returns text
-language plpgsql immutable set search_path = ''
+create function private.change_debts(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
+returns void
+language plpgsql security definer set search_path = ''
 as $$
 begin
-  return case p_type
-    when 'daily_reset' then 'The day''s grant'
-    when 'declaration' then 'A joy declared'
-    when 'borrow_given' then 'Lent'
-    when 'borrow_received' then 'Borrowed'
-    when 'debt_repaid' then 'A debt repaid'
-    when 'debt_collected' then 'A loan came back'
-    when 'tip_to_tip' then 'Staked on a tip-to-tip'
-    when 'stake_refund' then 'A stake came back'
-    when 'stake_forfeit' then 'A stake was lost'
-    when 'expired' then 'Lost at Sunset'
-    when 'correction' then 'Corrected by a steward'
-  end;
+  update private.purses as b
+  set debt = b.debt + c.amount
+  from (
+    select u.user_id, sum(u.amount)::integer as amount
+    from unnest(p_user_ids, p_amounts) as u (user_id, amount)
+    group by u.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
 end;
 $$;
-comment on function private.describe_entry is
-'What an entry is, in words. The ledger itself holds no words of members: it cannot forget, and people may ask to be
-forgotten.';
-grant execute on function private.describe_entry to authenticated;
+comment on function private.change_debts is
+'Changes what members owe where no coin moves: a loan is forgiven, released, falls asleep or wakes. Whoever changes
+the debts of more than one holds the day alone.';

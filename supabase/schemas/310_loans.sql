@@ -1,28 +1,29 @@
 -- Loans between members of a community (RULES 7.2 to 7.5).
 
+create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
+
 create table private.loans (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   borrower_id uuid not null,
   lender_id uuid not null,
-  amount integer not null,
-  outstanding integer not null,
-  status text not null default 'open',
+  amount private.some_coins not null,
+  outstanding private.coins not null,
+  status private.loan_state not null default 'open',
   created_at timestamptz not null default private.clock(),
-  constraint loans_pkey primary key (id),
+  constraint loans_pkey primary key (community_id, id),
   constraint loans_borrower_fkey foreign key (community_id, borrower_id)
   references private.community_members (community_id, user_id),
   constraint loans_lender_fkey foreign key (community_id, lender_id)
   references private.community_members (community_id, user_id),
-  constraint loans_amount_positive check (amount > 0),
-  constraint loans_outstanding_within_amount check (outstanding between 0 and amount),
-  constraint loans_status_known check (status in ('open', 'repaid', 'forgiven', 'released', 'asleep')),
+  constraint loans_outstanding_within_amount check (outstanding <= amount),
   constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
   constraint loans_not_to_oneself check (borrower_id <> lender_id)
 );
 comment on table private.loans is
 'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
+create index loans_id_idx on private.loans (id);
 create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
 create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
 create index loans_open_idx on private.loans (community_id, number) where status = 'open';
@@ -51,31 +52,17 @@ inner join private.shown_people as p on l.lender_id = p.id;
 comment on view private.shown_loans is 'The shape loan.';
 grant select on private.shown_loans to authenticated;
 
-create function private.debt_of(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(sum(l.outstanding), 0)::integer from private.loans as l
-    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
-  );
-end;
-$$;
-comment on function private.debt_of is 'What a member owes in open loans of a community, in CC.';
-
 create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
 returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan_id uuid;
+  v_loan_id uuid := gen_random_uuid();
 begin
-  insert into private.loans (community_id, borrower_id, lender_id, amount, outstanding)
-  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount)
-  returning id into v_loan_id;
   perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
   perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
+  insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
+  values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
   return v_loan_id;
 end;
 $$;
@@ -84,7 +71,7 @@ comment on function private.open_loan is
 
 Refuses: INSUFFICIENT_CC.';
 
-create function private.lock_loan(p_loan_id uuid)
+create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
 returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
@@ -92,13 +79,13 @@ declare
   v_row private.loans;
 begin
   select l.* into v_row from private.loans as l
-  where l.id = p_loan_id for no key update;
+  where l.community_id = p_community_id and l.id = p_loan_id for no key update;
   return v_row;
 end;
 $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
-create function private.reduce_loan(p_loan_id uuid, p_amount integer, p_when_nothing_is_left text)
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -107,11 +94,46 @@ begin
   set
     outstanding = l.outstanding - p_amount,
     status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
-  where l.id = p_loan_id;
+  where l.community_id = p_loan.community_id and l.id = p_loan.id;
 end;
 $$;
 comment on function private.reduce_loan is
 'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
+
+create function private.pay_back(p_loan private.loans, p_amount integer)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses;
+begin
+  perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
+  v_purse := private.post_entry(
+    p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
+  );
+  perform private.post_entry(
+    p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
+  );
+  perform private.reduce_loan(p_loan, p_amount, 'repaid');
+  return v_purse;
+end;
+$$;
+comment on function private.pay_back is
+'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s. Refuses: INSUFFICIENT_CC.';
+
+create function private.forgive(p_loan private.loans, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.reduce_loan(p_loan, p_amount, 'forgiven');
+  if p_loan.status = 'open' then
+    perform private.change_debts(p_loan.community_id, array[p_loan.borrower_id], array[-p_amount]);
+  end if;
+end;
+$$;
+comment on function private.forgive is
+'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
 
 create function private.repayments_due(
   p_community_id uuid, p_budget integer,
@@ -165,9 +187,9 @@ begin
     update private.loans as l
     set
       outstanding = l.outstanding - d.amount,
-      status = case when l.outstanding = d.amount then 'repaid' else 'open' end
+      status = case when l.outstanding = d.amount then 'repaid' else l.status end
     from due as d
-    where l.id = d.loan_id
+    where l.community_id = p_community_id and l.id = d.loan_id
   )
   -- All debts leave before any arrives: no running balance ever counts on another's repayment.
   select array_agg(m.draft order by m.turn, m.number) into v_drafts
@@ -187,8 +209,19 @@ comment on function private.collect_debts is
 
 create function private.part_with_loans(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_debtors uuid[];
+  v_amounts integer[];
+begin
+  -- Who of the debtors has left owes nothing meanwhile; the leaver's own debts stop counting as well.
+  select array_agg(d.user_id), array_agg(-d.outstanding) into v_debtors, v_amounts
+  from (
+    select l.borrower_id as user_id, l.outstanding::integer from private.loans as l
+    where l.community_id = p_community_id and l.status = 'open' and p_user_id in (l.lender_id, l.borrower_id)
+  ) as d;
+  perform private.change_debts(p_community_id, v_debtors, v_amounts);
   update private.loans as l
   set outstanding = 0, status = 'released'
   where l.community_id = p_community_id and l.lender_id = p_user_id and l.status in ('open', 'asleep');
@@ -196,27 +229,39 @@ begin atomic
   set status = 'asleep'
   where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open';
 end;
+$$;
 comment on function private.part_with_loans is
-'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5).';
+'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5). The caller holds the day alone.';
 
 create function private.wake_loans(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.loans as l
-  set status = 'open'
-  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep';
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_owed integer;
+begin
+  with woken as (
+    update private.loans as l
+    set status = 'open'
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep'
+    returning l.outstanding
+  )
+  select sum(w.outstanding) into v_owed from woken as w;
+  if v_owed > 0 then
+    perform private.change_debts(p_community_id, array[p_user_id], array[v_owed]);
+  end if;
 end;
+$$;
 comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
 
-create function private.show_loan(p_id uuid)
+create function private.show_loan(p_community_id uuid, p_loan_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.loan from private.shown_loans as s
-    where s.id = p_id
+    where s.community_id = p_community_id and s.id = p_loan_id
   );
 end;
 $$;

@@ -16,60 +16,93 @@ create unique index join_codes_code_unique on private.join_codes (extensions.dig
 alter table private.join_codes enable row level security;
 grant select on private.join_codes to authenticated;
 
+create policy moderators_read_join_codes on private.join_codes for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
 create table private.bans (
   community_id uuid not null,
   user_id uuid not null,
+  id bigint generated always as identity,
+  banned_by uuid not null,
+  reason_id bigint not null,
   created_at timestamptz not null default private.clock(),
   constraint bans_pkey primary key (community_id, user_id),
   constraint bans_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint bans_banned_by_fkey foreign key (community_id, banned_by)
+  references private.community_members (community_id, user_id),
+  constraint bans_reason_fkey foreign key (community_id, reason_id) references private.words (community_id, id)
 );
-comment on table private.bans is 'Who may not come back to a community; why is in its audit log.';
+comment on table private.bans is 'Who may not come back to a community, who said so and why.';
+create index bans_community_id_id_idx on private.bans (community_id, id);
+create index bans_community_id_banned_by_idx on private.bans (community_id, banned_by);
+create index bans_community_id_reason_id_idx on private.bans (community_id, reason_id);
 alter table private.bans enable row level security;
 create policy nobody_reads_bans on private.bans for select to authenticated using (false);
-
-create policy moderators_read_join_codes on private.join_codes for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
 
 create function private.found_community(
   p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns private.communities
+returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_community private.communities;
+  v_id uuid;
 begin
-  -- The founder's row is the queue in which their communities are counted.
-  perform from private.users as u where u.id = p_founder_id for no key update;
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
   insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
   values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning * into v_community;
-  insert into private.join_codes (community_id, code) values (v_community.id, lower(private.make_code(12)));
+  returning id into v_id;
+  insert into private.join_codes (community_id, code) values (v_id, lower(private.make_code(12)));
   insert into private.community_members (community_id, user_id, roles)
-  values (v_community.id, p_founder_id, '{member,moderator}');
-  return v_community;
+  values (v_id, p_founder_id, '{member,moderator}');
+  return v_id;
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its founder as first member and moderator.
+'Makes a community with its join code and its founder as first member and moderator, and returns its id. Only under
+private.lock_me, the queue in which one person''s communities are counted.
 
-Refuses: CONFLICT (the eleventh of one person, left ones counted).';
+Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
 
-create function private.find_by_join_code(p_code text)
+create function private.require_join_code(p_code text)
 returns uuid
-language sql stable security definer set search_path = ''
-begin atomic
-  select j.community_id from private.join_codes as j
-  where
-    extensions.digest(j.code, 'sha256') = extensions.digest(lower(btrim(p_code, e' \t\n\r')), 'sha256')
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- By hash: how long the search takes tells nothing of how much of a guess was right.
+  select j.community_id into v_id
+  from private.join_codes as j
+  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
     and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
+  if not found then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+  return v_id;
 end;
-comment on function private.find_by_join_code is
-'The community a join code opens now, or null: by hash, an exact match after trimming and lower-casing.';
+$$;
+comment on function private.require_join_code is
+'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+
+create function private.keep_join_code(p_community_id uuid, p_code text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.join_codes as j where j.community_id = p_community_id for share;
+  if private.require_join_code(p_code) <> p_community_id then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+end;
+$$;
+comment on function private.keep_join_code is
+'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
+transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
+2.2). Refuses: NOT_FOUND.';
 
 create function private.add_member(p_community_id uuid, p_user_id uuid)
 returns boolean
@@ -115,45 +148,62 @@ end;
 comment on function private.change_join_code is
 'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry.';
 
-create function private.ban(p_community_id uuid, p_user_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  insert into private.bans (community_id, user_id) values (p_community_id, p_user_id)
-  on conflict (community_id, user_id) do nothing;
-end;
-comment on function private.ban is 'Keeps somebody from coming back to a community.';
-
-create function private.give_purse(p_community_id uuid, p_user_id uuid, p_is_first boolean)
+create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_day private.community_days := private.hold_day(p_community_id);
-  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
 begin
-  perform private.open_purse(p_community_id, p_user_id, v_day.day);
-  if p_is_first and v_day.is_open then
-    perform private.post_first_grant(p_community_id, p_user_id, v_budget);
+  insert into private.bans (community_id, user_id, banned_by, reason_id)
+  values (p_community_id, p_user_id, p_by_id, p_reason_id)
+  on conflict (community_id, user_id) do nothing;
+end;
+$$;
+comment on function private.ban is 'Keeps somebody from coming back to a community; who is banned already stays so.';
+
+create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.open_purse(p_day.community_id, p_user_id, p_day.day);
+  if p_is_first and p_day.is_open then
+    perform private.post_first_grant(p_day.community_id, p_user_id, (
+      select c.daily_cc_budget from private.communities as c where c.id = p_day.community_id
+    ));
   end if;
-  perform private.wake_loans(p_community_id, p_user_id);
+  perform private.wake_loans(p_day.community_id, p_user_id);
 end;
 $$;
 comment on function private.give_purse is
-'Opens a member''s purse: with the day''s budget the first time ever and while the day is open, else empty until
-Dawn.';
+'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
+empty until Dawn.';
 
-create function private.show_entry(p_community_id uuid, p_user_id uuid)
+create function private.show_arrival(p_community_id uuid, p_user_id uuid)
 returns jsonb
-language sql stable security definer set search_path = ''
-begin atomic
-  select jsonb_build_object(
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
     'community', private.show_community(p_community_id),
     'member', private.show_member(p_community_id, p_user_id),
     'balance', private.show_balance_of(p_community_id, p_user_id)
   );
 end;
-comment on function private.show_entry is 'What founding and joining answer.';
+$$;
+comment on function private.show_arrival is 'What founding and joining answer.';
+
+create function private.show_arrival_again(p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
+begin
+  return private.show_arrival(v_me.community_id, v_me.user_id);
+end;
+$$;
+comment on function private.show_arrival_again is
+'What a founding or a joining made is shown as it stands now, to who is still in. Refuses: NOT_FOUND.';
 
 create function private.create_community(
   p_name text, p_description text, p_timezone text, p_daily_cc_budget integer, p_request_id uuid
@@ -162,31 +212,29 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := (private.lock_me()).id;
   v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
-  v_answer jsonb := private.recall(v_me.id, 'create_community', p_request_id, v_arguments);
-  v_community private.communities;
+  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
+  v_id uuid;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
   end if;
   perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
-  v_community := private.found_community(v_me.id, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.begin_calendar(v_community.id, p_timezone);
-  perform private.give_purse(v_community.id, v_me.id, true);
-  perform private.record_act(v_community.id, v_me.id, 'community_founded');
-  perform private.announce(
-    v_community.id, 'community_founded', format('%s founded the community.', v_me.display_name),
-    jsonb_build_object('user_id', v_me.id)
+  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.begin_calendar(v_id, p_timezone);
+  perform private.give_purse(private.hold_day(v_id), v_me, true);
+  perform private.record_act(v_id, v_me, 'community_founded');
+  perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.begin_reading(v_id, v_me);
+  perform private.remember(
+    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
-  perform private.begin_reading(v_community.id, v_me.id);
-  return private.remember(
-    v_me.id, 'create_community', p_request_id, v_arguments, private.show_entry(v_community.id, v_me.id)
-  );
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
 
@@ -210,7 +258,8 @@ comment on function public.create_community is
 
 name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
 once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-{most} (the eleventh of one person), INVALID_INPUT.';
+{most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+left.';
 grant execute on function public.create_community, private.create_community to authenticated;
 
 create function private.join_community(p_invite_code text, p_request_id uuid)
@@ -218,31 +267,30 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := (private.lock_me()).id;
   v_arguments jsonb := jsonb_build_array(p_invite_code);
-  v_answer jsonb := private.recall(v_me.id, 'join_community', p_request_id, v_arguments);
-  v_community_id uuid;
+  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
+  v_id uuid;
+  v_day private.community_days;
   v_is_first boolean;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
   end if;
-  v_community_id := private.find_by_join_code(p_invite_code);
-  if v_community_id is null then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  perform private.hold_day(v_community_id);
-  v_is_first := private.add_member(v_community_id, v_me.id);
-  perform private.give_purse(v_community_id, v_me.id, v_is_first);
-  perform private.begin_reading(v_community_id, v_me.id);
+  v_id := private.require_join_code(p_invite_code);
+  v_day := private.hold_day(v_id);
+  perform private.keep_join_code(v_id, p_invite_code);
+
+  v_is_first := private.add_member(v_id, v_me);
+  perform private.give_purse(v_day, v_me, v_is_first);
+  perform private.begin_reading(v_id, v_me);
   perform private.announce(
-    v_community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
-    format(case when v_is_first then '%s joined.' else '%s came back.' end, v_me.display_name),
-    jsonb_build_object('user_id', v_me.id)
+    v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
   );
-  return private.remember(
-    v_me.id, 'join_community', p_request_id, v_arguments, private.show_entry(v_community_id, v_me.id)
+  perform private.remember(
+    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
+  return private.show_arrival(v_id, v_me);
 end;
 $$;
 
@@ -253,11 +301,12 @@ begin atomic
   select private.join_community(join_community.invite_code, join_community.request_id);
 end;
 comment on function public.join_community is
-'Joins the community a join code opens (trimmed and lower-cased, then exact).
+'Joins the community a join code opens, matched without regard to case, blanks, hyphens and invisible characters.
 
 Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
 for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-member, balance}. Refuses: NOT_FOUND, CONFLICT (already in), FORBIDDEN (banned).';
+member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
+who joined has left.';
 grant execute on function public.join_community, private.join_community to authenticated;
 
 create function private.set_join_code(
@@ -282,6 +331,7 @@ end;
 $$;
 comment on function private.set_join_code is
 'The audit log keeps what was done, never the code; the Chamber is not told.';
+
 create function public.set_join_code(
   community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
 )

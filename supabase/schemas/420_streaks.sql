@@ -1,64 +1,41 @@
--- Runs of days with a joy, and streaks (RULES 10.1).
+-- Streaks: days in a row with a joy (RULES 10.1).
 
-create table private.joy_runs (
+create table private.streaks (
   community_id uuid not null,
   user_id uuid not null,
-  first_day date not null,
-  last_day date not null,
-  longest integer not null,
-  constraint joy_runs_pkey primary key (community_id, user_id, first_day),
-  constraint joy_runs_member_fkey foreign key (community_id, user_id)
+  days integer not null default 1,
+  longest integer not null default 1,
+  last_lived integer not null,
+  constraint streaks_pkey primary key (community_id, user_id),
+  constraint streaks_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
-  constraint joy_runs_forward check (first_day <= last_day),
-  constraint joy_runs_longest_is_no_shorter check (longest > last_day - first_day)
+  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
 )
 with (fillfactor = 80);
-comment on table private.joy_runs is
-'Each member''s unbroken runs of days with a joy, kept by private.keep_run; longest is the length in days of the longest
-up to this one, so the last run tells all. Counted from the joys themselves, a streak would cost every board and profile
-the whole history.';
-alter table private.joy_runs enable row level security;
-create policy nobody_reads_joy_runs on private.joy_runs for select to authenticated using (false);
+comment on table private.streaks is
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
+the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
+the joys themselves, a streak would cost every board and profile the whole history.';
+alter table private.streaks enable row level security;
+create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
 
-create function private.keep_run(p_community_id uuid, p_user_id uuid, p_day date)
+create function private.keep_streak(p_day private.community_days, p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_run private.joy_runs;
-  v_next private.joy_runs;
-  v_first date := p_day;
-  v_last date;
-  v_length integer;
 begin
-  select r.* into v_run from private.joy_runs as r
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_day
-  order by r.first_day desc
-  limit 1;
-  if v_run.last_day >= p_day then
-    return;
-  end if;
-  delete from private.joy_runs as r
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day = p_day + 1
-  returning r.* into v_next;
-  v_last := coalesce(v_next.last_day, p_day);
-  if v_run.last_day = p_day - 1 then
-    v_first := v_run.first_day;
-  end if;
-  v_length := v_last + 1 - v_first;
-  insert into private.joy_runs as r (community_id, user_id, first_day, last_day, longest)
-  values (p_community_id, p_user_id, v_first, v_last, greatest(v_length, v_run.longest))
-  on conflict (community_id, user_id, first_day) do update
-  set last_day = excluded.last_day, longest = excluded.longest;
-  -- Only where a joy was entered for a day gone by.
-  update private.joy_runs as r set longest = v_length
-  where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day > v_last
-    and r.longest < v_length;
+  insert into private.streaks as s (community_id, user_id, last_lived)
+  values (p_day.community_id, p_user_id, p_day.days_lived)
+  on conflict (community_id, user_id) do update
+  set
+    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
+    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
+    last_lived = p_day.days_lived
+  where s.last_lived < p_day.days_lived;
 end;
 $$;
-comment on function private.keep_run is
-'Enters the day of a new joy into its author''s runs: most joys find it there, the first of a day begins a run,
-lengthens one or joins two. Joys of one member take turns at their purse.';
+comment on function private.keep_streak is
+'Counts the first joy of a day: it lengthens its author''s run or begins one.';
 
 create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
 returns integer
@@ -66,17 +43,18 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select case when r.last_day >= p_today - 1 then r.last_day + 1 - r.first_day end
-    from private.joy_runs as r
-    where r.community_id = p_community_id and r.user_id = p_user_id and r.first_day <= p_today
-    order by r.first_day desc
-    limit 1
+    select s.days
+    from private.streaks as s
+    join private.community_days as d on d.community_id = s.community_id
+    where s.community_id = p_community_id and s.user_id = p_user_id
+      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
+      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
   ), 0);
 end;
 $$;
 comment on function private.current_streak is
-'How many consecutive local days up to p_today a member declared a joy on; alive, and not 0, if the last was p_today
-or the day before. A day the community never lived (a date its zone skipped) breaks it like any other without a joy.';
+'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
+today or the day lived before.';
 
 create function private.longest_streak(p_community_id uuid, p_user_id uuid)
 returns integer
@@ -84,11 +62,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return coalesce((
-    select r.longest from private.joy_runs as r
-    where r.community_id = p_community_id and r.user_id = p_user_id
-    order by r.first_day desc
-    limit 1
+    select s.longest from private.streaks as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
   ), 0);
 end;
 $$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days.';
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';

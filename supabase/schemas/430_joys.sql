@@ -1,44 +1,32 @@
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
-create function private.is_sound_joy(
-  p_title text, p_description text, p_cc_spent integer, p_witnessed_count integer, p_struck_at timestamptz
-)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return (char_length(p_title) between 1 and 120 or p_struck_at is not null)
-    and char_length(p_description) <= 1000 and p_cc_spent > 0 and p_witnessed_count >= 0;
-end;
-$$;
-comment on function private.is_sound_joy is
-'Whether a joy has a title (1 to 120 characters, unless struck), at most 1000 characters of description, a price and
-no negative count of witnesses.';
+create domain private.title as text constraint title_length check (char_length(value) <= 120);
+comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+create domain private.description as text constraint description_length check (char_length(value) <= 1000);
+comment on domain private.description is 'What is said below a title: at most 1000 characters.';
 
 create table private.declarations (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  title text not null,
-  description text not null default '',
-  cc_spent integer not null,
+  title private.title not null,
+  description private.description not null default '',
+  cc_spent private.some_coins not null,
   image_url text,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint declarations_pkey primary key (id),
+  constraint declarations_pkey primary key (community_id, id),
   constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint declarations_joy_is_sound check (
-    private.is_sound_joy(title, description, cc_spent, witnessed_count, struck_at)
-  )
+  references private.community_members (community_id, user_id)
 )
 with (fillfactor = 80);
 comment on table private.declarations is
 'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
 their money and lose their words.';
+create index declarations_id_idx on private.declarations (id);
 create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
 create index declarations_community_id_user_id_day_number_idx on private.declarations (
   community_id, user_id, day, number
@@ -52,12 +40,13 @@ grant select on private.declarations to authenticated;
 alter table private.declarations replica identity full;
 
 create table private.witnesses (
+  community_id uuid not null,
   declaration_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (declaration_id, user_id),
-  constraint witnesses_declaration_id_fkey foreign key (declaration_id) references private.declarations (id),
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
+  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
+  references private.declarations (community_id, id),
   constraint witnesses_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id)
 );
@@ -72,50 +61,115 @@ create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  d.title,
-  d.description,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  d.image_url,
+  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
-  (
-    select p.person from private.shown_people as p
-    where p.id = d.user_id
-  ) as user,
+  a.person as user,
   exists(
     select from private.witnesses as w
-    where w.declaration_id = d.id and w.user_id = (select private.caller_id())
+    where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
   ) as has_witnessed
-from private.declarations as d;
+from private.declarations as d
+left join lateral (
+  select
+    p.person,
+    p.is_erased
+  from private.shown_people as p
+  where p.id = d.user_id
+  limit 1
+) as a on true;
 comment on view private.shown_declarations is
-'The shape declaration, key by column, as the caller sees it.
+'The shape declaration, key by column, as the caller sees it; its words only while their author is not erased.
 
 Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
-level (measured: a page of the Chamber in a third of the time).';
+level (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no
+page is ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
 
-create function private.show_declaration(p_declaration_id uuid)
+create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select to_jsonb(s) from private.shown_declarations as s
-    where s.id = p_declaration_id
+    where s.community_id = p_community_id and s.id = p_declaration_id
   );
 end;
 $$;
 comment on function private.show_declaration is 'The shape declaration of one joy.';
 
-create function private.strike_declaration(p_declaration_id uuid)
+create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.declarations as d
   set title = '', description = '', image_url = null, struck_at = private.clock()
-  where d.id = p_declaration_id;
+  where d.community_id = p_community_id and d.id = p_declaration_id;
 end;
 comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
+
+create function private.erase_joys_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null
+  where (d.community_id, d.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_joys_of is
+'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
+
+create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
+returns void
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- One glance for what most joys are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_cc_spent between 1 and 1000000000 and p_image_url is null
+  ) is not true then
+    perform private.require_text('title', p_title, 120);
+    perform private.require_text('description', p_description, 1000, 0);
+    perform private.require_amount('cc_spent', p_cc_spent);
+    perform private.require_link('image_url', p_image_url);
+  end if;
+end;
+$$;
+comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
+
+create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
+begin
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_declared is
+'What declare_joy answers of a joy declared before, as everything stands now.';
 
 create function private.declare_joy(
   p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
@@ -124,47 +178,49 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
-  v_answer jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
+  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();
   v_id uuid := gen_random_uuid();
-  v_person jsonb;
   v_day private.community_days;
   v_purse private.purses;
   v_message_id bigint;
+  v_person jsonb;
+  v_joy jsonb;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
-  perform
-    private.require_text('title', p_title, 120),
-    private.require_text('description', p_description, 1000, 0),
-    private.require_amount('cc_spent', p_cc_spent),
-    private.require_link('image_url', p_image_url);
+  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
   v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
   insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
   values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
-  perform private.keep_run(p_community_id, v_me.user_id, v_day.day);
+  if v_purse.joys_today = 1 then
+    perform private.keep_streak(v_day, v_me.user_id);
+  end if;
   v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
+  perform private.remember(
+    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
+  );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
   select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
-  v_answer := jsonb_build_object(
+  v_joy := jsonb_build_object(
     'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
     'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
     'created_at', v_now
   );
-  return private.remember(v_me.user_id, 'declare_joy', p_request_id, v_arguments, jsonb_build_object(
-    'declaration', v_answer,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_answer, v_now),
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
     'balance', private.show_balance(v_purse, v_day)
-  ));
+  );
 end;
 $$;
-
 create function public.declare_joy(
   community_id uuid,
   title text,
@@ -197,20 +253,15 @@ returns private.declarations
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_declaration private.declarations;
 begin
   select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
-  if not found or not private.is_member(v_declaration.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such declaration.');
-  end if;
+  perform private.require_seen(v_declaration.community_id, 'declaration');
   return v_declaration;
 end;
 $$;
 comment on function private.require_declaration is
-'Returns a declaration of a community the caller is in.
-
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, the same for a stranger as for a joy that never was.';
+'Returns a declaration of a community the caller is in. Refuses: as require_seen.';
 grant execute on function private.require_declaration to authenticated;
 
 create function private.witness_declaration(p_declaration_id uuid)
@@ -218,35 +269,31 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_declaration private.declarations := private.require_declaration(p_declaration_id);
+  v_joy private.declarations := private.require_declaration(p_declaration_id);
   v_me uuid := private.caller_id();
 begin
-  if v_declaration.user_id = v_me then
+  if v_joy.user_id = v_me then
     perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
   end if;
-  insert into private.witnesses (declaration_id, user_id, community_id)
-  values (p_declaration_id, v_me, v_declaration.community_id)
+  insert into private.witnesses (community_id, declaration_id, user_id)
+  values (v_joy.community_id, v_joy.id, v_me)
   on conflict do nothing;
   if not found then
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
   update private.declarations as d set witnessed_count = d.witnessed_count + 1
-  where d.id = p_declaration_id
-  returning d.* into v_declaration;
-  if private.is_member(v_declaration.community_id, v_declaration.user_id) then
+  where d.community_id = v_joy.community_id and d.id = v_joy.id
+  returning d.* into v_joy;
+  if private.is_member(v_joy.community_id, v_joy.user_id) then
     perform private.notify(
-      array[v_declaration.user_id], v_declaration.community_id, 'witnessed', 'declaration', p_declaration_id,
-      format('%s witnessed your joy', private.name_of(v_me)), v_declaration.title
+      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
     );
   end if;
-  perform private.tell_community(
-    v_declaration.community_id, 'witness', jsonb_build_object('declaration_id', p_declaration_id)
-  );
-  return jsonb_build_object('witnessed', true, 'witnessed_count', v_declaration.witnessed_count);
+  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_joy.witnessed_count);
 end;
 $$;
-
 create function public.witness_declaration(declaration_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -265,17 +312,19 @@ create function public.get_declaration(declaration_id uuid)
 returns jsonb
 language plpgsql stable security invoker set search_path = ''
 as $$
+declare
+  v_joy private.declarations := private.require_declaration(get_declaration.declaration_id);
 begin
-  perform private.require_declaration(get_declaration.declaration_id);
   return jsonb_build_object(
     'declaration', (
-      select to_jsonb(s) from private.shown_declarations as s where s.id = get_declaration.declaration_id
+      select to_jsonb(s) from private.shown_declarations as s
+      where s.community_id = v_joy.community_id and s.id = v_joy.id
     ),
     'witnesses', (
       select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
       from private.witnesses as w
       join private.shown_people as p on p.id = w.user_id
-      where w.declaration_id = get_declaration.declaration_id
+      where w.community_id = v_joy.community_id and w.declaration_id = v_joy.id
     )
   );
 end;
@@ -330,7 +379,8 @@ begin
   return json_build_object(
     'declarations', (
       select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
-      from private.shown_declarations as s where s.id = any(v_page[:page_size])
+      from private.shown_declarations as s
+      where s.community_id = list_gazette.community_id and s.id = any(v_page[:page_size])
     ),
     'has_more', cardinality(v_page) > page_size
   );

@@ -1,32 +1,33 @@
 -- Asking, lending, repaying, forgiving (RULES 7).
 
+create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
+
+create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
+comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
+
 create table private.borrow_requests (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   borrower_id uuid not null,
   lender_id uuid not null,
-  amount integer not null,
-  reason text not null,
-  status text not null default 'pending',
+  amount private.some_coins not null,
+  reason private.reason not null,
+  status private.request_state not null default 'pending',
   lapses_at timestamptz not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint borrow_requests_pkey primary key (id),
+  constraint borrow_requests_pkey primary key (community_id, id),
   constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
   references private.community_members (community_id, user_id),
   constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
   references private.community_members (community_id, user_id),
-  constraint borrow_requests_amount_positive check (amount > 0),
-  constraint borrow_requests_reason_length check (char_length(reason) between 1 and 280 or struck_at is not null),
-  constraint borrow_requests_status_known check (
-    status in ('pending', 'approved', 'declined', 'cancelled', 'lapsed')
-  ),
   constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
 );
 comment on table private.borrow_requests is
 'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
 status says so yet; amount is what was asked until it is approved, then what was lent.';
+create index borrow_requests_id_idx on private.borrow_requests (id);
 create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
 where status = 'pending';
 create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
@@ -37,12 +38,12 @@ create policy members_read_borrow_requests on private.borrow_requests for select
 using (community_id = any(array(select private.my_communities())));
 grant select on private.borrow_requests to authenticated;
 
-create function private.borrow_status(p_status text, p_lapses_at timestamptz)
-returns text
+create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
+returns private.request_state
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_status = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_status end;
+  return case when p_state = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_state end;
 end;
 $$;
 comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
@@ -53,43 +54,72 @@ select
   r.community_id,
   jsonb_build_object(
     'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
-    'reason', r.reason, 'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
+    'reason', case when b.is_erased then '' else r.reason end,
+    'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
   ) as borrow_request
 from private.borrow_requests as r
 inner join private.shown_people as b on r.borrower_id = b.id
 inner join private.shown_people as l on r.lender_id = l.id;
-comment on view private.shown_borrow_requests is 'The shape borrow_request. Only for the kernel.';
+comment on view private.shown_borrow_requests is
+'The shape borrow_request; its reason only while the borrower is not erased. Only for the kernel.';
 
-create function private.show_borrow_request(p_id uuid)
+create function private.show_borrow_request(p_community_id uuid, p_request_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.borrow_request from private.shown_borrow_requests as s
-    where s.id = p_id
+    where s.community_id = p_community_id and s.id = p_request_id
   );
 end;
 $$;
 comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
 
-create function private.strike_borrow_request(p_id uuid)
+create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.borrow_requests as r set reason = '', struck_at = private.clock()
-  where r.id = p_id;
+  where r.community_id = p_community_id and r.id = p_request_id;
 end;
 comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
+
+create function private.erase_borrow_reasons_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.borrow_requests as r
+  set reason = ''
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.borrow_requests as o on o.community_id = s.community_id and o.borrower_id = s.user_id
+    where s.user_id = p_user_id and o.reason <> ''
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_borrow_reasons_of is
+'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
 
 create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_debt integer := private.debt_of(p_community_id, p_borrower_id);
-  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
+  v_debt integer;
+  v_budget integer;
 begin
+  select b.debt, c.daily_cc_budget into v_debt, v_budget
+  from private.purses as b
+  join private.communities as c on c.id = b.community_id
+  where b.community_id = p_community_id and b.user_id = p_borrower_id;
   if v_debt + p_amount > v_budget then
     perform private.refuse(
       'DEBT_LIMIT',
@@ -115,6 +145,47 @@ comment on function private.require_room_for_debt is
 Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
 would not do}.';
 
+create function private.show_asked(p_community_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_request jsonb := private.show_borrow_request(p_community_id, (p_made ->> 'borrow_request_id')::uuid);
+begin
+  return jsonb_build_object(
+    'borrow_request', v_request,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_request)
+  );
+end;
+$$;
+comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+
+create function private.open_request(
+  p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- A request of an earlier day may still be written as pending; it must not stand in the way.
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+    and r.status = 'pending' and r.lapses_at <= private.clock();
+  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
+  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_lapses_at)
+  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
+  returning id into v_id;
+  if v_id is null then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+  return v_id;
+end;
+$$;
+comment on function private.open_request is
+'Writes down a request and returns its id; of two to the same member at once one is made. Refuses: CONFLICT.';
+
 create function private.request_borrow(
   p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
 )
@@ -122,15 +193,14 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_answer jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
+  v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
   v_id uuid;
-  v_message_id bigint;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
   perform private.require_text('reason', p_reason, 280);
@@ -145,30 +215,19 @@ begin
   end if;
   perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
 
-  -- A request of an earlier day may still be written as pending; it must not stand in the way.
-  update private.borrow_requests as r set status = 'lapsed'
-  where r.community_id = p_community_id and r.borrower_id = v_me.user_id and r.lender_id = p_lender_id
-    and r.status = 'pending' and r.lapses_at <= private.clock();
-  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
-  values (p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at)
-  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
-  returning id into v_id;
-  if v_id is null then
-    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
-  end if;
-
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id);
-  perform private.notify(
-    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_request', v_id,
-    format('%s asks you for %s CC', private.name_of(v_me.user_id), p_amount), p_reason, p_is_ask => true
+  v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
+  v_made := jsonb_build_object(
+    'borrow_request_id', v_id,
+    'message_id', private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id)
   );
-  v_answer := private.show_borrow_request(v_id);
-  return private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, jsonb_build_object(
-    'borrow_request', v_answer, 'message', private.show_message(v_message_id, v_answer)
-  ));
+  perform private.notify(
+    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_id,
+    jsonb_build_object('amount', p_amount), p_by => v_me.user_id, p_is_ask => true
+  );
+  perform private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, v_made);
+  return private.show_asked(p_community_id, v_made);
 end;
 $$;
-
 create function public.request_borrow(
   community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
 )
@@ -188,32 +247,31 @@ Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the sam
 among them).';
 grant execute on function public.request_borrow, private.request_borrow to authenticated;
 
-create function private.require_borrow_request(p_id uuid)
+create function private.require_borrow_request(p_request_id uuid)
 returns private.borrow_requests
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_request private.borrow_requests;
 begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_id;
-  if not found or not private.is_member(v_request.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such request.');
-  end if;
+  select r.* into v_request from private.borrow_requests as r where r.id = p_request_id;
+  perform private.require_seen(v_request.community_id, 'request');
   return v_request;
 end;
 $$;
 comment on function private.require_borrow_request is
-'Returns a request of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a request of a community the caller is in. Refuses: as require_seen.';
 
-create function private.lock_pending_request(p_id uuid)
+create function private.lock_pending_request(p_community_id uuid, p_request_id uuid)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_request private.borrow_requests;
 begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_id for no key update;
+  select r.* into v_request from private.borrow_requests as r
+  where r.community_id = p_community_id and r.id = p_request_id
+  for no key update;
   if v_request.status not in ('pending', 'lapsed') then
     perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
       jsonb_build_object('status', v_request.status));
@@ -224,19 +282,43 @@ $$;
 comment on function private.lock_pending_request is
 'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
 
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day(p_request.community_id);
+  v_request private.borrow_requests := private.lock_pending_request(p_request.community_id, p_request.id);
+begin
+  -- By night an approval hears when lending goes on, and that before it hears of the lapse.
+  if p_action = 'approved' then
+    perform private.require_open(v_day);
+  end if;
+  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
+      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.lock_answerable_request is
+'Holds the day and locks a request that may be answered now.
+
+Refuses: CONFLICT {status}, DAY_CLOSED (an approval), REQUEST_LAPSED {lapsed_at}.';
+
 create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
-returns void
+returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
   perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
-  perform private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  return private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
 end;
 $$;
 comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held. The purses are locked before the debt is counted: two lenders
-approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
+counted: two lenders approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -244,59 +326,40 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
-  v_lent integer := coalesce(p_amount, v_request.amount);
-  v_day private.community_days;
+  v_facts jsonb := jsonb_build_object(
+    'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
+  );
+  v_lent integer;
   v_line bigint;
 begin
   if v_request.lender_id <> private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
   end if;
   perform private.require_choice('action', p_action, array['approved', 'declined']);
-  perform private.require_number('amount', v_lent, 1, v_request.amount);
-  v_day := private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(p_borrow_request_id);
-  if p_action = 'approved' and not v_day.is_open then
-    perform private.require_open_day(v_request.community_id);
-  elsif private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
-      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  if p_action = 'approved' then
+    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
   end if;
+  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
 
   if p_action = 'approved' then
-    perform private.approve_borrow(v_request, v_lent);
+    v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
   end if;
   update private.borrow_requests as r
-  set status = p_action, amount = case when p_action = 'approved' then v_lent else r.amount end
-  where r.id = p_borrow_request_id;
-  v_line := private.announce(
-    v_request.community_id, 'borrow_' || p_action,
-    case p_action
-      when 'approved' then format(
-        '%s lent %s CC to %s.', private.name_of(v_request.lender_id), v_lent, private.name_of(v_request.borrower_id)
-      )
-      else format(
-        '%s declined a request of %s.', private.name_of(v_request.lender_id), private.name_of(v_request.borrower_id)
-      )
-    end,
-    jsonb_build_object(
-      'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
-    ) || case when p_action = 'approved' then jsonb_build_object('amount', v_lent) else '{}' end
-  );
+  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
+  where r.community_id = v_request.community_id and r.id = v_request.id;
+  v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
   perform private.notify(
-    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_request', v_request.id,
-    format(
-      case p_action when 'approved' then '%s lent you %s CC' else '%s declined your request' end,
-      private.name_of(v_request.lender_id), v_lent
-    ),
-    v_request.reason
+    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
+    'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
+    p_by => v_request.lender_id
   );
   return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.id), 'system_message', private.show_message(v_line),
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id),
+    'system_message', private.show_message(v_request.community_id, v_line),
     'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
   );
 end;
 $$;
-
 create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -306,8 +369,8 @@ end;
 comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
-Approving moves the CC and opens a loan. A lender without enough CC is refused and the request stays open. Between
-Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
+Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
 system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
 INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
@@ -323,18 +386,20 @@ begin
     perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
   end if;
   perform private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(p_borrow_request_id);
+  v_request := private.lock_pending_request(v_request.community_id, v_request.id);
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
     perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
   end if;
-  update private.borrow_requests as r set status = 'cancelled' where r.id = p_borrow_request_id;
+  update private.borrow_requests as r set status = 'cancelled'
+  where r.community_id = v_request.community_id and r.id = v_request.id;
   perform private.tell_community(
-    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', p_borrow_request_id)
+    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
   );
-  return jsonb_build_object('borrow_request', private.show_borrow_request(p_borrow_request_id));
+  return jsonb_build_object(
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id)
+  );
 end;
 $$;
-
 create function public.cancel_borrow(borrow_request_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -353,7 +418,7 @@ language sql security definer set search_path = ''
 begin atomic
   -- What has lapsed stays lapsed, whether the job has written it down or not.
   update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update private.borrow_requests as r set status = 'lapsed'
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
@@ -370,8 +435,8 @@ declare
   v_rows integer;
 begin
   update private.borrow_requests as r set status = 'lapsed'
-  where r.id in (
-    select o.id from private.borrow_requests as o
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id from private.borrow_requests as o
     where o.status = 'pending' and o.lapses_at <= p_now
     order by o.lapses_at
     limit p_limit
@@ -414,30 +479,23 @@ returns private.loans
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_loan private.loans;
 begin
-  select l.* into v_loan from private.loans as l where l.id = p_loan_id;
-  if not found
-    or v_me.id not in (v_loan.borrower_id, v_loan.lender_id)
-    or not private.is_member(v_loan.community_id, v_me.id)
-  then
-    perform private.refuse('NOT_FOUND', 'There is no such loan.');
-  end if;
+  select l.* into v_loan from private.loans as l
+  where l.id = p_loan_id and private.caller_id() in (l.borrower_id, l.lender_id);
+  perform private.require_seen(v_loan.community_id, 'loan');
   return v_loan;
 end;
 $$;
 comment on function private.require_loan is
-'Returns a loan the caller is a party to; it is nobody else''s affair.
+'Returns a loan the caller is a party to; it is nobody else''s affair. Refuses: as require_seen.';
 
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
-
-create function private.lock_owed_loan(p_loan_id uuid, p_amount integer)
+create function private.lock_owed_loan(p_loan private.loans, p_amount integer)
 returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan private.loans := private.lock_loan(p_loan_id);
+  v_loan private.loans := private.lock_loan(p_loan.community_id, p_loan.id);
 begin
   if v_loan.outstanding = 0 then
     perform private.refuse('CONFLICT', format('This loan is %s already.', v_loan.status),
@@ -464,32 +522,30 @@ declare
   v_loan private.loans := private.require_loan(p_loan_id);
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
-  v_answer jsonb := private.recall(v_me, 'repay_loan', p_request_id, v_arguments);
 begin
-  if v_answer is not null then
-    return v_answer;
-  end if;
-  if v_loan.borrower_id <> v_me then
-    perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
-  end if;
-  perform private.require_amount('amount', p_amount);
-  perform private.require_open_day(v_loan.community_id);
-  v_loan := private.lock_owed_loan(p_loan_id, p_amount);
-  perform private.lock_purses(v_loan.community_id, array[v_loan.borrower_id, v_loan.lender_id]);
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+    if v_loan.borrower_id <> v_me then
+      perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
+    end if;
+    perform private.require_amount('amount', p_amount);
+    perform private.require_open_day(v_loan.community_id);
+    v_loan := private.lock_owed_loan(v_loan, p_amount);
 
-  perform private.post_entry(v_loan.community_id, v_me, 'debt_repaid', -p_amount, p_loan_id, v_loan.lender_id);
-  perform private.post_entry(v_loan.community_id, v_loan.lender_id, 'debt_collected', p_amount, p_loan_id, v_me);
-  perform private.reduce_loan(p_loan_id, p_amount, 'repaid');
-  perform private.notify(
-    array[v_loan.lender_id], v_loan.community_id, 'system', 'loan', p_loan_id,
-    format('%s repaid you %s CC', private.name_of(v_me), p_amount), ''
+    perform private.pay_back(v_loan, p_amount);
+    perform private.notify(
+      array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
+      jsonb_build_object('amount', p_amount), p_by => v_me
+    );
+    perform private.remember(
+      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
+    );
+  end if;
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'balance', private.show_balance_of(v_loan.community_id, v_me)
   );
-  return private.remember(v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object(
-    'loan', private.show_loan(p_loan_id), 'balance', private.show_balance_of(v_loan.community_id, v_me)
-  ));
 end;
 $$;
-
 create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -518,21 +574,19 @@ begin
   end if;
   perform private.require_amount('amount', coalesce(p_amount, 1));
   perform private.hold_day(v_loan.community_id);
-  v_loan := private.lock_owed_loan(p_loan_id, coalesce(p_amount, 0));
+  v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
-  perform private.reduce_loan(p_loan_id, v_forgiven, 'forgiven');
-  v_line := private.announce(
-    v_loan.community_id, 'loan_forgiven',
-    format('%s forgave %s %s CC.', private.name_of(v_loan.lender_id), private.name_of(v_loan.borrower_id), v_forgiven),
-    jsonb_build_object(
-      'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-    )
+  perform private.forgive(v_loan, v_forgiven);
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
+    'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
+  ));
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'system_message', private.show_message(v_loan.community_id, v_line)
   );
-  return jsonb_build_object('loan', private.show_loan(p_loan_id), 'system_message', private.show_message(v_line));
 end;
 $$;
-
 create function public.forgive_loan(loan_id uuid, amount integer default null)
 returns jsonb
 language sql security invoker set search_path = ''

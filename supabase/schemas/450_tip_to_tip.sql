@@ -1,34 +1,32 @@
 -- Tip-to-tip: a stake on a unanimous vote (RULES 8).
 
+create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
+create type private.vote as enum ('accept', 'decline');
+
 create table private.tip_to_tip_proposals (
   id uuid not null default gen_random_uuid(),
   number bigint generated always as identity,
   community_id uuid not null,
   proposer_id uuid not null,
-  title text not null,
-  description text not null default '',
-  stake_amount integer not null,
+  title private.title not null,
+  description private.description not null default '',
+  stake_amount private.some_coins not null,
   deadline timestamptz not null,
   remind_at timestamptz,
-  status text not null default 'active',
+  status private.proposal_state not null default 'active',
   electors integer not null,
   awaiting integer not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
-  constraint tip_to_tip_proposals_pkey primary key (id),
+  constraint tip_to_tip_proposals_pkey primary key (community_id, id),
   constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
   references private.community_members (community_id, user_id),
-  constraint tip_to_tip_proposals_title_length check (char_length(title) between 1 and 120 or struck_at is not null),
-  constraint tip_to_tip_proposals_description_length check (char_length(description) <= 1000),
-  constraint tip_to_tip_proposals_stake_positive check (stake_amount > 0),
-  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors),
-  constraint tip_to_tip_proposals_status_known check (
-    status in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
-  )
+  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors)
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
 An active one past its deadline has expired whether or not the status says so yet.';
+create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
 create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
@@ -44,11 +42,12 @@ grant select on private.tip_to_tip_proposals to authenticated;
 alter table private.tip_to_tip_proposals replica identity full;
 
 create table private.tip_to_tip_rolls (
+  community_id uuid not null,
   proposal_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
-  constraint tip_to_tip_rolls_pkey primary key (proposal_id, user_id),
-  constraint tip_to_tip_rolls_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id)
+  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_rolls_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id)
 );
 comment on table private.tip_to_tip_rolls is
 'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
@@ -60,17 +59,17 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_rolls to authenticated;
 
 create table private.tip_to_tip_votes (
-  proposal_id uuid not null,
-  number bigint generated always as identity,
-  user_id uuid not null,
   community_id uuid not null,
-  vote text not null,
+  proposal_id uuid not null,
+  user_id uuid not null,
+  number bigint generated always as identity,
+  vote private.vote not null,
   created_at timestamptz not null default private.clock(),
-  constraint tip_to_tip_votes_pkey primary key (proposal_id, user_id),
-  constraint tip_to_tip_votes_proposal_id_fkey foreign key (proposal_id) references private.tip_to_tip_proposals (id),
+  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_votes_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id),
   constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint tip_to_tip_votes_vote_known check (vote in ('accept', 'decline'))
+  references private.community_members (community_id, user_id)
 );
 comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
 create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
@@ -79,12 +78,12 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_status text, p_deadline timestamptz)
-returns text
+create function private.proposal_status(p_state private.proposal_state, p_deadline timestamptz)
+returns private.proposal_state
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_status = 'active' and p_deadline <= private.clock() then 'expired' else p_status end;
+  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
 end;
 $$;
 comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
@@ -97,8 +96,10 @@ select
   t.community_id,
   private.proposal_status(t.status, t.deadline) as status,
   jsonb_build_object(
-    'id', t.id, 'community_id', t.community_id, 'proposer', p.person, 'title', t.title,
-    'description', t.description, 'stake_amount', t.stake_amount, 'deadline', t.deadline,
+    'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
+    'title', case when p.is_erased then '' else t.title end,
+    'description', case when p.is_erased then '' else t.description end,
+    'stake_amount', t.stake_amount, 'deadline', t.deadline,
     'status', private.proposal_status(t.status, t.deadline),
     'votes', (
       select
@@ -111,127 +112,147 @@ select
         )
       from private.tip_to_tip_votes as v
       inner join private.shown_people as o on v.user_id = o.id
-      where v.proposal_id = t.id
+      where v.community_id = t.community_id and v.proposal_id = t.id
     ),
     'electors', t.electors, 'awaiting', t.awaiting,
     'can_vote',
     private.proposal_status(t.status, t.deadline) = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
-      where r.proposal_id = t.id and r.user_id = (select private.caller_id())
+      where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
     )
     and not exists (
       select from private.tip_to_tip_votes as v
-      where v.proposal_id = t.id and v.user_id = (select private.caller_id())
+      where v.community_id = t.community_id and v.proposal_id = t.id and v.user_id = (select private.caller_id())
     ),
     'created_at', t.created_at
   ) as proposal
 from private.tip_to_tip_proposals as t
 inner join private.shown_people as p on t.proposer_id = p.id;
-comment on view private.shown_proposals is 'The shape proposal, as the caller sees it; status is judged by the clock.';
+comment on view private.shown_proposals is
+'The shape proposal, as the caller sees it; status is judged by the clock, and its words are shown only while the
+proposer is not erased.';
 grant select on private.shown_proposals to authenticated;
 
-create function private.show_proposal(p_proposal_id uuid)
+create function private.show_proposal(p_community_id uuid, p_proposal_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
     select s.proposal from private.shown_proposals as s
-    where s.id = p_proposal_id
+    where s.community_id = p_community_id and s.id = p_proposal_id
   );
 end;
 $$;
 comment on function private.show_proposal is 'The shape proposal of one proposal.';
 
-create function private.strike_proposal(p_proposal_id uuid)
+create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.tip_to_tip_proposals as t
   set title = '', description = '', struck_at = private.clock()
-  where t.id = p_proposal_id;
+  where t.community_id = p_community_id and t.id = p_proposal_id;
 end;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
-create function private.lock_proposal(p_proposal_id uuid)
-returns private.tip_to_tip_proposals
+create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_row private.tip_to_tip_proposals;
+  v_gone integer;
 begin
-  select t.* into v_row from private.tip_to_tip_proposals as t
-  where t.id = p_proposal_id for no key update;
-  return v_row;
+  update private.tip_to_tip_proposals as t
+  set title = '', description = ''
+  where (t.community_id, t.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.tip_to_tip_proposals as o on o.community_id = s.community_id and o.proposer_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '')
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
-comment on function private.lock_proposal is 'Locks a proposal until the transaction ends and returns it.';
+comment on function private.erase_proposals_of is
+'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
 
-create function private.end_proposal(p_proposal private.tip_to_tip_proposals, p_outcome text, p_at timestamptz)
+create function private.note_outcome(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_is_refund boolean := p_outcome in ('completed', 'void');
-  v_name text := private.name_of(p_proposal.proposer_id);
-  v_words text := case p_outcome
-    when 'completed' then 'Everyone accepted the proposal of %s: the stake of %s CC comes back.'
-    when 'declined' then 'The proposal of %s was declined: the stake of %s CC is lost.'
-    when 'expired' then 'The proposal of %s expired: the stake of %s CC is lost.'
-    when 'withdrawn' then 'The proposal of %s was withdrawn: the stake of %s CC is lost.'
-    else 'The proposal of %s is void: the stake of %s CC comes back.'
-  end;
 begin
-  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null where t.id = p_proposal.id;
-  if v_is_refund then
-    perform private.refund_stake(p_proposal.id, p_at);
+  if p_proposal.status in ('completed', 'void') then
+    perform private.refund_stake(p_day, p_proposal.id, p_at);
   else
-    perform private.forfeit_stake(p_proposal.id, p_at);
+    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
   end if;
   perform private.announce(
-    p_proposal.community_id, 'tip_to_tip_' || p_outcome, format(v_words, v_name, p_proposal.stake_amount),
+    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
     jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_outcome,
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
       'stake_amount', p_proposal.stake_amount
     ),
     p_at
   );
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
-      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
-      format('Your proposal: %s', p_outcome), p_proposal.title, p_at => p_at
+      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
+      p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
     );
   end if;
 end;
 $$;
-comment on function private.end_proposal is
-'Ends a locked, active proposal: completed and void refund the stake, declined, expired and withdrawn forfeit it;
-tells the Chamber and the proposer. The caller holds the day.';
+comment on function private.note_outcome is
+'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
+expired and withdrawn forfeit it; the Chamber and the proposer are told.';
 
-create function private.open_roll(
-  p_proposal_id uuid, p_community_id uuid, p_proposer_id uuid, p_members uuid[], p_title text
+create function private.end_proposal(
+  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
+  p_at timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_others uuid[] := array_remove(p_members, p_proposer_id);
+  v_ended private.tip_to_tip_proposals;
 begin
-  insert into private.tip_to_tip_rolls (proposal_id, user_id, community_id)
-  select p_proposal_id, m.id, p_community_id from unnest(p_members) as m (id);
-  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
-  values (p_proposal_id, p_proposer_id, p_community_id, 'accept');
+  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id
+  returning t.* into v_ended;
+  perform private.note_outcome(v_ended, p_day, p_at);
+end;
+$$;
+comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
+
+create function private.open_roll(
+  p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.tip_to_tip_rolls (community_id, proposal_id, user_id)
+  select p_community_id, p_proposal_id, e.id from unnest(p_electors) as e (id);
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (p_community_id, p_proposal_id, p_proposer_id, 'accept');
   perform private.notify(
-    v_others, p_community_id, 'tip_to_tip', 'tip_to_tip', p_proposal_id,
-    format('%s asks for your vote', private.name_of(p_proposer_id)), p_title, p_is_ask => true
+    array_remove(p_electors, p_proposer_id), p_community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip', p_proposal_id,
+    p_by => p_proposer_id, p_is_ask => true
   );
 end;
 $$;
 comment on function private.open_roll is
 'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
 
-create function private.require_no_active_proposal(p_community_id uuid, p_proposer_id uuid)
+create function private.require_no_active_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_day private.community_days
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -242,7 +263,7 @@ begin
   where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
   for no key update;
   if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', private.clock());
+    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
   elsif v_proposal.id is not null then
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
       jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
@@ -254,6 +275,48 @@ comment on function private.require_no_active_proposal is
 
 Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
 
+create function private.open_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_electors integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  v_id uuid;
+begin
+  insert into private.tip_to_tip_proposals (
+    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
+  )
+  values (
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
+    v_now + interval '3 hours', p_electors, p_electors - 1, v_now
+  )
+  on conflict (community_id, proposer_id) where status = 'active' do nothing
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.open_proposal is
+'Writes down a proposal and returns its id; null where its proposer has just made another.';
+
+create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_proposal jsonb := private.show_proposal(p_community_id, (p_made ->> 'proposal_id')::uuid);
+begin
+  return jsonb_build_object(
+    'proposal', v_proposal,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_proposal),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
+
 create function private.propose_tip_to_tip(
   p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
 )
@@ -261,56 +324,47 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
-  v_answer jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
-  v_id uuid := gen_random_uuid();
-  v_members uuid[];
-  v_message_id bigint;
+  v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_day private.community_days;
+  v_electors uuid[];
+  v_id uuid;
 begin
-  if v_answer is not null then
-    return v_answer;
+  if v_made is not null then
+    return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
-  perform private.require_open_day(p_community_id);
-  perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+  v_day := private.require_open_day(p_community_id);
+  perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
-  v_members := private.member_ids(p_community_id);
-  if cardinality(v_members) < 2 then
+  v_electors := private.able_member_ids(p_community_id);
+  if cardinality(v_electors) < 2 then
     perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
   end if;
 
-  insert into private.tip_to_tip_proposals (
-    id, community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting
-  )
-  values (
-    v_id, p_community_id, v_me.user_id, p_title, p_description, p_stake_amount,
-    private.clock() + interval '4 hours', private.clock() + interval '3 hours',
-    cardinality(v_members), cardinality(v_members) - 1
-  )
-  on conflict (community_id, proposer_id) where status = 'active' do nothing;
-  if not found then
-    perform private.require_no_active_proposal(p_community_id, v_me.user_id);
+  v_id := private.open_proposal(
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
+  );
+  if v_id is null then
+    perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
   end if;
-  perform private.stake_coins(v_id, p_community_id, v_me.user_id, p_stake_amount);
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id);
-  perform private.open_roll(v_id, p_community_id, v_me.user_id, v_members, p_title);
-
-  v_answer := private.show_proposal(v_id);
-  return private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, jsonb_build_object(
-    'proposal', v_answer,
-    'message', private.show_message(v_message_id, v_answer),
-    'balance', private.show_balance_of(p_community_id, v_me.user_id)
-  ));
+  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
+  v_made := jsonb_build_object(
+    'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
+  );
+  perform private.open_roll(p_community_id, v_id, v_me.user_id, v_electors);
+  perform private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, v_made);
+  return private.show_proposed(p_community_id, v_me.user_id, v_made);
 end;
 $$;
 comment on function private.propose_tip_to_tip is
-'Of two proposals of one member at once the unique index lets one in; the other waits,
-finds it and is refused with its stake untouched. The proposal is locked before the purse, as voters do.';
+'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
+its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
   community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
 )
@@ -323,7 +377,7 @@ begin atomic
   );
 end;
 comment on function public.propose_tip_to_tip is
-'Stakes CC on a unanimous vote of everyone in the community now.
+'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
 1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
@@ -336,41 +390,40 @@ returns private.tip_to_tip_proposals
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_proposal private.tip_to_tip_proposals;
 begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
-  if not found or not private.is_member(v_proposal.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such proposal.');
-  end if;
+  perform private.require_seen(v_proposal.community_id, 'proposal');
   return v_proposal;
 end;
 $$;
 comment on function private.require_proposal is
-'Returns a proposal of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+'Returns a proposal of a community the caller is in. Refuses: as require_seen.';
 grant execute on function private.require_proposal to authenticated;
 
-create function private.lock_for_vote(p_proposal_id uuid, p_voter_id uuid)
-returns private.tip_to_tip_proposals
+create function private.refuse_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_proposal private.tip_to_tip_proposals := private.lock_proposal(p_proposal_id);
+  v_proposal private.tip_to_tip_proposals;
 begin
   if not exists (
-    select from private.tip_to_tip_rolls as r where r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+    select from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
   ) then
-    perform private.refuse('NOT_ELECTOR', 'You joined after this proposal was made.');
-  elsif private.proposal_status(v_proposal.status, v_proposal.deadline) <> 'active' then
-    perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-      'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
-    ));
+    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this proposal.');
   end if;
-  return v_proposal;
+  select t.* into v_proposal from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
+    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+  ));
 end;
 $$;
-comment on function private.lock_for_vote is
-'Locks a proposal its voter may still vote on. Refuses: NOT_ELECTOR, PROPOSAL_EXPIRED {status, deadline}.';
+comment on function private.refuse_vote is
+'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
+deadline}.';
 
 create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
 returns jsonb
@@ -378,35 +431,48 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
+  v_community_id uuid := v_proposal.community_id;
   v_me uuid := private.caller_id();
-  v_outcome text;
+  v_now timestamptz := private.clock();
+  v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  perform private.hold_day(v_proposal.community_id);
-  v_proposal := private.lock_for_vote(p_proposal_id, v_me);
-  insert into private.tip_to_tip_votes (proposal_id, user_id, community_id, vote)
-  values (p_proposal_id, v_me, v_proposal.community_id, p_vote)
+  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
+  v_day := private.hold_day(v_community_id);
+  update private.tip_to_tip_proposals as t
+  set
+    awaiting = t.awaiting - 1,
+    status = case when p_vote = 'decline' then 'declined' when t.awaiting = 1 then 'completed' else t.status end,
+    remind_at = case when p_vote = 'accept' and t.awaiting > 1 then t.remind_at end
+  where t.community_id = v_community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
+    and exists (
+      select from private.tip_to_tip_rolls as r
+      where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+    )
+  returning t.* into v_proposal;
+  if not found then
+    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  end if;
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
   end if;
 
-  update private.tip_to_tip_proposals as t set awaiting = t.awaiting - 1
-  where t.id = p_proposal_id
-  returning t.* into v_proposal;
-  v_outcome := case when p_vote = 'decline' then 'declined' when v_proposal.awaiting = 0 then 'completed' end;
-  if v_outcome is not null then
-    perform private.end_proposal(v_proposal, v_outcome, private.clock());
+  if v_proposal.status <> 'active' then
+    perform private.note_outcome(v_proposal, v_day, v_now);
   end if;
-  perform private.tell_community(v_proposal.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
+  perform private.tell_community(v_community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
   return jsonb_build_object(
-    'proposal', private.show_proposal(p_proposal_id), 'resolved', v_outcome is not null, 'outcome', v_outcome
+    'proposal', private.show_proposal(v_community_id, p_proposal_id),
+    'resolved', v_proposal.status <> 'active',
+    'outcome', nullif(v_proposal.status, 'active')
   );
 end;
 $$;
 comment on function private.vote_tip_to_tip is
-'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the
-last.';
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
+the vote: whoever has voted already is refused, and the count with them.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -429,7 +495,8 @@ declare
 begin
   perform private.require_member_today(v_proposal.community_id);
   return jsonb_build_object('proposal', (
-    select s.proposal from private.shown_proposals as s where s.id = get_tip_to_tip.proposal_id
+    select s.proposal from private.shown_proposals as s
+    where s.community_id = v_proposal.community_id and s.id = v_proposal.id
   ));
 end;
 $$;
@@ -452,9 +519,9 @@ begin
   perform private.require_member_today(list_tip_to_tips.community_id);
   perform private.require_page_size(list_tip_to_tips.page_size);
   if list_tip_to_tips.status is not null then
-    perform private.require_choice('status', list_tip_to_tips.status, array[
-      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
-    ]);
+    perform private.require_choice(
+      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
+    );
   end if;
   if before_id is not null then
     select t.number into v_before from private.tip_to_tip_proposals as t
@@ -467,14 +534,18 @@ begin
     select t.id from private.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
       and t.number < coalesce(v_before, 9223372036854775807)
-      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
+      and (
+        list_tip_to_tips.status is null
+        or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
+      )
     order by t.number desc
     limit page_size + 1
   );
   return jsonb_build_object(
     'proposals', (
       select coalesce(jsonb_agg(s.proposal order by s.number desc), '[]')
-      from private.shown_proposals as s where s.id = any(v_page[:page_size])
+      from private.shown_proposals as s
+      where s.community_id = list_tip_to_tips.community_id and s.id = any(v_page[:page_size])
     ),
     'has_more', cardinality(v_page) > page_size
   );
@@ -491,18 +562,19 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.tip_to_tip_proposals as t set remind_at = null where t.id = p_proposal.id;
+  update private.tip_to_tip_proposals as t set remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id;
   perform private.notify(
     array(
       select r.user_id from private.tip_to_tip_rolls as r
-      where r.proposal_id = p_proposal.id and not exists (
-        select from private.tip_to_tip_votes as v where v.proposal_id = p_proposal.id and v.user_id = r.user_id
+      where r.community_id = p_proposal.community_id and r.proposal_id = p_proposal.id and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
       )
       order by r.user_id
     ),
-    p_proposal.community_id, 'tip_to_tip', 'tip_to_tip', p_proposal.id,
-    format('%s still waits for your vote', private.name_of(p_proposal.proposer_id)), p_proposal.title,
-    p_is_ask => true, p_at => p_now
+    p_proposal.community_id, 'tip_to_tip', 'vote_reminded', 'tip_to_tip', p_proposal.id,
+    p_by => p_proposal.proposer_id, p_is_ask => true, p_at => p_now
   );
 end;
 $$;
@@ -513,10 +585,10 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
   v_proposal private.tip_to_tip_proposals;
   v_rows integer := 0;
 begin
-  perform private.hold_day_alone(p_community_id, p_now);
   for v_proposal in
     select t.* from private.tip_to_tip_proposals as t
     where t.community_id = p_community_id and t.status = 'active' and (t.deadline <= p_now or t.remind_at <= p_now)
@@ -524,7 +596,7 @@ begin
     for no key update
   loop
     if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', p_now);
+      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
     else
       perform private.remind_electors(v_proposal, p_now);
     end if;
@@ -563,13 +635,16 @@ begin
     return 0;
   end if;
   perform private.end_proposal(
-    v_proposal, case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end, private.clock()
+    v_proposal,
+    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end::private.proposal_state,
+    private.day_of(p_community_id), private.clock()
   );
   return v_proposal.stake_amount;
 end;
 $$;
 comment on function private.withdraw_proposal is
-'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost.';
+'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost. The caller
+holds the day alone.';
 
 create function private.void_proposal_of(p_community_id uuid, p_user_id uuid)
 returns void
@@ -577,50 +652,57 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_day private.community_days := private.day_of(p_community_id);
 begin
   if v_proposal.id is null then
     return;
   elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', private.clock());
+    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
-  perform private.pay_stake(v_proposal.id, private.clock());
-  perform private.end_proposal(v_proposal, 'void', private.clock());
+  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
+  perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
 end;
 $$;
 comment on function private.void_proposal_of is
-'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6).';
+'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6). The
+caller holds the day alone.';
 
 create function private.leave_rolls(p_community_id uuid, p_user_id uuid, p_is_removal boolean)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
 begin
+  -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in
     select t.* from private.tip_to_tip_proposals as t
     where t.community_id = p_community_id and t.status = 'active'
-      and exists (select from private.tip_to_tip_rolls as r where r.proposal_id = t.id and r.user_id = p_user_id)
-      and not exists (select from private.tip_to_tip_votes as v where v.proposal_id = t.id and v.user_id = p_user_id)
+      and exists (
+        select from private.tip_to_tip_rolls as r
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
+      )
+      and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
+      )
     order by t.id
     for no key update
   loop
-    -- Judged again under the lock: their vote may have come in while this waited.
-    continue when exists (
-      select from private.tip_to_tip_votes as v where v.proposal_id = v_proposal.id and v.user_id = p_user_id
-    );
-    delete from private.tip_to_tip_rolls as r where r.proposal_id = v_proposal.id and r.user_id = p_user_id;
+    delete from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
     update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
-    where t.id = v_proposal.id
+    where t.community_id = p_community_id and t.id = v_proposal.id
     returning t.* into v_proposal;
     if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', private.clock());
+      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
     elsif p_is_removal then
-      perform private.end_proposal(v_proposal, 'void', private.clock());
+      perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
     elsif v_proposal.awaiting = 0 then
-      perform private.end_proposal(v_proposal, 'completed', private.clock());
+      perform private.end_proposal(v_proposal, 'completed', v_day, private.clock());
     end if;
   end loop;
 end;
@@ -641,11 +723,11 @@ begin
       t.community_id = p_community_id and t.status = 'active' and t.deadline > private.clock()
       and exists (
         select from private.tip_to_tip_rolls as r
-        where r.proposal_id = t.id and r.user_id = p_user_id
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
       )
       and not exists (
         select from private.tip_to_tip_votes as v
-        where v.proposal_id = t.id and v.user_id = p_user_id
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
       )
   );
 end;

@@ -27,28 +27,65 @@ end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
 
-create function private.note_role(
-  p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid, p_words text, p_notice text
-)
+create function private.able_moderator_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
+  ));
+end;
+$$;
+comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
+
+create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_moderator_ids(p_community_id) = array[p_user_id];
+end;
+$$;
+comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
+
+create function private.find_heir(p_community_id uuid, p_except uuid default null)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.user_id is distinct from p_except
+      and m.user_id = any(private.able_member_ids(p_community_id))
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+    limit 1
+  );
+end;
+$$;
+comment on function private.find_heir is
+'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
+member of longest standing (RULES 2.3); null if nobody else can act.';
+
+create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.record_act(p_community_id, p_by_id, p_event, p_user_id);
-  perform private.announce(
-    p_community_id, p_event, format(p_words, private.name_of(p_user_id), private.name_of(p_by_id)),
-    jsonb_build_object('user_id', p_user_id, 'by_id', p_by_id)
-  );
+  perform private.announce(p_community_id, p_event, jsonb_build_object('user_id', p_user_id) || case
+    when p_event = 'moderator_stepped_down' then '{}' else jsonb_build_object('by_id', p_by_id)
+  end);
   if p_user_id <> p_by_id then
     perform private.notify(
-      array[p_user_id], p_community_id, 'system', p_event, p_community_id,
-      p_notice, format('By %s.', private.name_of(p_by_id))
+      array[p_user_id], p_community_id, 'system', p_event, p_event, p_community_id, p_by => p_by_id
     );
   end if;
 end;
 $$;
 comment on function private.note_role is
-'Tells of a changed role the Chamber (p_words name the member, then who did it), the audit log and the member.';
+'Tells of a changed role the audit log, the Chamber and, unless it was their own doing, the member.';
 
 create function private.set_council(p_community_id uuid, p_user_id uuid, p_granted boolean)
 returns jsonb
@@ -67,16 +104,14 @@ begin
   if private.set_role(p_community_id, p_user_id, 'council', p_granted) then
     perform private.note_role(
       p_community_id, case when p_granted then 'council_appointed' else 'council_released' end,
-      p_user_id, v_me.user_id,
-      case when p_granted then '%s was called to the council by %s.' else '%s was released from the council by %s.' end,
-      case when p_granted then 'You are on the council now' else 'You are no longer on the council' end
+      p_user_id, v_me.user_id
     );
   end if;
   return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
 end;
 $$;
-comment on function private.set_council is
-'What is so already is told to nobody again.';
+comment on function private.set_council is 'What is so already is told to nobody again.';
+
 create function public.set_council(community_id uuid, user_id uuid, granted boolean)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -96,7 +131,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   if not private.is_last_moderator(p_community_id, p_user_id)
-    or private.find_successor(p_community_id, p_user_id) is null
+    or private.find_heir(p_community_id, p_user_id) is null
   then
     return;
   elsif p_successor_id is null then
@@ -106,18 +141,44 @@ begin
     perform private.refuse('INVALID_INPUT', 'Nobody succeeds themselves.', '{"field": "successor_id"}');
   end if;
   perform private.require_present(p_community_id, p_successor_id);
+  if not private.is_able(p_successor_id) then
+    perform private.refuse('LAST_MODERATOR', 'Whom you name cannot act now: name a successor who can.',
+      '{"needs": "successor_id"}');
+  end if;
   perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
-  perform private.note_role(
-    p_community_id, 'moderator_appointed', p_successor_id, p_user_id, '%s is moderator now, in the place of %s.',
-    'You are moderator now'
-  );
+  perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
 end;
 $$;
 comment on function private.pass_seat is
-'Makes a successor moderator before the last moderator goes. Where another moderator stays, or nobody at all, there
-is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from elections.
+'Makes an able successor moderator before the last able moderator goes. Where another one stays, or nobody who could
+act, there is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from
+elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+
+create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_heir uuid := case
+    when cardinality(private.able_moderator_ids(p_community_id)) = 0 then private.find_heir(p_community_id)
+  end;
+begin
+  if v_heir is null then
+    return;
+  end if;
+  perform private.set_role(p_community_id, v_heir, 'moderator', true);
+  perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
+  perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
+  perform private.notify(
+    array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
+  );
+end;
+$$;
+comment on function private.fill_seat is
+'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3). Whoever held the seat keeps the role:
+they moderate again beside the heir once they can. Only under private.lock_membership.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
@@ -128,19 +189,17 @@ declare
 begin
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
-  if private.find_successor(p_community_id, v_me.user_id) is null then
+  if private.find_heir(p_community_id, v_me.user_id) is null then
     perform private.refuse('LAST_MODERATOR', 'There is nobody else to moderate.', '{"needs": "successor_id"}');
   end if;
   perform private.pass_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.set_role(p_community_id, v_me.user_id, 'moderator', false);
-  perform private.note_role(
-    p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id, '%s stepped down as moderator.', ''
-  );
+  perform private.note_role(p_community_id, 'moderator_stepped_down', v_me.user_id, v_me.user_id);
   return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
 end;
 $$;
-comment on function private.step_down is
-'A seat on the council stays.';
+comment on function private.step_down is 'A seat on the council stays.';
+
 create function public.step_down(community_id uuid, successor_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -10,7 +10,6 @@ begin
   return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
 end;
 $$;
-
 create function public.get_balance(community_id uuid)
 returns jsonb
 language plpgsql security invoker set search_path = ''
@@ -33,31 +32,23 @@ language plpgsql security invoker set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(list_ledger.community_id);
-  v_page private.ledger_entries[];
+  v_page private.shown_entries[];
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, array[
-      'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-      'stake_refund', 'stake_forfeit', 'expired', 'correction'
-    ]);
+    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
   end if;
   v_page := array(
-    select e from private.ledger_entries as e
+    select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type)
+      and (entry_type is null or e.type = entry_type::private.entry_type)
     order by e.id desc
     limit page_size + 1
   );
   return jsonb_build_object(
     'entries', (
-      select coalesce(jsonb_agg(jsonb_build_object(
-        'id', e.id, 'type', e.type, 'amount', e.amount, 'balance_after', e.balance_after,
-        'description', private.describe_entry(e.type), 'reference_id', e.reference_id, 'day', e.day,
-        'created_at', e.created_at, 'moved', e.moved, 'source', e.source, 'destination', e.destination,
-        'counterparty_id', e.counterparty_id
-      ) order by e.id desc), '[]')
+      select coalesce(jsonb_agg(to_jsonb(e) - 'community_id' - 'user_id' order by e.id desc), '[]')
       from unnest(v_page[:page_size]) as e
     ),
     'has_more', cardinality(v_page) > page_size,
@@ -87,18 +78,41 @@ declare
   v_audit jsonb;
 begin
   -- One statement, one snapshot: nothing moves between the two sides of the sum.
-  with per_member as (
+  with entries as (
+    -- An entry of no known kind, or without the other end its kind has, moves nothing and so unbalances everything.
+    select e.user_id, e.amount, e.moved, k.source, k.destination, k.counts_as_spent, k.counts_as_debt
+    from private.ledger_entries as e
+    left join private.entry_kinds() as k
+      on k.type = e.type and k.sign = sign(e.amount) and e.moved = coalesce(nullif(abs(e.amount), 0), e.moved)
+      and k.has_counterparty = (e.counterparty_id is not null)
+    where e.community_id = p_community_id
+  ), per_member as (
     select
       e.user_id,
       sum(e.amount) as purse,
+      coalesce(sum(-e.amount) filter (where e.counts_as_spent), 0) as spent_total,
       sum(e.moved) filter (where e.source = 'minted') as minted,
       sum(e.moved) filter (where e.destination = 'spent') as spent,
       sum(e.moved) filter (where e.destination = 'forfeited') as forfeited,
       sum(e.moved) filter (where e.destination = 'expired') as expired,
-      sum(case 'escrow' when e.destination then e.moved when e.source then -e.moved end) as escrow
-    from private.ledger_entries as e
-    where e.community_id = p_community_id
+      sum(case 'escrow' when e.destination then e.moved when e.source then -e.moved end) as escrow,
+      count(*) filter (where e.source is null) as strange
+    from entries as e
     group by e.user_id
+  ), copied as (
+    -- What a purse keeps beside its coins, told once more by what it is a copy of.
+    select
+      b.user_id, b.remaining, b.spent_total,
+      b.debt = (
+        select coalesce(sum(l.outstanding), 0) from private.loans as l
+        where l.community_id = b.community_id and l.borrower_id = b.user_id and l.status = 'open'
+      )
+      and b.joys_today = (
+        select count(*) from private.declarations as d
+        where d.community_id = b.community_id and d.user_id = b.user_id and d.day = b.day
+      ) as is_right
+    from private.purses as b
+    where b.community_id = p_community_id
   ), books as (
     select
       coalesce(sum(p.minted), 0) as minted, coalesce(sum(p.spent), 0) as spent,
@@ -108,9 +122,12 @@ begin
         select coalesce(sum(s.amount), 0) from private.stakes as s
         where s.community_id = p_community_id and s.status in ('held', 'due')
       ) as escrow,
-      bool_and(coalesce(p.purse, 0) = coalesce(b.remaining, 0)) as purses_agree
+      bool_and(
+        coalesce(p.purse, 0) = coalesce(b.remaining, 0) and coalesce(p.spent_total, 0) = coalesce(b.spent_total, 0)
+        and coalesce(p.strange, 0) = 0 and coalesce(b.is_right, false)
+      ) as purses_agree
     from per_member as p
-    full join (select * from private.purses as c where c.community_id = p_community_id) as b using (user_id)
+    full join copied as b using (user_id)
   )
   select jsonb_build_object(
     'minted', b.minted, 'spent', b.spent, 'forfeited', b.forfeited, 'expired', b.expired, 'purses', b.purses,
@@ -124,7 +141,8 @@ begin
 end;
 $$;
 comment on function private.prove_books is
-'The totals of a community''s books, and whether they balance; reads its whole ledger.';
+'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse copies is
+counted again, and every entry held against private.entry_kinds.';
 
 create function private.audit_ledger(p_community_id uuid)
 returns jsonb
@@ -135,7 +153,6 @@ begin
   return private.prove_books(p_community_id);
 end;
 $$;
-
 create function public.audit_ledger(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -145,9 +162,9 @@ end;
 comment on function public.audit_ledger is
 'Proves a community''s books to any member, in totals only (RULES 5.2).
 
-balanced says that minted = spent + forfeited + expired + purses + escrow, that every purse is the sum of its
-entries, and that the escrow is the sum of its own. A proof reads everything: its cost grows with the community''s
-ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
+every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)
@@ -188,7 +205,6 @@ begin
   );
 end;
 $$;
-
 create function public.preview_dawn(community_id uuid)
 returns jsonb
 language sql security invoker set search_path = ''

@@ -8,7 +8,7 @@ begin
   perform private.require_member(p_community_id);
   return jsonb_build_object('members', (
     select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
-    from private.shown_members(p_community_id) as s
+    from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
   ));
 end;
 $$;

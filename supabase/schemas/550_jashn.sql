@@ -1,13 +1,13 @@
 -- Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10.2, 10.3).
 
 create table private.jashns (
-  id uuid not null default gen_random_uuid(),
   community_id uuid not null,
+  id uuid not null default gen_random_uuid(),
   week_start date not null,
   honored_user_id uuid,
   decided_by text,
   held_at timestamptz not null,
-  constraint jashns_pkey primary key (id),
+  constraint jashns_pkey primary key (community_id, id),
   constraint jashns_honored_fkey foreign key (community_id, honored_user_id)
   references private.community_members (community_id, user_id),
   constraint jashns_community_id_fkey foreign key (community_id) references private.communities (id),
@@ -22,6 +22,7 @@ create table private.jashns (
 comment on table private.jashns is
 'Every Jashn held, one a community and week; nobody honoured is a null. decided_by is the figure in which the
 honoured one differed from the next, only_one where nobody else was eligible.';
+create index jashns_id_idx on private.jashns (id);
 create unique index jashns_one_a_week on private.jashns (community_id, week_start);
 create index jashns_community_id_honored_user_id_idx on private.jashns (community_id, honored_user_id);
 alter table private.jashns enable row level security;
@@ -30,17 +31,17 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.jashns to authenticated;
 
 create table private.jashn_entries (
+  community_id uuid not null,
   jashn_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   eligible boolean not null,
   total_cc_spent integer not null,
   total_declarations integer not null,
   witnessed_received integer not null,
   joined_at timestamptz not null,
   place integer,
-  constraint jashn_entries_pkey primary key (jashn_id, user_id),
-  constraint jashn_entries_jashn_id_fkey foreign key (jashn_id) references private.jashns (id),
+  constraint jashn_entries_pkey primary key (community_id, jashn_id, user_id),
+  constraint jashn_entries_jashn_fkey foreign key (community_id, jashn_id) references private.jashns (community_id, id),
   constraint jashn_entries_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
   constraint jashn_entries_place_if_eligible check ((place is not null) = eligible)
@@ -55,56 +56,26 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_entries to authenticated;
 
 create table private.jashn_celebrations (
+  community_id uuid not null,
   jashn_id uuid not null,
   user_id uuid not null,
-  community_id uuid not null,
   message text not null,
   created_at timestamptz not null default private.clock(),
   edited_at timestamptz,
-  constraint jashn_celebrations_pkey primary key (jashn_id, user_id),
-  constraint jashn_celebrations_jashn_id_fkey foreign key (jashn_id) references private.jashns (id),
+  constraint jashn_celebrations_pkey primary key (community_id, jashn_id, user_id),
+  constraint jashn_celebrations_jashn_fkey foreign key (community_id, jashn_id)
+  references private.jashns (community_id, id),
   constraint jashn_celebrations_member_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id),
   constraint jashn_celebrations_message_length check (char_length(message) between 1 and 280)
 );
-comment on table private.jashn_celebrations is 'What members wrote to the honoured one, one message each.';
+comment on table private.jashn_celebrations is
+'What members wrote to the honoured one, one message each; user_id is whose words they are.';
 create index jashn_celebrations_community_id_user_id_idx on private.jashn_celebrations (community_id, user_id);
 alter table private.jashn_celebrations enable row level security;
 create policy members_read_jashn_celebrations on private.jashn_celebrations for select to authenticated
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
-
-create table private.jashn_calendar (
-  community_id uuid not null,
-  look_at timestamptz not null,
-  constraint jashn_calendar_pkey primary key (community_id),
-  constraint jashn_calendar_community_id_fkey foreign key (community_id) references private.communities (id)
-)
-with (fillfactor = 80);
-comment on table private.jashn_calendar is
-'When to look next whether a community''s Jashn is due: five minutes after each of its Dawns, and not only on
-Sundays, for a Dawn may have brought another zone, where Sunday comes sooner or later.';
-create index jashn_calendar_look_at_idx on private.jashn_calendar (look_at);
-alter table private.jashn_calendar enable row level security;
-create policy nobody_reads_jashn_calendar on private.jashn_calendar for select to authenticated using (false);
-
-create function private.enter_jashn_calendar()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.jashn_calendar (community_id, look_at)
-  values (new.community_id, new.dawn_at + interval '5 minutes')
-  on conflict (community_id) do nothing;
-  return null;
-end;
-$$;
-comment on function private.enter_jashn_calendar is
-'Enters a community that begins its first day: founding is a room below and knows nothing of honours. No Jashn can be
-due before its first Dawn.';
-create trigger community_days_enter_jashn_calendar
-after insert on private.community_days
-for each row execute function private.enter_jashn_calendar();
 
 create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
 returns private.jashns
@@ -144,12 +115,12 @@ begin atomic
 
   kept as (
     insert into private.jashn_entries (
-      jashn_id, community_id, user_id, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at,
+      community_id, jashn_id, user_id, eligible, total_cc_spent, total_declarations, witnessed_received, joined_at,
       place
     )
     select
-      h.id,
       p_community_id,
+      h.id,
       r.user_id,
       r.eligible,
       r.total_cc_spent,
@@ -166,112 +137,82 @@ end;
 comment on function private.record_jashn is
 'Holds the Jashn of a week with its reckoning, in one statement, so of one moment; null if it was held before.';
 
-create function private.find_jashn_due(
-  p_community_id uuid, p_now timestamptz, out week_start date, out zone text, out look_at timestamptz
-)
-language plpgsql stable security definer set search_path = ''
+create function private.note_jashn(p_jashn private.jashns)
+returns void
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_today record := private.day_at(p_community_id, p_now);
-  v_sunday date := private.week_of(v_today.day);
-  v_hour timestamptz := private.dawn_of(v_today.timezone, v_sunday) + interval '5 minutes';
+  v_entry private.jashn_entries;
 begin
-  zone := v_today.timezone;
-  if p_now < v_hour then
-    look_at := v_hour;
+  select e.* into v_entry from private.jashn_entries as e
+  where e.community_id = p_jashn.community_id and e.jashn_id = p_jashn.id and e.user_id = p_jashn.honored_user_id;
+  if not found then
     return;
   end if;
-  look_at := private.dawn_of(zone, v_today.day + 1) + interval '5 minutes';
-  select v_sunday - 7 into week_start
-  from private.communities as c
-  where c.id = p_community_id and (c.created_at at time zone zone)::date < v_sunday
-    and not exists (
-      select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_sunday - 7
-    );
+  perform private.announce(
+    p_jashn.community_id, 'jashn_held',
+    jsonb_build_object(
+      'jashn_id', p_jashn.id, 'user_id', p_jashn.honored_user_id, 'week_start', p_jashn.week_start,
+      'total_declarations', v_entry.total_declarations, 'total_cc_spent', v_entry.total_cc_spent
+    ),
+    p_jashn.held_at
+  );
+  perform private.notify(
+    array[p_jashn.honored_user_id], p_jashn.community_id, 'jashn_e_chas', 'jashn_honours_you', 'jashn', p_jashn.id,
+    jsonb_build_object('week_start', p_jashn.week_start), p_at => p_jashn.held_at
+  );
 end;
 $$;
-comment on function private.find_jashn_due is
-'The week whose Jashn is to be held in a community now, null if none is, and when to look again. Only the last ended
-week, from its Sunday 00:05 on, and not one that ended before the community was founded (RULES 10.3).';
+comment on function private.note_jashn is
+'Tells of a Jashn the Chamber and the honoured one. A week in which nobody was eligible is told to nobody.';
 
 create function private.honour_week(p_community_id uuid, p_now timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_due record := private.find_jashn_due(p_community_id, p_now);
+  -- Alone, for the calendar's row is written: a late Dawn is settled first, which may have brought another zone.
+  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
+  v_timezone text;
   v_jashn private.jashns;
-  v_entry private.jashn_entries;
 begin
-  update private.jashn_calendar as k set look_at = v_due.look_at where k.community_id = p_community_id;
-  if v_due.week_start is null then
+  if v_day.jashn_look_at > p_now then
     return 0;
   end if;
-  v_jashn := private.record_jashn(p_community_id, v_due.week_start, v_due.zone, p_now);
-  if v_jashn.honored_user_id is not null then
-    select e.* into v_entry from private.jashn_entries as e
-    where e.jashn_id = v_jashn.id and e.user_id = v_jashn.honored_user_id;
-    perform private.announce(
-      p_community_id, 'jashn_held',
-      format(
-        'Jashn-e-Chas honours %s: %s joys for %s CC in the week of %s.', private.name_of(v_jashn.honored_user_id),
-        v_entry.total_declarations, v_entry.total_cc_spent, v_jashn.week_start
-      ),
-      jsonb_build_object(
-        'jashn_id', v_jashn.id, 'user_id', v_jashn.honored_user_id, 'week_start', v_jashn.week_start
-      ),
-      p_now
-    );
-    perform private.notify(
-      array[v_jashn.honored_user_id], p_community_id, 'jashn_e_chas', 'jashn', v_jashn.id,
-      'Jashn-e-Chas honours you', format('For joyful restraint in the week of %s.', v_jashn.week_start), false, p_now
-    );
+  v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
+  perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  if v_jashn.id is null then
+    return 0;
   end if;
-  return (v_jashn.id is not null)::integer;
+  perform private.note_jashn(v_jashn);
+  return 1;
 end;
 $$;
 comment on function private.honour_week is
-'Holds a community''s Jashn if one is due, and tells the honoured one and the Chamber; returns how many it held, 0 or
-1. A week in which nobody was eligible is recorded, and told to nobody.';
+'Holds a community''s Jashn if one is due, and tells of it; returns how many it held, 0 or 1. Only that of the last
+week that has ended, however late (RULES 10.3).';
 
 create function private.jashns_due(p_now timestamptz, p_limit integer, p_except uuid[])
 returns uuid[]
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_community_id uuid;
-  v_found record;
-  v_due uuid [] := array[]::uuid [];
 begin
-  for v_community_id in
-    select k.community_id from private.jashn_calendar as k
-    where k.look_at <= p_now and k.community_id <> all (p_except)
-    order by k.look_at
-    limit 1000
-    for no key update skip locked
-  loop
-    exit when cardinality(v_due) = p_limit;
-    begin
-      v_found := private.find_jashn_due(v_community_id, p_now);
-      if v_found.week_start is null then
-        update private.jashn_calendar as k set look_at = v_found.look_at where k.community_id = v_community_id;
-      else
-        v_due := v_due || v_community_id;
-      end if;
-    exception when others then
-      -- Whatever is wrong there will be met again, and recorded, when the job serves it alone.
-      v_due := v_due || v_community_id;
-    end;
-  end loop;
-  return v_due;
+  return array(
+    select d.community_id from private.community_days as d
+    where d.jashn_look_at <= p_now and d.community_id <> all(p_except)
+    order by d.jashn_look_at
+    limit p_limit
+  );
 end;
 $$;
 comment on function private.jashns_due is
-'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. It looks at up to 1000 calendars
-a call and turns those with nothing due to their next look.';
+'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. Nobody is locked here: a busy
+community would be skipped for ever.';
 
 create view private.shown_celebrations with (security_invoker = on) as
 select
+  c.community_id,
   c.jashn_id,
   c.user_id,
   c.created_at,
@@ -279,14 +220,14 @@ select
     'user', p.person, 'message', c.message, 'created_at', c.created_at, 'edited_at', c.edited_at
   ) as celebration
 from private.jashn_celebrations as c
-inner join private.shown_people as p on c.user_id = p.id;
-comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration.';
+inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
+comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
 grant select on private.shown_celebrations to authenticated;
 
 create view private.shown_jashns with (security_invoker = on) as
 select
-  j.id,
   j.community_id,
+  j.id,
   j.week_start,
   jsonb_build_object(
     'id', j.id, 'community_id', j.community_id, 'week_start', j.week_start, 'week_end', j.week_start + 6,
@@ -308,19 +249,20 @@ select
           )
         from private.jashn_entries as e
         inner join private.shown_people as w on e.user_id = w.id
-        where e.jashn_id = j.id
+        where e.community_id = j.community_id and e.jashn_id = j.id
       ),
       'decided_by', j.decided_by
     ),
     'celebrations', (
       select coalesce(jsonb_agg(c.celebration order by c.created_at, c.user_id), '[]')
       from private.shown_celebrations as c
-      where c.jashn_id = j.id
+      where c.community_id = j.community_id and c.jashn_id = j.id
     ),
     'held_at', j.held_at
   ) as jashn
 from private.jashns as j
-left join private.jashn_entries as h on j.id = h.jashn_id and j.honored_user_id = h.user_id
+left join private.jashn_entries as h
+  on j.community_id = h.community_id and j.id = h.jashn_id and j.honored_user_id = h.user_id
 left join private.shown_people as p on j.honored_user_id = p.id;
 comment on view private.shown_jashns is
 'The shape jashn; its figures are the honoured one''s, 0 where nobody was. The reckoning shows the eligible first, in
@@ -361,13 +303,10 @@ returns private.jashns
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
   v_jashn private.jashns;
 begin
   select j.* into v_jashn from private.jashns as j where j.id = p_jashn_id;
-  if not found or not private.is_member(v_jashn.community_id, v_me.id) then
-    perform private.refuse('NOT_FOUND', 'There is no such Jashn.');
-  end if;
+  perform private.require_seen(v_jashn.community_id, 'Jashn');
   return v_jashn;
 end;
 $$;
@@ -407,27 +346,29 @@ declare
   v_me uuid := private.caller_id();
   v_is_new boolean;
 begin
+  perform private.require_acting_member(v_jashn.community_id);
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
-  insert into private.jashn_celebrations as c (jashn_id, user_id, community_id, message)
-  values (p_jashn_id, v_me, v_jashn.community_id, p_message)
-  on conflict (jashn_id, user_id) do update
+  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
+  values (v_jashn.community_id, p_jashn_id, v_me, p_message)
+  on conflict (community_id, jashn_id, user_id) do update
   set message = excluded.message, edited_at = private.clock()
   returning c.edited_at is null into v_is_new;
 
   if v_is_new and private.is_member(v_jashn.community_id, v_jashn.honored_user_id) then
     perform private.notify(
-      array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn', p_jashn_id,
-      format('%s celebrates you', private.name_of(v_me)), p_message
+      array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn_celebrated', 'jashn', p_jashn_id,
+      p_by => v_me
     );
   end if;
   return jsonb_build_object('celebration', (
-    select s.celebration from private.shown_celebrations as s where s.jashn_id = p_jashn_id and s.user_id = v_me
+    select s.celebration from private.shown_celebrations as s
+    where s.community_id = v_jashn.community_id and s.jashn_id = p_jashn_id and s.user_id = v_me
   ));
 end;
 $$;
-comment on function private.celebrate_jashn is
-'An edited message is not told again.';
+comment on function private.celebrate_jashn is 'An edited message is not told again.';
+
 create function public.celebrate_jashn(jashn_id uuid, message text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -442,13 +383,24 @@ created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one 
 or the caller), INVALID_INPUT.';
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
-create function private.erase_celebrations_of(p_user_id uuid)
-returns void
+create function private.erase_celebrations_of(p_user_id uuid, p_limit integer)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_gone integer;
 begin
-  delete from private.jashn_celebrations as c where c.user_id = p_user_id;
+  delete from private.jashn_celebrations as c
+  where (c.community_id, c.jashn_id, c.user_id) in (
+    select o.community_id, o.jashn_id, o.user_id
+    from private.community_members as m
+    join private.jashn_celebrations as o on o.community_id = m.community_id and o.user_id = m.user_id
+    where m.user_id = p_user_id
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
 comment on function private.erase_celebrations_of is
-'Takes away what a person wrote to honoured ones, with their account.';
+'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';

@@ -5,14 +5,14 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me private.users := private.require_user();
+  v_me uuid := private.require_admitted();
 begin
   return jsonb_build_object('communities', (
     select coalesce(jsonb_agg(
       private.show_community(m.community_id) || jsonb_build_object(
-        'balance', private.show_balance_of(m.community_id, v_me.id),
+        'balance', private.show_balance_of(m.community_id, v_me),
         'roles', m.roles,
-        'unread', private.count_unread(m.community_id, v_me.id),
+        'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
           where c.community_id = m.community_id
@@ -20,12 +20,12 @@ begin
           limit 1
         ),
         'awaiting_my_vote',
-        private.proposals_awaiting(m.community_id, v_me.id) + private.elections_awaiting(m.community_id, v_me.id)
+        private.proposals_awaiting(m.community_id, v_me) + private.elections_awaiting(m.community_id, v_me)
       )
       order by m.joined_at, m.community_id
     ), '[]')
     from private.community_members as m
-    where m.user_id = v_me.id and m.left_at is null
+    where m.user_id = v_me and m.left_at is null
   ));
 end;
 $$;

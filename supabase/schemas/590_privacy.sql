@@ -99,7 +99,7 @@ begin atomic
       where b.community_id = p_community_id and b.user_id = p_user_id
     ),
     'ledger', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.ledger_entries as e
+      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.shown_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
     'sunsets', (
@@ -131,9 +131,9 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from private.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
-    'joy_runs', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.first_day), '[]') from private.joy_runs as r
-      where r.community_id = p_community_id and r.user_id = p_user_id
+    'streak', (
+      select to_jsonb(s) from private.streaks as s
+      where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from private.witnesses as w
@@ -220,7 +220,7 @@ comment on function public.export_my_data is
 
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, joy_runs, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
 left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
 Refuses: INVITE_REQUIRED.';
@@ -414,9 +414,3 @@ comment on function private.follow_auth_user is
 'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
 remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';
-create or replace trigger on_auth_user_deleted
-after delete on auth.users
-for each row execute function private.follow_auth_user();
-create or replace trigger on_auth_user_changed
-after update on auth.users
-for each row execute function private.follow_auth_user();

@@ -1,30 +1,51 @@
 -- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
 
+create function private.jobs(out name text, out schedule text, out serves text)
+returns setof record
+language plpgsql immutable rows 6 set search_path = ''
+as $$
+begin
+  -- In the order in which a community that is late with everything wants them. Every minute asks whose local hour it
+  -- is: pg_cron itself knows one zone and never catches up by itself.
+  return query values
+    ('daily_sunset', '* * * * *', 'settle_sunset'),
+    ('daily_reset', '* * * * *', 'settle_day'),
+    ('tip_to_tip_expiry', '*/15 * * * *', 'expire_proposals'),
+    ('election_close', '* * * * *', 'close_elections'),
+    ('weekly_jashn', '* * * * *', 'honour_week'),
+    ('housekeeping', '* * * * *', null);
+end;
+$$;
+comment on function private.jobs is
+'Every job: its name, which is that of its function and of its entry with pg_cron, its schedule, and the function
+(community, moment) that does it for one community and returns how many rows it changed; null where it serves none.
+Whatever goes through the jobs reads this list.';
+
 create table private.job_runs (
+  community_id uuid not null,
   id bigint generated always as identity,
   job text not null,
-  community_id uuid not null,
   day date,
   started_at timestamptz not null,
   finished_at timestamptz not null,
   rows integer,
   error text,
-  constraint job_runs_pkey primary key (id)
+  constraint job_runs_pkey primary key (community_id, id)
 );
 comment on table private.job_runs is
 'What each job did for each community: rows it changed, or the error it met. Kept 30 days. No foreign key: a log.';
 create index job_runs_started_at_idx on private.job_runs (started_at);
-create index job_runs_community_id_idx on private.job_runs (community_id, id);
+create index job_runs_id_idx on private.job_runs (id);
 create index job_runs_errors_idx on private.job_runs (id) where error is not null;
 alter table private.job_runs enable row level security;
 create policy nobody_reads_job_runs on private.job_runs for select to authenticated using (false);
 
 create table private.job_troubles (
-  job text not null,
   community_id uuid not null,
+  job text not null,
   retry_at timestamptz not null,
   tries integer not null default 1,
-  constraint job_troubles_pkey primary key (job, community_id)
+  constraint job_troubles_pkey primary key (community_id, job)
 );
 comment on table private.job_troubles is
 'Communities a job failed for, and when it tries again: later each time, up to an hour, so that one broken community
@@ -32,21 +53,30 @@ is never in the way of the others.';
 alter table private.job_troubles enable row level security;
 create policy nobody_reads_job_troubles on private.job_troubles for select to authenticated using (false);
 
-create function private.do_job(p_job text, p_community_id uuid, p_now timestamptz)
-returns integer
+create function private.record_run(
+  p_job text, p_community_id uuid, p_started_at timestamptz, p_rows integer, p_error text, p_now timestamptz
+)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return case p_job
-    when 'daily_reset' then private.settle_day(p_community_id, p_now)
-    when 'daily_sunset' then private.close_day(p_community_id, p_now)
-    when 'weekly_jashn' then private.honour_week(p_community_id, p_now)
-    when 'tip_to_tip_expiry' then private.expire_proposals(p_community_id, p_now)
-    when 'election_close' then private.close_elections(p_community_id, p_now)
-  end;
+  if p_error is null then
+    delete from private.job_troubles as t where t.community_id = p_community_id and t.job = p_job;
+  else
+    insert into private.job_troubles as t (community_id, job, retry_at)
+    values (p_community_id, p_job, p_now + interval '1 minute')
+    on conflict (community_id, job) do update
+    set retry_at = p_now + least(interval '1 minute' * 2 ^ t.tries, interval '1 hour'), tries = least(t.tries + 1, 10);
+  end if;
+  insert into private.job_runs (community_id, job, day, started_at, finished_at, rows, error)
+  values (
+    p_community_id, p_job, (private.day_of(p_community_id)).day, p_started_at, clock_timestamp(), p_rows, p_error
+  );
 end;
 $$;
-comment on function private.do_job is 'Does one job for one community as of p_now; returns the rows it changed.';
+comment on function private.record_run is
+'Records what a job did for a community, and its trouble or the end of one. started_at and finished_at are the wall''s
+clock; everything else is as of p_now.';
 
 create function private.serve_community(p_job text, p_community_id uuid, p_now timestamptz)
 returns void
@@ -54,34 +84,21 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_started timestamptz := clock_timestamp();
+  v_serves text := (select j.serves from private.jobs() as j where j.name = p_job);
   v_rows integer;
   v_error text;
 begin
   begin
-    v_rows := private.do_job(p_job, p_community_id, p_now);
+    execute format('select private.%I($1, $2)', v_serves) into v_rows using p_community_id, p_now;
   exception when others then
     v_error := sqlstate || ' ' || sqlerrm;
     raise warning '% failed for community %: %', p_job, p_community_id, v_error;
   end;
-
-  if v_error is null then
-    delete from private.job_troubles as t where t.job = p_job and t.community_id = p_community_id;
-  else
-    insert into private.job_troubles as t (job, community_id, retry_at)
-    values (p_job, p_community_id, p_now + interval '1 minute')
-    on conflict (job, community_id) do update
-    set retry_at = p_now + least(interval '1 minute' * 2 ^ t.tries, interval '1 hour'), tries = least(t.tries + 1, 10);
-  end if;
-  insert into private.job_runs (job, community_id, day, started_at, finished_at, rows, error)
-  values (
-    p_job, p_community_id, (select d.day from private.community_days as d where d.community_id = p_community_id),
-    v_started, clock_timestamp(), v_rows, v_error
-  );
+  perform private.record_run(p_job, p_community_id, v_started, v_rows, v_error, p_now);
 end;
 $$;
 comment on function private.serve_community is
-'Does one job for one community in a savepoint of its own and records the run. started_at and finished_at are the
-wall''s clock; everything else is as of p_now.';
+'Does one job for one community in a savepoint of its own and records the run.';
 
 create function private.serve_batch(p_job text, p_community_ids uuid[], p_now timestamptz)
 returns integer
@@ -207,12 +224,17 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_gone integer;
-  v_all integer := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000)
-    + private.purge_misses(p_now, 5000) + private.finish_erasures(20);
+  v_all integer;
 begin
+  -- Erasures first, a step a transaction: they hold a community's day, and must not wait for the rest.
+  if private.go_on_erasing(p_now) > 0 then
+    return 1;
+  end if;
+  v_all := private.purge_repeats(p_now, 5000) + private.purge_notices(p_now, 5000) + private.purge_misses(p_now, 5000)
+    + private.heal_profiles(20) + private.erase_departed(20);
   delete from private.job_runs as r
-  where r.id in (
-    select o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id from private.job_runs as o where o.started_at <= p_now - interval '30 days' limit 5000
   );
   get diagnostics v_gone = row_count;
   v_all := v_all + v_gone;
@@ -226,37 +248,5 @@ end;
 $$;
 comment on function private.housekeeping is
 'Deletes a batch of what is kept only for a while: request ids 7 days, notices 90, invite misses an hour, job runs 30
-days, pg_cron''s own run records 7 days. Returns how many rows went, 0 when nothing is due.';
-
-create function private.schedule_jobs()
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_job record;
-begin
-  -- Every minute asks whose local hour it is; pg_cron itself knows one zone and never catches up by itself.
-  for v_job in
-    select * from (values
-      ('daily_reset', '* * * * *'),
-      ('daily_sunset', '* * * * *'),
-      ('weekly_jashn', '* * * * *'),
-      ('tip_to_tip_expiry', '*/15 * * * *'),
-      ('election_close', '* * * * *'),
-      ('housekeeping', '17 * * * *')
-    ) as j (name, hour)
-  loop
-    perform cron.schedule(
-      v_job.name, v_job.hour,
-      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', v_job.name)
-    );
-  end loop;
-end;
-$$;
-comment on function private.schedule_jobs is
-'Schedules every job with pg_cron under its own name; doing it again replaces them.
-
-The command commits batch by batch. A run the platform stops after its two minutes has lost nothing: the next one
-goes on.';
-
-select private.schedule_jobs();
+days, pg_cron''s own run records 7 days; makes the profiles Auth has and the house lacks, erases whom Auth has deleted,
+and takes the next step of an erasure under way (RULES 1.2, 13). Returns how much it did, 0 when nothing is due.';

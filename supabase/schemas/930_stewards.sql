@@ -3,7 +3,7 @@
 
 create function private.require_steward(p_steward_id uuid)
 returns void
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 begin
   if p_steward_id is not null and not (private.get_account(p_steward_id) ->> 'is_steward')::boolean then
@@ -15,39 +15,76 @@ comment on function private.require_steward is
 'Asks that whoever is named as acting is a steward; nobody named is the operator with the key. Refuses: NOT_FOUND,
 FORBIDDEN.';
 
-create function private.show_act(p_entry private.audit_entries)
+create function private.show_steward_act(p_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object(
-    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
-    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
-    'facts', p_entry.facts, 'created_at', p_entry.created_at
+  return (
+    select
+      jsonb_build_object(
+        'id', a.id, 'community_id', a.community_id, 'action', a.action,
+        'actor', (select p.person from private.shown_people as p where p.id = a.actor_id),
+        'subject', (select p.person from private.shown_people as p where p.id = a.subject_id),
+        'facts', a.facts || jsonb_strip_nulls(jsonb_build_object('reason', a.reason)), 'created_at', a.created_at
+      )
+    from (
+      select
+        e.id, e.community_id, e.action, e.actor_id, e.subject_id, e.facts, e.created_at,
+        private.read_words(e.community_id, (e.facts ->> 'reason_id')::bigint) as reason
+      from private.audit_entries as e
+      where e.id = p_id and starts_with(e.action, 'steward_')
+      union all
+      select
+        b.id, null, b.action, b.actor_id, b.subject_id, b.facts, b.created_at,
+        (
+          select b.reason where not exists (
+            select from private.shown_people as p where p.id = b.actor_id and p.is_erased
+          )
+        )
+      from private.bureau_acts as b
+      where b.id = p_id
+    ) as a
   );
 end;
 $$;
-comment on function private.show_act is 'A line of the audit log as stewards see it.';
+comment on function private.show_steward_act is
+'What a steward did, as stewards see it; the reason is shown while who gave it is not erased.';
 
 create function private.list_steward_acts(p_page_size integer, p_before_id bigint)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_page private.audit_entries[];
+  v_before bigint := coalesce(p_before_id, 9223372036854775807);
+  v_page bigint[];
 begin
   perform private.require_page_size(p_page_size);
+  -- Both tables take their ids from one sequence: the newest of both are among the newest of each.
   v_page := array(
-    select e from private.audit_entries as e
-    where starts_with(e.action, 'steward_') and (p_before_id is null or e.id < p_before_id)
-    order by e.id desc
+    select a.id
+    from (
+      (
+        select e.id from private.audit_entries as e
+        where starts_with(e.action, 'steward_') and e.id < v_before
+        order by e.id desc
+        limit p_page_size + 1
+      )
+      union all
+      (
+        select b.id from private.bureau_acts as b
+        where b.id < v_before
+        order by b.id desc
+        limit p_page_size + 1
+      )
+    ) as a
+    order by a.id desc
     limit p_page_size + 1
   );
   return jsonb_build_object(
     'acts', (
-      select coalesce(jsonb_agg(private.show_act(e::private.audit_entries) order by e.id desc), '[]')
-      from unnest(v_page[:p_page_size]) as e
+      select coalesce(jsonb_agg(private.show_steward_act(a.id) order by a.id desc), '[]')
+      from unnest(v_page[:p_page_size]) as a (id)
     ),
     'has_more', cardinality(v_page) > p_page_size
   );
@@ -71,14 +108,17 @@ grant execute on function public.list_steward_acts, private.list_steward_acts to
 
 create function private.show_account(p_user_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_standing text := private.standing_of(p_user_id);
+  -- Whose sign-in is gone has no account any more.
+  v_is_steward boolean := v_standing <> 'unknown' and (private.get_account(p_user_id) ->> 'is_steward')::boolean;
 begin
   return (
     select
       p.person || jsonb_build_object(
-        'standing', private.standing_of(u.id),
-        'is_steward', coalesce(a.raw_app_meta_data ->> 'chas_role' = 'steward', false),
+        'standing', v_standing, 'is_steward', v_is_steward,
         'admitted_at', d.admitted_at, 'suspended_at', d.suspended_at, 'created_at', u.created_at,
         'communities', (
           select
@@ -94,7 +134,6 @@ begin
       )
     from private.users as u
     join private.shown_people as p on p.id = u.id
-    left join auth.users as a on a.id = u.id
     left join private.admissions as d on d.user_id = u.id
     where u.id = p_user_id
   );
@@ -106,7 +145,7 @@ but its owner sees (RULES 1.1).';
 
 create function private.find_people(p_query text, p_page_size integer, p_before_id uuid)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
   v_query text := lower(nullif(btrim(p_query), ''));
@@ -122,11 +161,13 @@ begin
   end if;
   v_page := array(
     select u.id from private.users as u
-    left join auth.users as a on a.id = u.id
     where u.erased_at is null
       and (v_before is null or (u.created_at, u.id) < (v_before, p_before_id))
       and (
-        v_query is null or u.id::text = v_query or a.email = v_query or strpos(lower(u.display_name), v_query) > 0
+        v_query is null or u.id::text = v_query or strpos(lower(u.display_name), v_query) > 0
+        or u.id = any(array(
+          select a.user_id from private.addresses as a where a.address_hash = private.hash_address(v_query)
+        ))
       )
     order by u.created_at desc, u.id desc
     limit p_page_size + 1
@@ -141,12 +182,14 @@ begin
 end;
 $$;
 comment on function private.find_people is
-'A search reads every profile: it is for a steward, not for a page.';
+'A search reads every profile: it is for a steward, not for a page. An address is found by its hash, one the account
+had before too.';
+
 create function public.find_people(
   query text default null, page_size integer default 50, before_id uuid default null
 )
 returns jsonb
-language sql stable security invoker set search_path = ''
+language sql security invoker set search_path = ''
 begin atomic
   select private.find_people(find_people.query, find_people.page_size, find_people.before_id);
 end;
@@ -166,14 +209,14 @@ as $$
 begin
   perform private.require_steward(p_steward_id);
   -- The person's row is the queue for whoever decides about them, and for their own tries at a code.
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.standing_of(p_user_id) = 'suspended' then
     perform private.refuse('CONFLICT', 'This account is suspended: restore it instead.');
   end if;
   if not private.is_admitted(p_user_id) then
     perform private.admit(p_user_id);
-    perform private.record_act(null, p_steward_id, 'steward_admitted', p_user_id);
+    perform private.record_bureau_act(p_steward_id, 'steward_admitted', p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
@@ -199,12 +242,10 @@ as $$
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_text('reason', p_reason, 280);
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.suspend(p_user_id) then
-    perform private.record_act(
-      null, p_steward_id, 'steward_suspended', p_user_id, jsonb_build_object('reason', p_reason)
-    );
+    perform private.record_bureau_act(p_steward_id, 'steward_suspended', p_user_id, p_reason);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
@@ -231,10 +272,10 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_steward(p_steward_id);
-  perform from private.users as u where u.id = p_user_id for no key update;
+  perform private.lock_person(p_user_id);
   perform private.get_account(p_user_id);
   if private.restore(p_user_id) then
-    perform private.record_act(null, p_steward_id, 'steward_restored', p_user_id);
+    perform private.record_bureau_act(p_steward_id, 'steward_restored', p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;

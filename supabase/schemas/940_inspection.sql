@@ -69,8 +69,8 @@ begin
     'pending', (select c.pending from private.communities as c where c.id = p_community_id),
     'calendar', private.show_calendar(p_community_id),
     'members', (
-      select jsonb_agg(s.member order by s.joined_at, s.user_id) from private.shown_members as s
-      where s.community_id = p_community_id and s.left_at is null
+      select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
+      from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
     ),
     'open', jsonb_build_object(
       'tip_to_tips', (
@@ -102,8 +102,8 @@ begin
 end;
 $$;
 comment on function private.inspect_community is
-'It looks at what is stored and settles nothing: a day that is late must show as
-late.';
+'It looks at what is stored and settles nothing: a day that is late must show as late.';
+
 create function public.inspect_community(
   community_id uuid, prove_books boolean default true, steward_id uuid default null
 )
@@ -136,9 +136,7 @@ begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
   select coalesce(max(r.id), 0) into v_last from private.job_runs as r where r.community_id = p_community_id;
-  foreach v_job in array array[
-    'daily_sunset', 'daily_reset', 'tip_to_tip_expiry', 'election_close', 'weekly_jashn'
-  ] loop
+  for v_job in select j.name from private.jobs() as j where j.serves is not null loop
     perform private.serve_community(v_job, p_community_id, private.clock());
   end loop;
   v_runs := private.show_runs(array(
@@ -155,7 +153,8 @@ begin
 end;
 $$;
 comment on function private.settle_community is
-': the scheduled jobs themselves, for one community, each in a savepoint of its own.';
+'The scheduled jobs themselves, for one community, each in a savepoint of its own.';
+
 create function public.settle_community(community_id uuid, steward_id uuid default null)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -178,20 +177,20 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_amount text := format('%s %s CC', case when p_amount > 0 then 'up by' else 'down by' end, abs(p_amount));
-  v_facts jsonb := jsonb_build_object('user_id', p_user_id, 'amount', p_amount);
+  v_facts jsonb := jsonb_build_object(
+    'amount', p_amount, 'reason_id', private.keep_words(p_community_id, p_steward_id, p_reason)
+  );
 begin
   perform private.record_act(
     p_community_id, p_steward_id, 'steward_corrected', p_user_id,
-    jsonb_build_object('amount', p_amount, 'reason', p_reason, 'correction_id', p_correction_id)
+    v_facts || jsonb_build_object('correction_id', p_correction_id)
   );
   perform private.announce(
-    p_community_id, 'balance_corrected',
-    format('A steward set the purse of %s %s: %s', private.name_of(p_user_id), v_amount, p_reason), v_facts
+    p_community_id, 'balance_corrected', v_facts || jsonb_build_object('user_id', p_user_id)
   );
   perform private.notify(
-    array[p_user_id], p_community_id, 'system', 'balance_corrected', p_correction_id,
-    format('Your purse was set %s', v_amount), p_reason, p_is_ask => true
+    array[p_user_id], p_community_id, 'system', 'balance_corrected', 'balance_corrected', p_correction_id, v_facts,
+    p_is_ask => true
   );
 end;
 $$;
@@ -206,32 +205,37 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_arguments jsonb := jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason);
-  v_answer jsonb;
-  v_id uuid := gen_random_uuid();
+  v_made jsonb;
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
-  v_answer := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
-  if v_answer is not null then
-    return v_answer;
-  end if;
-  perform private.require_text('reason', p_reason, 280);
-  perform private.require_number('amount', p_amount, -1000000, 1000000);
-  if p_amount = 0 then
-    perform private.refuse('INVALID_INPUT', 'amount must not be 0.', jsonb_build_object('field', 'amount'));
-  end if;
-  perform private.hold_day(p_community_id);
-  perform private.require_present(p_community_id, p_user_id);
+  v_made := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
+  if v_made is null then
+    perform private.require_text('reason', p_reason, 280);
+    perform private.require_number('amount', p_amount, -1000000, 1000000);
+    if p_amount = 0 then
+      perform private.refuse('INVALID_INPUT', 'amount must not be 0.', jsonb_build_object('field', 'amount'));
+    end if;
+    perform private.hold_day(p_community_id);
+    perform private.require_present(p_community_id, p_user_id);
 
-  perform private.post_entry(p_community_id, p_user_id, 'correction', p_amount, v_id);
-  perform private.note_correction(p_community_id, p_user_id, v_id, p_amount, p_reason, p_steward_id);
-  return private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, jsonb_build_object(
-    'correction_id', v_id, 'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
-  ));
+    v_made := jsonb_build_object('correction_id', gen_random_uuid());
+    perform private.post_entry(
+      p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
+    );
+    perform private.note_correction(
+      p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
+    );
+    perform private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, v_made);
+  end if;
+  return v_made || jsonb_build_object(
+    'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
 end;
 $$;
 comment on function private.post_correction is
 'Its request ids are kept with the member''s own: they are theirs to export and erase.';
+
 create function public.post_correction(
   community_id uuid,
   user_id uuid,

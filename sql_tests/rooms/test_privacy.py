@@ -1,0 +1,530 @@
+"""Taking one's data along, and leaving for good (RULES 13)."""
+
+import json
+import uuid
+from contextlib import ExitStack
+from functools import partial
+
+import psycopg
+import pytest
+from people import meanwhile, refused, together
+
+# Where the export shows the rows of each table; a dot leads to what it shows of each community.
+SHOWN_AS = {
+    "private.users": "profile",
+    "private.former_names": "former_names",
+    "private.admissions": "admission",
+    "private.invite_misses": "invite_misses",
+    "private.repeats": "requests",
+    "private.communities": ".community",
+    "private.community_members": ".membership",
+    "private.bans": ".ban",
+    "private.chat_messages": ".messages",
+    "private.chamber_marks": ".read_up_to",
+    "private.notifications": ".notifications",
+    "private.notification_mutes": ".muted",
+    "private.audit_entries": ".audit",
+    "private.purses": ".purse",
+    "private.ledger_entries": ".ledger",
+    "private.sunset_entries": ".sunsets",
+    "private.stakes": ".stakes",
+    "private.borrow_requests": ".borrow_requests",
+    "private.loans": ".loans",
+    "private.declarations": ".declarations",
+    "private.streaks": ".streak",
+    "private.witnesses": ".witnessed",
+    "private.tip_to_tip_proposals": ".tip_to_tips",
+    "private.tip_to_tip_rolls": ".tip_to_tip_rolls",
+    "private.tip_to_tip_votes": ".tip_to_tip_votes",
+    "private.elections": ".elections",
+    "private.election_candidates": ".candidacies",
+    "private.election_electors": ".election_rolls",
+    "private.ballots": ".ballots",
+    "private.jashns": ".jashns_honoured",
+    "private.jashn_entries": ".jashn_reckonings",
+    "private.jashn_celebrations": ".jashn_celebrations",
+}
+
+WORDS = "bram-said bram-joy bram-told bram-img bram-asked bram-tea bram-why bram-cheers bram-secret"
+
+
+@pytest.fixture
+def life(house, rain, asha, bram, chloe, clock, service):
+    """Bram has done everything that can be done, in rain and in two communities of his own."""
+    bram.update_me(display_name="Bram the Elder", avatar_url="https://chas.test/bram.png")
+    service.redeem_invite(user_id=bram.id, code="NO SUCH CODE")
+    house.owner.sql(
+        "insert into private.invite_misses (user_id, missed_at) values (%(id)s, now())", id=bram.id
+    )
+    for person in (bram, chloe):
+        asha.set_council(community_id=rain, user_id=person.id, granted=True)
+    rains = {"community_id": rain}
+
+    said = bram.send_message(**rains, content="bram-said", request_id=str(uuid.uuid4()))
+    asha.send_message(**rains, content="asha-said")
+    bram.mark_chamber_read(**rains, message_id=said["message"]["id"])
+    bram.mute_notifications(**rains, type="witnessed", muted=True)
+
+    image = "https://chas.test/bram-img.png"
+    joy = bram.declare_joy(
+        **rains, title="bram-joy", cc_spent=7, description="bram-told", image_url=image
+    )
+    asha.witness_declaration(declaration_id=joy["declaration"]["id"])
+    theirs = asha.declare_joy(**rains, title="asha-joy", cc_spent=5)
+    bram.witness_declaration(declaration_id=theirs["declaration"]["id"])
+    chloe.declare_joy(**rains, title="chloe-joy", cc_spent=9)
+
+    asked = bram.request_borrow(**rains, lender_id=asha.id, amount=10, reason="bram-asked")
+    asha.respond_borrow(borrow_request_id=asked["borrow_request"]["id"], action="approved")
+    bram.request_borrow(**rains, lender_id=chloe.id, amount=3, reason="bram-asked twice")
+    tea = bram.propose_tip_to_tip(
+        **rains, title="bram-tea", stake_amount=8, description="bram-why"
+    )["proposal"]
+    asha.vote_tip_to_tip(proposal_id=tea["id"], vote="accept")
+
+    election = asha.create_election(**rains, title="Spring", ends_at="2026-03-02 14:00+00:00")[
+        "election"
+    ]
+    for voter, choice in ((asha, bram), (bram, chloe), (chloe, bram)):
+        voter.vote_election(election_id=election["id"], candidate_id=choice.id)
+    clock.at("2026-03-02 14:00+00:00")
+    house.owner.sql("select private.election_close()")
+
+    clock.at("2026-03-08 00:05+00:00")
+    house.owner.sql("select private.daily_reset()")
+    house.owner.sql("select private.weekly_jashn()")
+    # The week's most restrained was no member all of it, so this Jashn is given to hold.
+    (jashn,) = house.owner.sql(
+        """
+        update private.jashns set honored_user_id = %(chloe)s, decided_by = 'only_one'
+        where community_id = %(rain)s returning id::text
+        """,
+        chloe=chloe.id,
+        rain=rain,
+    )
+    bram.celebrate_jashn(jashn_id=jashn["id"], message="bram-cheers")
+    bram.update_me(display_name="Bram")
+
+    own = bram.create_community(name="Bramble", description="A hedge")["community"]
+    bram.leave_community(community_id=own["id"])
+    house.owner.sql(
+        "insert into private.bans (community_id, user_id) values (%(own)s, %(id)s)",
+        own=own["id"],
+        id=bram.id,
+    )
+    bram.create_community(name="Second hedge")
+    house.owner.sql(
+        """
+        insert into private.jashns (community_id, week_start, honored_user_id, decided_by, held_at)
+        values (%(rain)s, '2026-02-15', %(id)s, 'only_one', now())
+        """,
+        rain=rain,
+        id=bram.id,
+    )
+    clock.forward(minutes=1)
+    return bram
+
+
+def rows_naming(house, person):
+    """How many rows of each table of the house hold a person's id in a column of ids."""
+    tables = house.owner.sql("""
+      select
+        n.nspname || '.' || c.relname as name,
+        array_agg(a.attname::text) filter (where a.atttypid = 'uuid'::regtype) as ids
+      from pg_class as c
+      join pg_namespace as n on n.oid = c.relnamespace
+      join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where n.nspname in ('public', 'private') and c.relkind in ('r', 'p')
+      group by 1
+    """)
+    found = {}
+    for table in tables:
+        # A ballot cast for somebody is the voter's, and sealed; the other side of a movement of
+        # coins is in the other's ledger.
+        ids = set(table["ids"] or []) - {"candidate_id", "counterparty_id"}
+        rows = house.owner.read(table["name"])
+        found[table["name"]] = sum(any(str(row[name]) == person.id for name in ids) for row in rows)
+    return {name: count for name, count in found.items() if count}
+
+
+def everything(house):
+    """Every row of every table of the house, as one text."""
+    names = house.owner.sql("""
+      select schemaname || '.' || tablename as name from pg_tables
+      where schemaname in ('public', 'private', 'realtime') order by 1
+    """)
+    return "\n".join(
+        sorted(
+            f"{table['name']}: {row}" for table in names for row in house.owner.read(table["name"])
+        )
+    )
+
+
+def delete_sign_in(house, person):
+    """As the dashboard does it."""
+    with psycopg.connect(house.address("supabase_auth_admin"), autocommit=True) as auth:
+        auth.execute("select set_config('chas.now', %s, false)", [house.clock.now.isoformat()])
+        return auth.execute("delete from auth.users where id = %s", [person.id]).rowcount
+
+
+def name_of(house, person):
+    (profile,) = house.owner.read("users", id=person.id)
+    return profile["display_name"]
+
+
+# ------------------------------------------------------------------------------ taking along
+
+
+def test_the_export_holds_every_row_that_names_me(house, life):
+    document = life.export_my_data()
+    named = rows_naming(house, life)
+
+    assert SHOWN_AS.keys() == named.keys()
+    for table, place in SHOWN_AS.items():
+        if place.startswith("."):
+            shown = [one[place[1:]] for one in document["communities"]]
+        else:
+            shown = [document[place]]
+        count = sum(len(one) if isinstance(one, list) else one is not None for one in shown)
+        if table == "private.communities":
+            count = sum(one["community"]["founded_by_me"] for one in document["communities"])
+        assert count == named[table], table
+
+
+def test_the_export_knows_the_account_and_the_words(life):
+    document = life.export_my_data()
+    text = json.dumps(document)
+
+    assert document["account"]["email"] == "bram@chas.test"
+    assert document["profile"]["display_name"] == "Bram"
+    assert document["former_names"] == ["Bram", "Bram the Elder"]
+    assert document["exported_at"] == "2026-03-08T00:06:00+00:00"
+    for word in WORDS.split()[:-1]:
+        assert word in text, word
+    assert any("Asha lent 10 CC" in line["content"] for line in told(document))
+
+
+def told(document):
+    return [line for community in document["communities"] for line in community["told_of_me"]]
+
+
+def test_the_export_shows_nothing_of_others(house, life, asha, chloe):
+    text = json.dumps(life.export_my_data())
+
+    for theirs in ("asha-said", "asha-joy", "asha@chas.test", "chloe@chas.test", "arguments_hash"):
+        assert theirs not in text, theirs
+    ballots = [
+        ballot
+        for community in life.export_my_data()["communities"]
+        for ballot in community["ballots"]
+    ]
+    assert [(ballot["user_id"], ballot["candidate_id"]) for ballot in ballots] == [
+        (life.id, chloe.id)
+    ]
+
+
+def test_the_export_of_somebody_new_is_empty_but_whole(stranger):
+    document = stranger.export_my_data()
+    assert document["communities"] == []
+    assert document["account"]["email"] == "sol@chas.test"
+
+
+def test_the_export_waits_for_admission(unadmitted):
+    with refused("INVITE_REQUIRED"):
+        unadmitted.export_my_data()
+
+
+# ------------------------------------------------------------------------------ what goes
+
+
+def test_nothing_a_person_was_called_or_wrote_is_left(house, service, life):
+    assert service.erase_user(user_id=life.id) == {"erased": True}
+
+    left = everything(house)
+    for word in ("Bram ", "Bram.", "'Bram'", "Elder", "bram@", "bram.png", *WORDS.split()):
+        assert word not in left, [line for line in left.splitlines() if word in line]
+
+
+@pytest.mark.parametrize("name", ["B", "Bram (he/him) [*] \\1", "a former member", "雨", "Bra|m."])
+def test_a_name_is_forgotten_whatever_it_is(house, rain, service, bram, asha, name):
+    bram.update_me(display_name=name)
+    joy = asha.declare_joy(community_id=rain, title="Better Bread", cc_spent=5)["declaration"]
+    bram.witness_declaration(declaration_id=joy["id"])
+    asha.request_borrow(community_id=rain, lender_id=bram.id, amount=5, reason="Bread, Bram")
+    asha.set_council(community_id=rain, user_id=bram.id, granted=True)
+    service.erase_user(user_id=bram.id)
+
+    lines = asha.list_messages(community_id=rain, page_size=200)["messages"]
+    assert "a former member was called to the council by Asha." in [
+        line["content"] for line in lines
+    ]
+    assert "a former member left." in [line["content"] for line in lines]
+    notice = asha.list_notifications()["notifications"][-1]
+    assert (notice["title"], notice["body"]) == (
+        "a former member witnessed your joy",
+        "Better Bread",
+    )
+
+
+def test_others_keep_their_words_even_about_the_erased(house, rain, service, asha, bram, chloe):
+    asha.send_message(community_id=rain, content="Bram, come back")
+    chloe.declare_joy(community_id=rain, title="Bram's bread", cc_spent=5)
+    service.erase_user(user_id=bram.id)
+
+    lines = asha.list_messages(community_id=rain)["messages"]
+    assert "Bram, come back" in [line["content"] for line in lines]
+    (joy,) = asha.list_gazette(community_id=rain)["declarations"]
+    assert joy["title"] == "Bram's bread"
+
+
+def test_notices_mutes_marks_and_request_ids_go(house, service, life):
+    service.erase_user(user_id=life.id)
+    left = rows_naming(house, life)
+    for gone in (
+        "private.admissions",
+        "private.former_names",
+        "private.invite_misses",
+        "private.repeats",
+        "private.chamber_marks",
+        "private.notification_mutes",
+        "private.notifications",
+        "private.jashn_celebrations",
+    ):
+        assert gone not in left
+
+
+def test_an_invite_forgets_the_address_and_opens_to_nobody_else(
+    house, service, sign_up, admit, stranger
+):
+    person = sign_up("Eva@chas.test", "Eva")
+    (used,) = service.mint_invites(email="eva@chas.test", note="Eva", welcome_title="Dear Eva")[
+        "invites"
+    ]
+    (unused,) = service.mint_invites(email="eva@chas.test", max_uses=3)["invites"]
+    service.redeem_invite(user_id=person.id, code=used["code"])
+    service.erase_user(user_id=person.id)
+
+    invites = {invite["id"]: invite for invite in service.list_invites()["invites"]}
+    assert "eva" not in json.dumps(invites).lower()
+    assert invites[used["id"]]["state"] == "spent"
+    assert invites[unused["id"]]["state"] == "revoked"
+    answer = service.redeem_invite(user_id=sign_up("new@chas.test").id, code=unused["code"])
+    assert answer["refused"]["code"] == "INVITE_UNAVAILABLE"
+
+
+# ------------------------------------------------------------------------------ what stays
+
+
+def test_numbers_and_records_stay_under_a_former_member(house, rain, service, life, asha, books):
+    before = books(rain)
+    entries = house.owner.read("ledger_entries", community_id=rain, user_id=life.id)
+    service.erase_user(user_id=life.id)
+
+    after = books(rain)
+    assert (after["minted"], after["spent"]) == (before["minted"], before["spent"])
+    now = house.owner.read("ledger_entries", community_id=rain, user_id=life.id)
+    assert [entry for entry in now if entry in entries] == entries
+    profile = asha.get_member_profile(community_id=rain, user_id=life.id)
+    assert profile["user"] == {
+        "id": life.id,
+        "display_name": "a former member",
+        "avatar_url": None,
+    }
+    assert profile["total_cc_spent"] == 7
+    assert profile["witnessed_received"] == 1
+    assert profile["most_expensive_declaration"]["title"] == ""
+    said = [
+        line
+        for line in asha.list_messages(community_id=rain, page_size=200)["messages"]
+        if line["user"] and line["user"]["id"] == life.id
+    ]
+    assert {(line["type"], line["content"]) for line in said if line["type"] == "message"} == {
+        ("message", "")
+    }
+    assert all(line["deleted"] for line in said if line["type"] == "message")
+
+
+def test_the_erased_leave_every_community_as_by_leaving(house, rain, service, asha, bram, books):
+    asked = asha.request_borrow(community_id=rain, lender_id=bram.id, amount=30, reason="Seeds")
+    bram.respond_borrow(borrow_request_id=asked["borrow_request"]["id"], action="approved")
+    tea = bram.propose_tip_to_tip(community_id=rain, title="Tea", stake_amount=20)["proposal"]
+    service.erase_user(user_id=bram.id)
+
+    assert len(asha.list_members(community_id=rain)["members"]) == 1
+    over = asha.get_tip_to_tip(proposal_id=tea["id"])["proposal"]
+    assert (over["status"], over["title"]) == ("withdrawn", "")
+    assert asha.get_balance(community_id=rain)["balance"]["debt"] == 0
+    audit = books(rain)
+    assert (audit["forfeited"], audit["expired"], audit["escrow"]) == (20, 50, 0)
+
+
+def test_whoever_is_erased_is_nobody_any_more(house, service, bram):
+    service.erase_user(user_id=bram.id)
+    for door in (bram.get_access, bram.get_me, bram.export_my_data):
+        with refused("UNAUTHORIZED"):
+            door()
+    assert bram.read("users") == []
+    with refused("NOT_FOUND"):
+        service.get_account(user_id=bram.id)
+    (invite,) = service.mint_invites()["invites"]
+    answer = service.redeem_invite(user_id=bram.id, code=invite["code"])
+    assert answer["refused"]["code"] == "UNAUTHORIZED"
+
+
+# ------------------------------------------------------------------------------ the seat
+
+
+def moderators(person, rain):
+    return [
+        member["user"]["id"]
+        for member in person.list_members(community_id=rain)["members"]
+        if "moderator" in member["roles"]
+    ]
+
+
+def test_the_last_seat_passes_to_the_longest_serving_council_member(
+    rain, service, asha, bram, chloe, join_rain, clock
+):
+    clock.forward(minutes=1)
+    dora = join_rain("dora@chas.test", "Dora")
+    for member in (chloe, dora, bram):
+        clock.forward(minutes=1)
+        asha.set_council(community_id=rain, user_id=member.id, granted=True)
+    asha.set_council(community_id=rain, user_id=chloe.id, granted=False)
+    clock.forward(minutes=1)
+    asha.set_council(community_id=rain, user_id=chloe.id, granted=True)
+    service.erase_user(user_id=asha.id)
+
+    assert moderators(bram, rain) == [dora.id]
+    assert dora.list_audit(community_id=rain)["entries"][1]["action"] == "moderator_appointed"
+    notice = dora.list_notifications()["notifications"][0]
+    assert "Asha" not in str(notice)
+
+
+def test_without_a_council_it_passes_to_the_longest_standing_member(
+    rain, service, asha, clock, join_rain
+):
+    members = []
+    for name in ("Dora", "Bela"):
+        clock.forward(minutes=1)
+        members.append(join_rain(f"{name.lower()}@chas.test", name))
+    service.erase_user(user_id=asha.id)
+    assert moderators(members[0], rain) == [members[0].id]
+
+
+def test_while_another_moderator_stays_no_seat_passes(house, rain, service, asha, bram, chloe):
+    house.owner.sql(
+        "select private.set_role(%(rain)s, %(id)s, 'moderator', true)", rain=rain, id=chloe.id
+    )
+    service.erase_user(user_id=asha.id)
+    assert moderators(bram, rain) == [chloe.id]
+
+
+def test_two_moderators_erased_at_once_leave_a_moderator(
+    house, rain, service, asha, bram, chloe, books
+):
+    house.owner.sql(
+        "select private.set_role(%(rain)s, %(id)s, 'moderator', true)", rain=rain, id=bram.id
+    )
+    answers = together(
+        partial(service.erase_user, user_id=asha.id), partial(service.erase_user, user_id=bram.id)
+    )
+    assert answers == [{"erased": True}] * 2
+    assert moderators(chloe, rain) == [chloe.id]
+    books(rain)
+
+
+def test_the_very_last_member_is_erased_too(house, rain, service, asha):
+    service.erase_user(user_id=asha.id)
+    assert house.owner.read("community_members", community_id=rain, left_at=None) == []
+
+
+# ------------------------------------------------------------------------------ again, and by whom
+
+
+def test_erasing_again_changes_nothing(house, service, life):
+    service.erase_user(user_id=life.id)
+    once = everything(house)
+    assert service.erase_user(user_id=life.id) == {"erased": True}
+    assert everything(house) == once
+
+
+def test_erasing_many_times_at_once_erases_once(house, rain, service, asha, bram, books):
+    answers = together(*[partial(service.erase_user, user_id=bram.id)] * 4)
+    assert answers == [{"erased": True}] * 4
+    assert books(rain)["expired"] == 100
+
+
+def test_somebody_unknown_is_erased_already_and_nobody_is_no_one(service):
+    assert service.erase_user(user_id=str(uuid.uuid4())) == {"erased": True}
+    with refused("INVALID_INPUT", field="user_id"):
+        service.erase_user(user_id=None)
+
+
+def test_nobody_but_the_service_erases(house, asha, bram):
+    for caller in (house.anon, bram):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            caller.erase_user(user_id=asha.id)
+
+
+# ------------------------------------------------------------------------------ from the dashboard
+
+
+def test_deleting_a_sign_in_erases_the_person(house, rain, life, asha, books):
+    assert delete_sign_in(house, life) == 1
+
+    left = everything(house)
+    for word in ("Bram ", "Bram.", "'Bram'", "Elder", "bram@", "bram.png", *WORDS.split()):
+        assert word not in left, [line for line in left.splitlines() if word in line]
+    assert life.id not in [
+        member["user"]["id"] for member in asha.list_members(community_id=rain)["members"]
+    ]
+    books(rain)
+
+
+def test_deleting_a_sign_in_after_erase_user_changes_nothing(house, service, life):
+    service.erase_user(user_id=life.id)
+    once = everything(house)
+    assert delete_sign_in(house, life) == 1
+    assert everything(house) == once
+
+
+def test_deleting_a_sign_in_never_fails_and_is_finished_later(house, rain, asha, bram, books):
+    whole = house.owner.sql(
+        "select pg_get_functiondef('private.leave(uuid, uuid)'::regprocedure) as body"
+    )
+    house.owner.sql("""
+      create or replace function private.leave(p_community_id uuid, p_user_id uuid)
+      returns jsonb language plpgsql security definer set search_path = ''
+      as $$ begin raise exception 'broken'; end $$
+    """)
+    assert delete_sign_in(house, bram) == 1
+    assert name_of(house, bram) == "a former member"
+    with refused("UNAUTHORIZED"):
+        bram.get_access()
+    assert house.owner.sql("select private.finish_erasures(20) as done") == [{"done": 0}]
+
+    with house.owner.transaction() as owner:
+        owner.inside.execute(whole[0]["body"])
+    assert house.owner.sql("select private.finish_erasures(20) as done") == [{"done": 1}]
+    assert house.owner.sql("select private.finish_erasures(20) as done") == [{"done": 0}]
+    assert len(asha.list_members(community_id=rain)["members"]) == 1
+    assert "Bram" not in everything(house)
+    books(rain)
+
+
+def test_deleting_a_sign_in_does_not_wait_long_for_a_busy_community(house, rain, asha, bram):
+    with ExitStack() as busy:
+        moderator = busy.enter_context(asha.transaction())
+        moderator.update_community(community_id=rain, patch={"name": "Busy"})
+        with meanwhile(partial(delete_sign_in, house, bram)) as deleting:
+            assert deleting.result(timeout=8) == 1
+    assert name_of(house, bram) == "a former member"
+    assert house.owner.sql("select private.finish_erasures(20) as done") == [{"done": 1}]
+    assert len(asha.list_members(community_id=rain)["members"]) == 1
+
+
+def test_deleting_somebody_who_never_had_a_profile_works(house, sign_up):
+    nobody = sign_up("ghost@chas.test", "Ghost")
+    house.owner.sql("delete from private.users where id = %(id)s", id=nobody.id)
+    assert delete_sign_in(house, nobody) == 1

@@ -1,0 +1,927 @@
+"""What the doors answer, described once.
+
+From here comes the JSON Schema in supabase/types/answers.json, against which tests hold real
+answers; from that schema come the TypeScript types in database.ts and the shapes in the reference
+(`make docs` writes all three). A door or a shape may get more keys, never fewer; what it has is
+written here, and an answer with any other key fails a test.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import TypeAliasType, TypedDict
+
+# ------------------------------------------------------------------------------ shapes
+
+Uuid = TypeAliasType("Uuid", Annotated[str, Field(json_schema_extra={"format": "uuid"})])
+Moment = TypeAliasType(
+    "Moment",
+    Annotated[
+        str,
+        Field(
+            description="A time, as ISO 8601 with its zone.",
+            json_schema_extra={"format": "date-time"},
+        ),
+    ],
+)
+Day = TypeAliasType(
+    "Day",
+    Annotated[
+        str,
+        Field(
+            description="A local date, such as 2026-03-02.", json_schema_extra={"format": "date"}
+        ),
+    ],
+)
+Json = Annotated[Any, Field(json_schema_extra={"tsType": "Json"})]
+
+
+class Person(TypedDict):
+    id: Uuid
+    display_name: str
+    avatar_url: str | None
+
+
+class Balance(TypedDict):
+    community_id: Uuid
+    user_id: Uuid
+    daily_budget: int
+    remaining: int
+    spent_today: int
+    debt: int
+    last_reset: Moment | None
+    day: Day
+    day_open: bool
+    next_sunset_at: Moment
+    next_dawn_at: Moment
+
+
+class Community(TypedDict):
+    id: Uuid
+    name: str
+    description: str
+    timezone: str
+    daily_cc_budget: int
+    electorate: Literal["council", "members"]
+    created_at: Moment
+    member_count: int
+    invite_code: NotRequired[str]
+
+
+Role = TypeAliasType("Role", Literal["member", "moderator", "council"])
+
+
+class Member(TypedDict):
+    user: Person
+    community_id: Uuid
+    roles: list[Role]
+    joined_at: Moment
+
+
+class Declaration(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    user: Person
+    title: str
+    description: str
+    cc_spent: int
+    image_url: str | None
+    witnessed_count: int
+    has_witnessed: bool
+    created_at: Moment
+
+
+class BorrowRequest(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    borrower: Person
+    lender: Person
+    amount: int
+    reason: str
+    status: Literal["pending", "approved", "declined", "cancelled", "lapsed"]
+    created_at: Moment
+
+
+class Loan(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    borrower: Person
+    lender: Person
+    amount: int
+    outstanding: int
+    status: Literal["open", "repaid", "forgiven", "released", "asleep"]
+    created_at: Moment
+
+
+class Vote(TypedDict):
+    user: Person
+    vote: Literal["accept", "decline"]
+    created_at: Moment
+
+
+class Proposal(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    proposer: Person
+    title: str
+    description: str
+    stake_amount: int
+    deadline: Moment
+    status: Literal["active", "completed", "declined", "expired", "withdrawn", "void"]
+    votes: list[Vote]
+    electors: int
+    awaiting: int
+    can_vote: bool
+    created_at: Moment
+
+
+class Candidate(TypedDict):
+    user: Person
+    roles: list[Role]
+    votes: int | None
+
+
+class Election(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    title: str
+    status: Literal["active", "completed", "cancelled"]
+    seat_rule: Literal["add", "renew"]
+    candidates: list[Candidate]
+    electors: int
+    turnout: int
+    my_vote: Uuid | None
+    can_vote: bool
+    winner: Person | None
+    created_at: Moment
+    ends_at: Moment
+    closed_at: Moment | None
+
+
+class Message(TypedDict):
+    id: int
+    community_id: Uuid
+    type: Literal["message", "declaration", "borrow_request", "tip_to_tip", "election", "system"]
+    user: Person | None
+    content: str
+    event: str | None
+    facts: Json
+    declaration: Declaration | None
+    borrow_request: BorrowRequest | None
+    tip_to_tip: Proposal | None
+    election: Election | None
+    created_at: Moment
+    edited_at: Moment | None
+    deleted: bool
+    struck_reason: str | None
+
+
+EntryType = TypeAliasType(
+    "EntryType",
+    Literal[
+        "daily_reset",
+        "declaration",
+        "borrow_given",
+        "borrow_received",
+        "debt_repaid",
+        "debt_collected",
+        "tip_to_tip",
+        "stake_refund",
+        "stake_forfeit",
+        "expired",
+        "correction",
+    ],
+)
+
+
+Place = TypeAliasType(
+    "Place", Literal["minted", "purse", "escrow", "spent", "forfeited", "expired"]
+)
+
+
+class LedgerEntry(TypedDict):
+    id: int
+    type: EntryType
+    amount: int
+    balance_after: int
+    description: str
+    reference_id: Uuid | None
+    day: Day
+    created_at: Moment
+    moved: int
+    source: Place
+    destination: Place
+    counterparty_id: Uuid | None
+
+
+NoticeType = TypeAliasType(
+    "NoticeType",
+    Literal[
+        "witnessed",
+        "borrow_request",
+        "borrow_approved",
+        "borrow_declined",
+        "tip_to_tip",
+        "jashn_e_chas",
+        "election",
+        "system",
+    ],
+)
+
+
+class Notification(TypedDict):
+    id: int
+    community_id: Uuid
+    type: NoticeType
+    title: str
+    body: str
+    read: bool
+    count: int
+    ref_kind: str
+    ref_id: Uuid
+    created_at: Moment
+
+
+class Rules(TypedDict):
+    name: str
+    description: str
+    daily_cc_budget: int
+    timezone: str
+    electorate: Literal["council", "members"]
+
+
+class PendingRules(TypedDict):
+    name: NotRequired[str]
+    description: NotRequired[str]
+    daily_cc_budget: NotRequired[int]
+    timezone: NotRequired[str]
+    electorate: NotRequired[Literal["council", "members"]]
+
+
+class Books(TypedDict):
+    minted: int
+    spent: int
+    forfeited: int
+    expired: int
+    purses: int
+    escrow: int
+    balanced: bool
+
+
+class Reckoned(TypedDict):
+    user: Person
+    eligible: bool
+    total_cc_spent: int
+    total_declarations: int
+    witnessed_received: int
+    joined_at: Moment
+
+
+class Celebration(TypedDict):
+    user: Person
+    message: str
+    created_at: Moment
+    edited_at: Moment | None
+
+
+class Reckoning(TypedDict):
+    entries: list[Reckoned]
+    decided_by: str | None
+
+
+class Jashn(TypedDict):
+    id: Uuid
+    community_id: Uuid
+    week_start: Day
+    week_end: Day
+    honored_user: Person | None
+    total_declarations: int
+    total_cc_spent: int
+    reckoning: Reckoning
+    celebrations: list[Celebration]
+    held_at: Moment
+
+
+class Act(TypedDict):
+    id: int
+    community_id: Uuid | None
+    action: str
+    actor: Person | None
+    subject: Person | None
+    facts: Json
+    created_at: Moment
+
+
+Theme = TypeAliasType("Theme", Literal["dawn", "sunset", "mint", "ink"])
+
+
+InviteState = TypeAliasType("InviteState", Literal["open", "spent", "expired", "revoked"])
+
+
+class Invite(TypedDict):
+    id: Uuid
+    state: InviteState
+    uses: int
+    max_uses: int
+    email: str | None
+    expires_at: Moment | None
+    theme: Theme
+    welcome_title: str | None
+    welcome_message: str | None
+    note: str | None
+    created_at: Moment
+
+
+class Home(TypedDict):
+    id: Uuid
+    name: str
+    roles: list[Role]
+
+
+class Account(TypedDict):
+    id: Uuid
+    display_name: str
+    avatar_url: str | None
+    standing: Literal["admitted", "waiting", "suspended", "banned", "anonymous", "unknown"]
+    is_steward: bool
+    admitted_at: Moment | None
+    suspended_at: Moment | None
+    created_at: Moment
+    communities: list[Home]
+
+
+class Calendar(TypedDict):
+    day: Day
+    day_open: bool
+    next_sunset_at: Moment
+    next_dawn_at: Moment
+    last_closed_day: Day | None
+    late_seconds: int
+
+
+class Run(TypedDict):
+    id: int
+    job: str
+    community_id: Uuid
+    day: Day | None
+    started_at: Moment
+    finished_at: Moment
+    rows: int | None
+    error: str | None
+
+
+RefusalCode = TypeAliasType(
+    "RefusalCode",
+    Annotated[
+        Literal[
+            "UNAUTHORIZED",
+            "INVITE_REQUIRED",
+            "FORBIDDEN",
+            "NOT_ELECTOR",
+            "CANNOT_WITNESS_OWN",
+            "INVITE_EMAIL_MISMATCH",
+            "EMAIL_UNCONFIRMED",
+            "NOT_FOUND",
+            "CONFLICT",
+            "ALREADY_VOTED",
+            "ELECTION_CLOSED",
+            "PROPOSAL_EXPIRED",
+            "ACTIVE_TIP_TO_TIP_EXISTS",
+            "NO_ELECTORS",
+            "LAST_MODERATOR",
+            "INVITE_UNAVAILABLE",
+            "REQUEST_LAPSED",
+            "EDIT_WINDOW_PASSED",
+            "DAY_CLOSED",
+            "DEBT_LIMIT",
+            "INVALID_INPUT",
+            "RATE_LIMITED",
+            "INSUFFICIENT_CC",
+        ],
+        Field(description="`error.code` of a refusal; its facts are `JSON.parse(error.details)`."),
+    ],
+)
+
+
+# ------------------------------------------------------------------------------ the answers
+
+
+class GetAccess(TypedDict):
+    whitelisted: bool
+    whitelist_required: bool
+    is_steward: bool
+
+
+class Me(Person):
+    email: str | None
+    created_at: Moment
+
+
+class ExportMyData(TypedDict):
+    """And a key for everything else there is about a person."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # so pydantic wants it
+
+    exported_at: Moment
+    profile: Json
+    communities: list[Json]
+
+
+class Joined(TypedDict):
+    community: Community
+    member: Member
+    balance: Balance
+
+
+class MyCommunity(Community):
+    balance: Balance
+    roles: list[Role]
+    unread: int
+    last_activity: Moment | None
+    awaiting_my_vote: int
+
+
+class ListMyCommunities(TypedDict):
+    communities: list[MyCommunity]
+
+
+class GetCommunity(TypedDict):
+    community: Community
+    members: list[Member]
+
+
+class GetRules(TypedDict):
+    in_force: Rules
+    pending: PendingRules
+
+
+class UpdateCommunity(TypedDict):
+    community: Community
+    pending: PendingRules
+
+
+class SetJoinCode(TypedDict):
+    invite_code: str
+    open: bool
+    expires_at: Moment | None
+
+
+class LeaveCommunity(TypedDict):
+    left: Literal[True]
+    expired: int
+    forfeited: int
+
+
+class RemoveMember(TypedDict):
+    removed: Literal[True]
+
+
+class OneMember(TypedDict):
+    member: Member
+
+
+class ListMembers(TypedDict):
+    members: list[Member]
+
+
+class GetMemberProfile(TypedDict):
+    user: Person
+    communities_shared: int
+    total_declarations: int
+    total_cc_spent: int
+    avg_cc_per_declaration: float
+    most_expensive_declaration: Declaration | None
+    current_streak: int
+    longest_streak: int
+    witnessed_given: int
+    witnessed_received: int
+    joined_at: Moment
+    left_at: Moment | None
+
+
+class ListAudit(TypedDict):
+    entries: list[Act]
+    has_more: bool
+
+
+class ListMessages(TypedDict):
+    messages: list[Message]
+    has_more: bool
+
+
+class OneMessage(TypedDict):
+    message: Message
+
+
+class MarkChamberRead(TypedDict):
+    unread: int
+
+
+class DeclareJoy(TypedDict):
+    declaration: Declaration
+    message: Message
+    balance: Balance
+
+
+class ListGazette(TypedDict):
+    declarations: list[Declaration]
+    has_more: bool
+
+
+class GetDeclaration(TypedDict):
+    declaration: Declaration
+    witnesses: list[Person]
+
+
+class WitnessDeclaration(TypedDict):
+    witnessed: Literal[True]
+    witnessed_count: int
+
+
+class GetBalance(TypedDict):
+    balance: Balance
+
+
+class LedgerSummary(TypedDict):
+    total_spent_all_time: int
+    remaining_today: int
+    spent_today: int
+
+
+class ListLedger(TypedDict):
+    entries: list[LedgerEntry]
+    has_more: bool
+    summary: LedgerSummary
+
+
+class Repayment(TypedDict):
+    lender: Person
+    amount: int
+
+
+class Collection(TypedDict):
+    borrower: Person
+    amount: int
+
+
+class PreviewDawn(TypedDict):
+    grant: int
+    repayments: list[Repayment]
+    collections: list[Collection]
+    refunds: int
+    wake_with: int
+
+
+class RequestBorrow(TypedDict):
+    borrow_request: BorrowRequest
+    message: Message
+
+
+class RespondBorrow(TypedDict):
+    borrow_request: BorrowRequest
+    system_message: Message
+    balance: Balance
+
+
+class OneBorrowRequest(TypedDict):
+    borrow_request: BorrowRequest
+
+
+class ListLoans(TypedDict):
+    loans: list[Loan]
+
+
+class RepayLoan(TypedDict):
+    loan: Loan
+    balance: Balance
+
+
+class ForgiveLoan(TypedDict):
+    loan: Loan
+    system_message: Message
+
+
+class ProposeTipToTip(TypedDict):
+    proposal: Proposal
+    message: Message
+    balance: Balance
+
+
+class VoteTipToTip(TypedDict):
+    proposal: Proposal
+    resolved: bool
+    outcome: Literal["completed", "declined"] | None
+
+
+class OneProposal(TypedDict):
+    proposal: Proposal
+
+
+class ListTipToTips(TypedDict):
+    proposals: list[Proposal]
+    has_more: bool
+
+
+class Lost(TypedDict):
+    user: Person
+    unspent_cc: int
+
+
+class GetSunset(TypedDict):
+    date: Day | None
+    entries: list[Lost]
+    total_expired: int
+
+
+class OneElection(TypedDict):
+    election: Election
+
+
+class GetActiveElection(TypedDict):
+    election: Election | None
+
+
+class ListElections(TypedDict):
+    elections: list[Election]
+    has_more: bool
+
+
+class Standing(TypedDict):
+    rank: int
+    user: Person
+    total_declarations: int
+    total_cc_spent: int
+    avg_cc_per_declaration: float
+    witnessed_received: int
+    streak_days: int
+    active_days: int
+
+
+class GetLeaderboard(TypedDict):
+    week_start: Day
+    week_end: Day
+    most_restrained: Person | None
+    entries: list[Standing]
+
+
+class GetJashn(TypedDict):
+    jashn: Jashn | None
+
+
+class CelebrateJashn(TypedDict):
+    celebration: Celebration
+
+
+class ListNotifications(TypedDict):
+    notifications: list[Notification]
+    has_more: bool
+    unread: int
+
+
+class MarkNotificationRead(TypedDict):
+    notification: Notification
+
+
+class MarkAllNotificationsRead(TypedDict):
+    count: int
+
+
+class MuteNotifications(TypedDict):
+    muted: list[NoticeType]
+
+
+class Redeemed(TypedDict):
+    whitelisted: bool
+    already_whitelisted: bool
+    invite_code: str
+    theme: Theme
+    welcome_title: str | None
+    welcome_message: str | None
+
+
+class InviteRefusal(TypedDict):
+    code: RefusalCode
+    message: str
+    details: Json
+
+
+class RefusedInvite(TypedDict):
+    refused: InviteRefusal
+
+
+class PreviewInvite(TypedDict):
+    state: InviteState
+    theme: Theme
+    welcome_title: str | None
+    welcome_message: str | None
+
+
+class MintedInvite(Invite):
+    code: str
+
+
+class MintInvites(TypedDict):
+    invites: list[MintedInvite]
+
+
+class ListInvites(TypedDict):
+    invites: list[Invite]
+    has_more: bool
+
+
+class RevokeInvite(TypedDict):
+    invite: Invite
+
+
+class Erased(TypedDict):
+    erased: Literal[True]
+
+
+class GetAccount(Person):
+    email: str | None
+    email_confirmed: bool
+    is_steward: bool
+    banned: bool
+    whitelisted: bool
+    whitelist_required: bool
+    created_at: Moment
+
+
+class GetHealth(TypedDict):
+    status: Literal["ok"]
+    dawn_late_seconds: int
+
+
+class InitializeSettings(TypedDict):
+    enforce_invites: bool
+
+
+class FindPeople(TypedDict):
+    people: list[Account]
+    has_more: bool
+
+
+class OneAccount(TypedDict):
+    person: Account
+
+
+class OpenThings(TypedDict):
+    tip_to_tips: int
+    elections: int
+    loans: int
+
+
+class JobTrouble(TypedDict):
+    job: str
+    tries: int
+    retry_at: Moment
+
+
+class InspectCommunity(TypedDict):
+    community: Community
+    pending: PendingRules
+    calendar: Calendar
+    members: list[Member]
+    open: OpenThings
+    books: Books | None
+    runs: list[Run]
+    troubles: list[JobTrouble]
+
+
+class SettleCommunity(TypedDict):
+    calendar: Calendar
+    runs: list[Run]
+
+
+class PostCorrection(TypedDict):
+    correction_id: Uuid
+    amount: int
+    balance: Balance
+
+
+class ListJobRuns(TypedDict):
+    runs: list[Run]
+    has_more: bool
+
+
+class Job(TypedDict):
+    name: str
+    schedule: str
+    active: bool
+    next_due_at: Moment | None
+    late_seconds: int
+    last_started_at: Moment | None
+    last_status: str | None
+    last_message: str | None
+    failed_in_a_day: int
+    communities_in_trouble: int
+
+
+class GetJobs(TypedDict):
+    jobs: list[Job]
+
+
+class ListStewardActs(TypedDict):
+    acts: list[Act]
+    has_more: bool
+
+
+class Answers(TypedDict):
+    """What each RPC answers."""
+
+    get_access: GetAccess
+    get_me: Me
+    update_me: Me
+    export_my_data: ExportMyData
+    create_community: Joined
+    join_community: Joined
+    list_my_communities: ListMyCommunities
+    get_community: GetCommunity
+    get_rules: GetRules
+    update_community: UpdateCommunity
+    set_join_code: SetJoinCode
+    leave_community: LeaveCommunity
+    remove_member: RemoveMember
+    set_council: OneMember
+    step_down: OneMember
+    list_members: ListMembers
+    get_member_profile: GetMemberProfile
+    list_audit: ListAudit
+    list_messages: ListMessages
+    get_message: OneMessage
+    send_message: OneMessage
+    edit_message: OneMessage
+    delete_message: OneMessage
+    strike_message: OneMessage
+    mark_chamber_read: MarkChamberRead
+    declare_joy: DeclareJoy
+    list_gazette: ListGazette
+    get_declaration: GetDeclaration
+    witness_declaration: WitnessDeclaration
+    get_balance: GetBalance
+    list_ledger: ListLedger
+    audit_ledger: Books
+    preview_dawn: PreviewDawn
+    request_borrow: RequestBorrow
+    respond_borrow: RespondBorrow
+    cancel_borrow: OneBorrowRequest
+    list_loans: ListLoans
+    repay_loan: RepayLoan
+    forgive_loan: ForgiveLoan
+    propose_tip_to_tip: ProposeTipToTip
+    vote_tip_to_tip: VoteTipToTip
+    get_tip_to_tip: OneProposal
+    list_tip_to_tips: ListTipToTips
+    get_sunset: GetSunset
+    create_election: OneElection
+    get_active_election: GetActiveElection
+    get_election: OneElection
+    list_elections: ListElections
+    vote_election: OneElection
+    close_election: OneElection
+    cancel_election: OneElection
+    get_leaderboard: GetLeaderboard
+    get_jashn: GetJashn
+    celebrate_jashn: CelebrateJashn
+    list_notifications: ListNotifications
+    mark_notification_read: MarkNotificationRead
+    mark_all_notifications_read: MarkAllNotificationsRead
+    mute_notifications: MuteNotifications
+    redeem_invite: Redeemed | RefusedInvite
+    preview_invite: PreviewInvite
+    mint_invites: MintInvites
+    list_invites: ListInvites
+    revoke_invite: RevokeInvite
+    erase_user: Erased
+    get_account: GetAccount
+    get_health: GetHealth
+    initialize_settings: InitializeSettings
+    find_people: FindPeople
+    admit_person: OneAccount
+    suspend_person: OneAccount
+    restore_person: OneAccount
+    inspect_community: InspectCommunity
+    settle_community: SettleCommunity
+    post_correction: PostCorrection
+    list_job_runs: ListJobRuns
+    get_jobs: GetJobs
+    list_steward_acts: ListStewardActs
+
+
+# ------------------------------------------------------------------------------ as JSON Schema
+
+
+class Closed(GenerateJsonSchema):
+    """No object has a key that is not named; no field a title, which would make a type of it."""
+
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        return {"additionalProperties": False} | super().typed_dict_schema(schema)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def schema() -> dict[str, Any]:
+    """Each answer as a property, and under $defs what they are made of."""
+    return TypeAdapter(Answers).json_schema(schema_generator=Closed)
