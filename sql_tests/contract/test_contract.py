@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cluster import ROOT
 from doors import FOR_PEOPLE, assert_shape
 from keys import PUBLISHABLE, SECRET
 from postgrest.exceptions import APIError

@@ -640,7 +640,13 @@ def test_a_row_is_told_to_those_who_may_read_it(house, rain):
 
         house.sql("delete from private.notifications where id = %s", rows[0]["record"]["id"])
         (gone,) = changes(elis)
-        assert (gone["type"], gone["old_record"]) == ("DELETE", {"id": rows[0]["record"]["id"]})
+        assert (gone["type"], gone["old_record"]["id"]) == ("DELETE", rows[0]["record"]["id"])
+        key = house.sql(
+            "select attname from pg_attribute join pg_index on attnum = any(indkey)"
+            " and indrelid = attrelid and indisprimary"
+            " where attrelid = 'private.notifications'::regclass"
+        )
+        assert gone["old_record"].keys() == {name for (name,) in key}
 
 
 def changes(one: Socket) -> list[dict[str, Any]]:
