@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import urllib.error
@@ -171,6 +172,7 @@ class Stack:
     def token(self, who: str, sign_up: bool = False) -> str:
         if not self.cluster.is_running():
             raise Trouble("The stack does not run: `make run` starts it.")
+        who = who.lower()  # as Auth keeps addresses
         people = {person["email"]: person for person in self.people()}
         names = {email.partition("@")[0]: email for email in reversed(people)}
         email = names.get(who, who)
@@ -332,14 +334,16 @@ def main() -> int:
     token = commands.add_parser("token", help="print a fresh token for a person")
     token.add_argument("who", help="the e-mail address, or what stands before its @")
     token.add_argument("--sign-up", action="store_true", help="sign up who is not known")
-    steward = commands.add_parser("steward", help="a command of `python -m edge`, here")
-    steward.add_argument("words", nargs=argparse.REMAINDER, help="such as: mint --max-uses 5")
-    asked = parser.parse_args()
+    # What follows is the steward's own, --help included.
+    commands.add_parser("steward", help="a command of `python -m edge`, here", add_help=False)
+    asked, words = parser.parse_known_args()
+    if words and asked.command != "steward":
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
     try:
         with alone():
             stack = Stack()
             if asked.command == "steward":
-                stack.steward(asked.words)
+                stack.steward(words)
             acts: dict[str, Callable[[], object]] = {
                 "up": stack.up,
                 "stop": stack.stop,
@@ -358,4 +362,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Where `… | head` has read its fill we go too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
