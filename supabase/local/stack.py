@@ -227,7 +227,7 @@ class Stack:
                     house.execute(command)
             (now,) = house.execute("select private.clock()::timestamp(0)").fetchone() or ("?",)
         print(f"In the house it is {now} (UTC), ", end="")
-        print("as everywhere." if at == "now" else "and stays so: `make clock BACK=yes` ends it.")
+        print("as everywhere; its days stay lived." if at == "now" else "and stays so: `make clock BACK=yes` ends it.")
 
     def steward(self, words: list[str]) -> Never:
         """Becomes the edge's own command line, with the keys of this stack."""
