@@ -20,8 +20,10 @@ from servers import ROOMS
 
 # Tables of people and of the whole Bureau; every other table names the community it belongs to.
 OF_NO_COMMUNITY = {
+    "private.addresses",
     "private.admissions",
-    "private.former_names",
+    "private.bureau_acts",
+    "private.erasures",
     "private.invite_misses",
     "private.invites",
     "private.repeats",
@@ -32,9 +34,12 @@ OF_NO_COMMUNITY = {
 # Who may ask the real clock: the clock itself, and what compares with the real time of others.
 ASK_THE_REAL_CLOCK = {
     "private.clock()",
-    "private.standings",
+    "private.is_able(p_user_id uuid)",
+    "private.standing_of(p_user_id uuid)",
     "private.get_account(p_user_id uuid)",
-    "private.serve_community(p_job text, p_community_id uuid, p_now timestamp with time zone)",
+    "private.tell_topic(p_topic text, p_kind text, p_ids jsonb)",
+    "private.record_run(p_job text, p_community_id uuid, p_started_at timestamp with time zone,"
+    " p_rows integer, p_error text, p_now timestamp with time zone)",
 }
 
 Catalogue = Callable[[LiteralString], list[Any]]
@@ -211,10 +216,11 @@ def test_public_holds_doors_and_nothing_else(catalogue):
 # A function more in this list is one more that a signed-in caller of SQL could call by itself.
 WITHOUT_A_DOOR = {
     "authenticated": {
-        *("caller_id", "clock", "describe_entry", "may_hear"),
+        *("caller_id", "clock", "entry_kinds", "may_hear"),
         *("my_communities", "my_id", "my_moderated_communities", "proposal_status", "refuse"),
         *("require_admitted", "require_choice", "require_declaration"),
         *("require_member", "require_member_today", "require_moderator", "require_page_size"),
+        *("read_words", "require_seen", "say"),
         *("require_proposal", "require_user", "require_week", "show_community"),
         "week_of",
     },
@@ -557,6 +563,8 @@ def complaints(house: House, since: int = 0) -> list[str]:
           p.oid > %(since)s
           and p.pronamespace::regnamespace::text in ('public', 'private')
           and p.prolang = (select l.oid from pg_language as l where l.lanname = 'plpgsql')
+          -- A trigger of Auth's table is laid by the last room but a few; then it is read too.
+          and (p.prorettype <> 'trigger'::regtype or t.oid is not null)
         """,
         since=since,
     )
@@ -652,10 +660,11 @@ def statements(room: Path, kind: type) -> Iterator[tuple[Any, str]]:
 
 def definitions(room: bytes) -> Iterator[str]:
     """The `create function` statements of a room."""
-    for raw in parsed(room.decode()):
+    text = room.decode()
+    for raw in parsed(text):
         if isinstance(raw.stmt, ast.CreateFunctionStmt):
             start = raw.stmt_location
-            yield room[start : start + raw.stmt_len].decode()
+            yield text[start : start + raw.stmt_len]
 
 
 # ------------------------------------------------------------------------------ both modes
