@@ -1,5 +1,6 @@
 # Everything needs only make and Python; what else is missing is installed by the target that needs it.
 SHELL := bash
+comma := ,
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -7,6 +8,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without compiled modules every start of the edge would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
+# What runs here is asked directly, whatever proxy leads to the rest of the world.
+export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
+export no_proxy := $(NO_PROXY)
 
 STACK := python supabase/local/stack.py
 HOUSES := python supabase/local/houses.py
@@ -42,6 +46,11 @@ reset: install ## throw the local database away and start again from the seed
 token: install ## a fresh token: WHO=asha; for somebody new WHO=zoe@example.org NEW=yes
 	@[ -n "$(WHO)" ] || { echo "Whose? make token WHO=asha" >&2; exit 1; }
 	@$(STACK) token "$(WHO)" $(if $(NEW),--sign-up)
+
+.PHONY: clock
+clock: install ## move the local house's clock and do what is due: AT='tomorrow 00:05' (sunday 00:05, …); BACK=yes
+	@[ -n "$(AT)$(BACK)" ] || { echo "To when? make clock AT='tomorrow 00:05', or BACK=yes" >&2; exit 1; }
+	@$(STACK) clock "$(if $(BACK),now,$(AT))"
 
 .PHONY: inspect
 inspect: install ## ask the local database the ten questions of supabase/inspect; DATABASE_URL=… another

@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     )
 
     edge_host: str = Field("127.0.0.1", description="the address to listen on")
-    edge_port: int = Field(54324, ge=1, le=65535, description="the port to listen on")
+    edge_port: int = Field(54330, ge=1, le=65535, description="the port to listen on")
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="the proxies whose word on a caller's address is taken"
     )

@@ -131,7 +131,10 @@ def test_a_broken_community_is_told_of_and_tried_again_less_and_less_often(
 def test_members_need_no_job_that_is_in_trouble(house, stranger, found, execute, clock):
     community = found("Left alone")
     house.owner.sql(
-        "insert into private.job_troubles values ('daily_reset', %(id)s, '2026-03-04', 3)",
+        """
+        insert into private.job_troubles (community_id, job, retry_at, tries)
+        values (%(id)s, 'daily_reset', '2026-03-04', 3)
+        """,
         id=community,
     )
     execute("daily_reset", DAWN)

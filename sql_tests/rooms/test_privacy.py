@@ -110,12 +110,10 @@ def life(house, rain, asha, bram, chloe, clock, service):
     bram.update_me(display_name="Bram")
 
     own = bram.create_community(name="Bramble", description="A hedge")["community"]
-    bram.leave_community(community_id=own["id"])
-    house.owner.sql(
-        "insert into private.bans (community_id, user_id) values (%(own)s, %(id)s)",
-        own=own["id"],
-        id=bram.id,
-    )
+    code = bram.set_join_code(community_id=own["id"])["invite_code"]
+    asha.join_community(invite_code=code)
+    bram.step_down(community_id=own["id"], successor_id=asha.id)
+    asha.remove_member(community_id=own["id"], user_id=bram.id, reason="Thorns", ban=True)
     bram.create_community(name="Second hedge")
     house.owner.sql(
         """
