@@ -43,7 +43,7 @@ FLAWS: dict[str, LiteralString] = {
           is distinct from (
             select array_agg(e.type || ' ' || e.amount order by e.type)
             from moves as e
-            where e.reference_id = l.id and e.type like 'borrow%'
+            where e.reference_id = l.id and e.type::text like 'borrow%'
           )
     """,
     "a loan of which more or less came back than was repaid or forgiven": """
@@ -89,8 +89,8 @@ FLAWS: dict[str, LiteralString] = {
         join private.tip_to_tip_proposals as t on t.id = s.proposal_id
         where (t.status = 'active') <> (s.status = 'held')
           or coalesce((
-            select string_agg(e.type, ' ') from moves as e
-            where e.reference_id = s.proposal_id and e.type like 'stake%'
+            select string_agg(e.type::text, ' ') from moves as e
+            where e.reference_id = s.proposal_id and e.type::text like 'stake%'
           ), '') <> case s.status
             when 'refunded' then 'stake_refund' when 'forfeited' then 'stake_forfeit' else ''
           end
