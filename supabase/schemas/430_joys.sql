@@ -190,6 +190,7 @@ declare
   v_joy jsonb;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);

@@ -200,6 +200,7 @@ declare
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
@@ -523,7 +524,9 @@ declare
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+    perform private.settle_day(v_loan.community_id);
+  else
     if v_loan.borrower_id <> v_me then
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;

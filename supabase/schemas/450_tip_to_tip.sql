@@ -332,6 +332,7 @@ declare
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
