@@ -1,5 +1,6 @@
 # Everything needs only make and Python; what else is missing is installed by the target that needs it.
 SHELL := bash
+comma := ,
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -7,6 +8,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without compiled modules every start of the edge would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
+# What runs here is asked directly, whatever proxy leads to the rest of the world.
+export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
+export no_proxy := $(NO_PROXY)
 
 STACK := python supabase/local/stack.py
 HOUSES := python supabase/local/houses.py
@@ -19,7 +23,7 @@ help:
 	  printf '  make %-14s %s\n' "$$name" "$$note"; done
 
 .PHONY: install
-install: ## install what is missing: PostgreSQL and nginx (apt), .venv, the Supabase CLI and PostgREST
+install: ## install what is missing: PostgreSQL, nginx and Chromium (apt), .venv, the Supabase CLI and PostgREST
 	@supabase/local/setup.sh
 
 .PHONY: run
@@ -43,6 +47,11 @@ token: install ## a fresh token: WHO=asha; for somebody new WHO=zoe@example.org 
 	@[ -n "$(WHO)" ] || { echo "Whose? make token WHO=asha" >&2; exit 1; }
 	@$(STACK) token "$(WHO)" $(if $(NEW),--sign-up)
 
+.PHONY: clock
+clock: install ## move the local house's clock and do what is due: AT='tomorrow 00:05' (sunday 00:05, …); BACK=yes
+	@[ -n "$(AT)$(BACK)" ] || { echo "To when? make clock AT='tomorrow 00:05', or BACK=yes" >&2; exit 1; }
+	@$(STACK) clock "$(if $(BACK),now,$(AT))"
+
 .PHONY: inspect
 inspect: install ## ask the local database the ten questions of supabase/inspect; DATABASE_URL=… another
 	@python supabase/local/look.py $(WHAT)
@@ -55,7 +64,7 @@ steward: install ## what a steward does, on the local stack: DO="mint --max-uses
 test: lint db-diff db-test edge-test contract-test ## everything CI asks for
 
 .PHONY: db-test
-db-test: install ## the rooms, on both houses, in the server of PGHOST or one of our own
+db-test: install ## the rooms and the house, in the server of PGHOST or one of our own
 	@$(PYTEST) sql_tests -m "not contract" $(if $(PGHOST),,-n auto) $(ARGS)
 
 .PHONY: db-test-17
@@ -66,24 +75,24 @@ db-test-17: install ## the same on PostgreSQL 17, as hosted; skipped where Debia
 
 .PHONY: edge-test
 edge-test: install ## the edge, before the real house
-	@$(PYTEST) edge/tests -m "not contract" $(ARGS)
+	@$(PYTEST) edge/tests -m "not contract" -n auto $(ARGS)
 
 .PHONY: contract-test
-contract-test: install ## supabase-py and supabase-js, through the gateway
-	@$(PYTEST) -m contract $(ARGS)
+contract-test: install ## supabase-py, supabase-js and a browser, through the gateway
+	@$(PYTEST) -m contract -n auto $(ARGS)
 
 .PHONY: soak
 soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes, outages (ARGS=outages), nonsense
-	@PYTHONPATH=supabase/local:. python sql_tests/soak.py $(ARGS)
+	@PYTHONPATH=supabase/local:sql_tests python sql_tests/soak/soak.py $(ARGS)
 	@$(if $(ARGS),,$(MAKE) soak-input)
 
 .PHONY: soak-input
 soak-input: install ## more than 20,000 calls of nonsense through PostgREST
-	@CHAS_CALLS=$${CHAS_CALLS:-25000} $(PYTEST) sql_tests/test_bad_input.py -n auto $(ARGS)
+	@CHAS_CALLS=$${CHAS_CALLS:-25000} $(PYTEST) sql_tests/house/test_bad_input.py -n auto $(ARGS)
 
 .PHONY: demo
 demo: install ## a week in the life of a community, told in seconds
-	@PYTHONPATH=supabase/local python sql_tests/demo.py
+	@PYTHONPATH=supabase/local:sql_tests python sql_tests/soak/demo.py
 
 .PHONY: bench
 bench: install ## measure CHAS against what this machine allows: half an hour and 40 GB of disk, .local/bench
@@ -127,7 +136,7 @@ db-draft: install ## what the next migration must bring: the draft of it, to be 
 	@$(HOUSES) draft
 
 .PHONY: docs
-docs: install ## write supabase/types/database.ts and supabase/docs/reference.md anew
+docs: install ## write supabase/types (answers.json, database.ts) and supabase/docs/reference.md anew
 	@$(HOUSES) docs
 
 .PHONY: lock

@@ -3,16 +3,19 @@
 import argparse
 import signal
 import sys
+from math import ceil
 from typing import Never
 
 import uvicorn
 
-from edge import steward
 from edge.app import create_app
 from edge.logs import set_up_logging
 from edge.settings import Settings, SettingsError, load_settings
+from edge.steward.commands import add_commands
+from edge.steward.program import run
 
-GRACE_SECONDS = 10
+# The longest way through the edge, an erasure, asks the project this often.
+MOST_CALLS = 3
 
 PARSER = argparse.ArgumentParser(
     prog="python -m edge",
@@ -21,22 +24,25 @@ PARSER = argparse.ArgumentParser(
     epilog="Settings come from the environment or a file .env; see .env.example. "
     "Each command has its own --help.",
 )
-steward.add_commands(PARSER)
+add_commands(PARSER)
 
 
 def main() -> None:
+    # Where `… | head` has read its fill, a command goes too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     asked = PARSER.parse_args()
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
     if "act" in asked:
-        sys.exit(steward.run(asked, settings))
+        sys.exit(run(asked, settings))
     set_up_logging(settings)
     serve(settings)
 
 
 def serve(settings: Settings) -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     uvicorn.run(
         create_app(settings),
@@ -46,7 +52,7 @@ def serve(settings: Settings) -> None:
         access_log=False,  # ours tells no codes
         server_header=False,
         forwarded_allow_ips=settings.forwarded_allow_ips,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=ceil(MOST_CALLS * settings.house_timeout_seconds),
     )
 
 

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.di import Provide
+from litestar.stores.memory import MemoryStore
 from litestar.types import ControllerRouterHandler, Message, Scope
 
 from edge.account import erase
@@ -20,8 +21,9 @@ from edge.gateway import Gateway
 from edge.health import health
 from edge.identity import Identity, provide_caller
 from edge.invites import invites, redeem
-from edge.limits import Limit
+from edge.limits import forget_the_old, limit
 from edge.logs import RequestLog
+from edge.metrics import Metrics
 from edge.settings import Settings
 from edge.shapes import Answer
 from edge.tokens import Keys, Tokens
@@ -45,6 +47,7 @@ def create_app(settings: Settings) -> RequestLog:
         "identity": Provide(lambda: identity, sync_to_thread=False),
         "caller": Provide(provide_caller, sync_to_thread=False),
     }
+    counts = MemoryStore()
     document = describe(ROUTES, dependencies, settings)
 
     @get("/openapi.json")
@@ -53,19 +56,22 @@ def create_app(settings: Settings) -> RequestLog:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        introduction = asyncio.create_task(introduce(gateway, settings))
+        chores = [
+            asyncio.create_task(introduce(gateway, settings)),
+            asyncio.create_task(forget_the_old(counts)),
+        ]
         yield
-        introduction.cancel()
-        with suppress(asyncio.CancelledError):
-            await introduction
+        for chore in chores:
+            chore.cancel()
+        await asyncio.gather(*chores, return_exceptions=True)
         await gateway.close()
 
     app = Litestar(
-        [*ROUTES, openapi],
+        [*ROUTES, openapi, *([Metrics] if settings.metrics else [])],
         dependencies=dependencies,
-        state=State(
-            {"identity": identity, "invite_limit": Limit(settings.invite_attempts_per_minute)}
-        ),
+        state=State({"identity": identity}),
+        middleware=[limit(settings.invite_attempts_per_minute).middleware],
+        stores={"rate_limit": counts},
         lifespan=[lifespan],
         before_send=[name_every_method],
         exception_handlers=HANDLERS,

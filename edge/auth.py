@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 
 from edge.errors import SIGNED_IN, refusals
 from edge.gateway import Gateway
-from edge.identity import TOKEN, Account, Caller, signed_in
+from edge.identity import TOKEN, Account, Caller, Identity, signed_in, with_token
 from edge.shapes import Answer
 
 
@@ -19,13 +19,13 @@ class Access(Answer):
     is_steward: bool
 
 
-@get("/session", summary="Who am I?", responses=refusals(*SIGNED_IN, "NOT_FOUND"))
-async def session(caller: NamedDependency[Caller], gateway: NamedDependency[Gateway]) -> Session:
-    """The signed-in person, as the house knows them."""
-    return Session(user=await gateway.call("get_account", Account, user_id=caller.id))
+@get("/session", summary="Who am I?", guards=[with_token], responses=refusals(*SIGNED_IN))
+async def session(caller: NamedDependency[Caller], identity: NamedDependency[Identity]) -> Session:
+    """The signed-in person, as the house knows them now."""
+    return Session(user=await identity.account_of(caller.id))
 
 
-@get("/access", summary="Am I admitted?", responses=refusals(*SIGNED_IN))
+@get("/access", summary="Am I admitted?", guards=[signed_in], responses=refusals(*SIGNED_IN))
 async def access(caller: NamedDependency[Caller], gateway: NamedDependency[Gateway]) -> Access:
     """Whether the signed-in person is admitted, and whether that is asked at all."""
     return await gateway.call_as(caller.token, "get_access", Access)
@@ -34,7 +34,6 @@ async def access(caller: NamedDependency[Caller], gateway: NamedDependency[Gatew
 auth = Router(
     "/auth",
     route_handlers=[session, access],
-    guards=[signed_in],
     security=TOKEN,
     tags=["auth"],
 )

@@ -4,15 +4,15 @@ import logging
 from typing import Any
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import ClientException, HTTPException, TooManyRequestsException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from pydantic import BaseModel, Field
 
 log = logging.getLogger(__name__)
 
-# The refusals of the house, then those of the edge itself.
-STATUS = {
+# The refusals of the house (RULES 12). Its list is private.refusal_codes(); a test compares them.
+OF_THE_HOUSE = {
     "UNAUTHORIZED": 401,
     "INVITE_REQUIRED": 403,
     "FORBIDDEN": 403,
@@ -36,11 +36,15 @@ STATUS = {
     "INVALID_INPUT": 422,
     "RATE_LIMITED": 429,
     "INSUFFICIENT_CC": 400,
+    "READ_REPLICA": 503,
+}
+OF_THE_EDGE = {
     "METHOD_NOT_ALLOWED": 405,
     "BODY_TOO_LARGE": 413,
     "INTERNAL_ERROR": 500,
     "UNAVAILABLE": 502,
 }
+STATUS = OF_THE_HOUSE | OF_THE_EDGE
 
 # What every door may say to somebody who must be signed in.
 SIGNED_IN = ("UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE")
@@ -51,6 +55,7 @@ OF_STATUS = {
     404: ("NOT_FOUND", "There is nothing here."),
     405: ("METHOD_NOT_ALLOWED", "This address knows no such method."),
     413: ("BODY_TOO_LARGE", "The request is too large."),
+    429: ("RATE_LIMITED", "Too many attempts from your address; please wait a moment."),
 }
 
 
@@ -103,7 +108,7 @@ def on_framework(_: Request[Any, Any, Any], error: HTTPException) -> Response[Pr
     if error.status_code not in OF_STATUS:
         return on_unforeseen(_, error)
     code, message = OF_STATUS[error.status_code]
-    return answer(Refusal(code, message, wrong_fields(error)), error.headers)
+    return answer(Refusal(code, message, facts_of(error)), error.headers)
 
 
 def on_unforeseen(_: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -122,7 +127,7 @@ def answer(refusal: Refusal, headers: dict[str, str] | None = None) -> Response[
     headers = dict(headers or {})
     if refusal.code == "UNAUTHORIZED":
         headers["WWW-Authenticate"] = "Bearer"
-    if "retry_after" in refusal.details:
+    if refusal.details.get("retry_after") is not None:
         headers["Retry-After"] = str(refusal.details["retry_after"])
     return Response(
         Problem(error=refusal.message, code=refusal.code, details=refusal.details),
@@ -132,8 +137,10 @@ def answer(refusal: Refusal, headers: dict[str, str] | None = None) -> Response[
     )
 
 
-def wrong_fields(error: HTTPException) -> dict[str, Any]:
-    """Which field is wrong and why; the value stays out of it."""
+def facts_of(error: HTTPException) -> dict[str, Any]:
+    """How long to wait; or which field is wrong and why, while the value stays out of it."""
+    if isinstance(error, TooManyRequestsException):
+        return {"retry_after": int((error.headers or {})["RateLimit-Reset"])}
     if not isinstance(error.extra, list):
         return {}
     return {"fields": [{"field": e.get("key", ""), "problem": e["message"]} for e in error.extra]}

@@ -1,7 +1,10 @@
 """The way into the house: one RPC, answered, refused, or out of reach."""
 
+import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import httpx
@@ -12,19 +15,26 @@ from supabase import AsyncClient, AsyncClientOptions
 from supabase_auth.errors import AuthApiError, AuthError
 
 from edge.errors import STATUS, Refusal, unavailable
+from edge.metrics import HOUSE
 from edge.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# The database gives up on a call of the service role after 8 seconds.
-TIMEOUT = httpx.Timeout(10, connect=3)
+CONNECT_SECONDS = 3
+# A proxy in the environment is for the way out, not for a project on this machine.
+NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 
 T = TypeVar("T", bound=BaseModel)
 
 
 class Gateway:
     def __init__(self, settings: Settings) -> None:
-        self.http = httpx.AsyncClient(timeout=TIMEOUT, event_hooks={"request": [keep_key_apart]})
+        self._patience = settings.house_timeout_seconds
+        self.http = httpx.AsyncClient(
+            timeout=httpx.Timeout(self._patience, connect=min(self._patience, CONNECT_SECONDS)),
+            mounts=NO_PROXY,
+            event_hooks={"request": [keep_key_apart]},
+        )
         self._rest_url = f"{settings.supabase_url}/rest/v1"
         self._anon_key = settings.supabase_anon_key
         self._service = AsyncClient(
@@ -54,7 +64,11 @@ class Gateway:
     async def delete_auth_user(self, user_id: object) -> None:
         """Takes away the sign-in itself; one that is already gone is gone."""
         try:
-            await self._service.auth.admin.delete_user(str(user_id))
+            async with self._waiting("auth: delete user"):
+                await self._service.auth.admin.delete_user(str(user_id))
+        except TimeoutError:
+            log.warning("the admin API did not answer", extra={"cause": "TimeoutError"})
+            raise unavailable() from None
         except AuthError as error:
             status = error.status if isinstance(error, AuthApiError) else None
             # Auth's own word, not any 404: a wrong address must not pass for a deletion.
@@ -63,17 +77,25 @@ class Gateway:
                 log.warning("the admin API did not answer", extra=cause)
                 raise unavailable() from None
 
+    @asynccontextmanager
+    async def _waiting(self, rpc: str) -> AsyncIterator[None]:
+        """For an answer as a whole: one that comes in drops is waited for no longer."""
+        with HOUSE.labels(rpc).time():
+            async with asyncio.timeout(self._patience):
+                yield
+
     async def _ask(
         self, client: AsyncPostgrestClient, rpc: str, answer: type[T], arguments: dict[str, object]
     ) -> T:
         try:
-            reply = (await client.rpc(rpc, to_jsonable_python(arguments)).execute()).data
+            async with self._waiting(rpc):
+                reply = (await client.rpc(rpc, to_jsonable_python(arguments)).execute()).data
             if isinstance(reply, dict) and "refused" in reply:
                 raise refusal(**reply["refused"])
             return answer.model_validate(reply)
         except APIError as error:
             raise in_our_words(rpc, error) from None
-        except (httpx.HTTPError, ValidationError) as error:
+        except (httpx.HTTPError, ValidationError, TimeoutError) as error:
             log.warning("no answer", extra={"rpc": rpc, "cause": type(error).__name__})
             raise unavailable() from None
 

@@ -1,6 +1,7 @@
 """Who is calling: bearer token -> Caller."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, cast
@@ -32,11 +33,13 @@ class Account(Answer):
     display_name: str
     avatar_url: str | None
     is_steward: bool
+    banned: bool
     created_at: str
 
 
-class Standing(Answer):
-    banned: bool
+class Gone(Refusal):
+    def __init__(self) -> None:
+        super().__init__("UNAUTHORIZED", "This account is no more.")
 
 
 @dataclass(frozen=True)
@@ -60,48 +63,53 @@ class Identity:
         self._clock = clock
         self._welcome_until: dict[UUID, float] = {}
 
-    async def recognise(self, authorization: str, *, may_be_gone: bool = False) -> Caller:
+    async def recognise(self, authorization: str) -> Caller:
+        """Whose token this is; whether they are still welcome is asked apart."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise not_signed_in()
         claims = await self._tokens.verify(token.strip())
         if claims.is_anonymous:
             raise Refusal("FORBIDDEN", "Please sign in with an account of your own.")
-        await self._require_welcome(claims.sub, may_be_gone)
         is_steward = (claims.app_metadata or {}).get("chas_role") == "steward"
         return Caller(claims.sub, is_steward, token.strip())
 
-    def forget(self, user_id: UUID) -> None:
-        self._welcome_until.pop(user_id, None)
+    async def require_welcome(self, user_id: UUID) -> None:
+        if self._welcome_until.get(user_id, 0) <= self._clock():
+            await self.account_of(user_id)
 
-    async def _require_welcome(self, user_id: UUID, may_be_gone: bool) -> None:
+    async def account_of(self, user_id: UUID) -> Account:
         """A token outlives its person: is the account still there, and not banned?"""
-        if self._welcome_until.get(user_id, 0) > self._clock():
-            return
         try:
-            standing = await self._gateway.call("get_account", Standing, user_id=user_id)
+            account = await self._gateway.call("get_account", Account, user_id=user_id)
         except Refusal as refusal:
-            if refusal.code != "NOT_FOUND":
-                raise
-            if may_be_gone:
-                return
-            raise Refusal("UNAUTHORIZED", "This account is no more.") from None
-        if standing.banned:
+            raise Gone if refusal.code == "NOT_FOUND" else refusal from None
+        if account.banned:
             raise Refusal("FORBIDDEN", "This account is suspended.")
         if len(self._welcome_until) >= MOST_REMEMBERED:
             self._welcome_until.clear()
         self._welcome_until[user_id] = self._clock() + self._remember_seconds
+        return account
+
+    def forget(self, user_id: UUID) -> None:
+        self._welcome_until.pop(user_id, None)
 
 
-async def signed_in(connection: Connection, _: BaseRouteHandler) -> None:
-    """Guards come before the body is read: who you are is asked before what you want."""
+async def with_token(connection: Connection, _: BaseRouteHandler) -> None:
+    """For a door that asks the house about the account anyway."""
     connection.scope["user"] = await identity_of(connection).recognise(authorization(connection))
 
 
-async def signed_in_once(connection: Connection, _: BaseRouteHandler) -> None:
+async def signed_in(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guards come before the body is read: who you are is asked before what you want."""
+    await with_token(connection, handler)
+    await identity_of(connection).require_welcome(connection.user.id)
+
+
+async def signed_in_once(connection: Connection, handler: BaseRouteHandler) -> None:
     """For a door that must open again to somebody whose erasure stopped half way."""
-    identity = identity_of(connection)
-    connection.scope["user"] = await identity.recognise(authorization(connection), may_be_gone=True)
+    with suppress(Gone):
+        await signed_in(connection, handler)
 
 
 def steward(connection: Connection, _: BaseRouteHandler) -> None:

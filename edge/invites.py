@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from edge.errors import SIGNED_IN, refusals
 from edge.gateway import Gateway
 from edge.identity import TOKEN, Caller, signed_in, steward
-from edge.limits import limited
+from edge.limits import LIMITED
 from edge.shapes import Answer, Body, Text, Whole, known_query
 
 
@@ -102,7 +102,8 @@ REDEEMING = (
 @post(
     "/auth/invite/redeem",
     status_code=200,
-    guards=[limited, signed_in],
+    guards=[signed_in],
+    opt=LIMITED,
     security=TOKEN,
     tags=["invites"],
     responses=refusals(*REDEEMING),
@@ -116,7 +117,7 @@ async def redeem(
 
 @get(
     "/{invite:str}",
-    guards=[limited],
+    opt=LIMITED,
     responses=refusals("NOT_FOUND", "INVALID_INPUT", "RATE_LIMITED", "UNAVAILABLE"),
 )
 async def preview(invite: Code, gateway: NamedDependency[Gateway]) -> Preview:

@@ -1,45 +1,31 @@
-"""How often one address may ask."""
+"""How often one address may ask for what is said to be limited."""
 
+import asyncio
 import ipaddress
-from collections import Counter
-from collections.abc import Callable
-from math import ceil
-from time import monotonic
-from typing import Any, cast
+from typing import Any, Never
 
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
+from litestar import Request
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.stores.memory import MemoryStore
 
-from edge.errors import Refusal
+SWEEP_SECONDS = 60
 
-WINDOW_SECONDS = 60
+# The option of a handler that takes invite codes.
+LIMITED = {"limited": True}
 
 
-class Limit:
-    """Counts by the minute, and forgets everything with it."""
-
-    def __init__(self, per_minute: int, clock: Callable[[], float] = monotonic) -> None:
-        self._per_minute = per_minute
-        self._clock = clock
-        self._ends = 0.0
-        self._asked: Counter[str] = Counter()
-
-    def count(self, address: str) -> None:
-        now = self._clock()
-        if now >= self._ends:
-            self._ends = now + WINDOW_SECONDS
-            self._asked.clear()
-        self._asked[household(address)] += 1
-        if self._asked[household(address)] > self._per_minute:
-            raise Refusal(
-                "RATE_LIMITED",
-                "Too many attempts from your address; please wait a moment.",
-                {"retry_after": ceil(self._ends - now)},
-            )
+def limit(per_minute: int) -> RateLimitConfig:
+    """One count for all limited doors together."""
+    return RateLimitConfig(
+        ("minute", per_minute),
+        identifier_for_request=household,
+        check_throttle_handler=lambda request: bool(request.route_handler.opt.get("limited")),
+    )
 
 
-def household(address: str) -> str:
+def household(request: Request[Any, Any, Any]) -> str:
     """A home with IPv6 has 2^64 addresses; they count as one."""
+    address = request.client.host if request.client else ""
     try:
         parsed = ipaddress.IPv6Address(address)
     except ValueError:
@@ -47,6 +33,8 @@ def household(address: str) -> str:
     return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed), 64), strict=False))
 
 
-def limited(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    address = connection.client.host if connection.client else ""
-    cast(Limit, connection.app.state.invite_limit).count(address)
+async def forget_the_old(counts: MemoryStore) -> Never:
+    """The store drops what is over only when asked for it again, and few addresses come again."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await counts.delete_expired()

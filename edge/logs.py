@@ -15,6 +15,7 @@ from uuid import uuid4
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from edge.metrics import REQUESTS, UNDER_WAY
 from edge.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -62,20 +63,24 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, with_headers)
+            with UNDER_WAY.track_inprogress():
+                await self._app(scope, receive, with_headers)
         finally:
             self._tell(scope, status, elapsed_ms(started))
             request_id.reset(mark)
 
     def _tell(self, scope: HTTPScope, status: int, ms: float) -> None:
         slow = ms >= self._slow_ms
+        # The path itself may hold an invite code, and strangers invent paths and methods.
+        path = scope.get("path_template")
+        door = f"{scope['method']} {path}" if path else "none"
+        REQUESTS.labels(door, status).observe(ms / 1000)
         log.log(
             logging.WARNING if slow else logging.INFO,
             "slow request" if slow else "request",
             extra={
                 "method": scope["method"],
-                # The path itself may hold an invite code.
-                "path": scope.get("path_template") or "(no such path)",
+                "path": path or "(no such path)",
                 "status": status,
                 "ms": ms,
             },

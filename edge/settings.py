@@ -103,12 +103,16 @@ class Settings(BaseSettings):
     invite_attempts_per_minute: int = Field(
         60, ge=1, description="how many invite codes one address may try in a minute"
     )
+    house_timeout_seconds: float = Field(
+        10, ge=0.1, le=60, description="how long the project may take to answer a call"
+    )
+    metrics: bool = Field(False, description="whether /metrics shows figures for Prometheus")
     enforce_invite_whitelist: bool | None = Field(
         None, description="whether people need an invite, until the database is told otherwise"
     )
 
     edge_host: str = Field("127.0.0.1", description="the address to listen on")
-    edge_port: int = Field(54324, ge=1, le=65535, description="the port to listen on")
+    edge_port: int = Field(54330, ge=1, le=65535, description="the port to listen on")
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="the proxies whose word on a caller's address is taken"
     )

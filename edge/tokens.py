@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600  # how long a key withdrawn by the project may still be trusted
 UNKNOWN_KID_SECONDS = 30  # strangers can invent key ids; the project is not asked for each
+FETCH_SECONDS = 3
 FAILED_SECONDS = 3
 
 ALGORITHM_OF = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
@@ -35,7 +36,11 @@ class Claims(BaseModel):
 
 
 class Keys:
-    """The project's public keys by id, fetched when needed and kept for a while."""
+    """The project's public keys by id, fetched when needed and kept for a while.
+
+    While the project cannot be asked, the keys we have go on serving, and nobody who comes with
+    one of them waits for the next try.
+    """
 
     def __init__(
         self, address: str, http: httpx.AsyncClient, clock: Callable[[], float] = monotonic
@@ -44,36 +49,35 @@ class Keys:
         self._http = http
         self._clock = clock
         self._keys: dict[str, jwt.PyJWK] = {}
-        self._known = False
+        self._known = self._failing = False
         self._fetched = self._next_fetch = float("-inf")
-        self._one_at_a_time = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: str) -> jwt.PyJWK | None:
-        if self._wants_fetch(kid):
-            async with self._one_at_a_time:
-                if self._wants_fetch(kid):
-                    await self._fetch()
+        known, now = kid in self._keys, self._clock()
+        if not known or now - self._fetched >= KEPT_SECONDS:
+            if self._fetching is None and now >= self._next_fetch:
+                self._fetching = asyncio.create_task(self._fetch())
+            if self._fetching and not (known and self._failing):
+                await asyncio.shield(self._fetching)
         if not self._known:
             raise unavailable()
         return self._keys.get(kid)
 
-    def _wants_fetch(self, kid: str) -> bool:
-        now = self._clock()
-        stale = kid not in self._keys or now - self._fetched >= KEPT_SECONDS
-        return stale and now >= self._next_fetch
-
     async def _fetch(self) -> None:
-        """When the project cannot be asked, the keys we have go on serving."""
         try:
-            answer = (await self._http.get(self._address)).raise_for_status().json()
+            async with asyncio.timeout(FETCH_SECONDS):
+                answer = (await self._http.get(self._address)).raise_for_status().json()
             self._keys = dict(usable(answer["keys"]))
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            self._known, self._failing = True, False
+            self._fetched = self._clock()
+            self._next_fetch = self._fetched + UNKNOWN_KID_SECONDS
+        except Exception as error:  # whatever it is, the keys we have go on serving
             log.warning("signing keys out of reach", extra={"cause": type(error).__name__})
+            self._failing = True
             self._next_fetch = self._clock() + FAILED_SECONDS
-            return
-        self._known = True
-        self._fetched = self._clock()
-        self._next_fetch = self._fetched + UNKNOWN_KID_SECONDS
+        finally:
+            self._fetching = None
 
 
 def usable(keys: list[dict[str, Any]]) -> list[tuple[str, jwt.PyJWK]]:

@@ -1,6 +1,9 @@
 """One project and one edge for all tests; each test brings people of its own."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -93,3 +96,44 @@ def mint(house: House) -> Callable[..., str]:
         return str(house.service.mint_invites(**wishes)["invites"][0]["code"])
 
     return mint
+
+
+# ------------------------------------------------------------------------------ the command line
+
+
+@pytest.fixture
+def run(project: Project) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """One command: its status, what it prints and what it complains of."""
+
+    def run(*words: object, **settings: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge", *map(str, words)],
+            env=project.environment | settings,
+            cwd=project.place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert "sb_secret" not in said
+        assert "Traceback" not in said, said
+        return done
+
+    return run
+
+
+@pytest.fixture
+def told(run: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., Any]:
+    """What a command that succeeds answers."""
+
+    def told(*words: object) -> Any:
+        done = run(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return told
+
+
+@pytest.fixture
+def rain(asha: Member) -> str:
+    return str(asha.create_community(name="Rain")["community"]["id"])

@@ -1,6 +1,6 @@
 """The edge before the real house: PostgreSQL, PostgREST and the local gateway, all of our own.
 
-Only Supabase Auth is absent here; a small server stands in for the two things the edge asks it.
+Only Supabase Auth is absent here; a small server stands in for what the edge asks it.
 """
 
 import asyncio
@@ -68,11 +68,13 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def gateway_before(database_url: str, auth: "AuthServer", place: Path, keys: Keys) -> Iterator[str]:
+def gateway_before(
+    database_url: str, auth: "AuthServer", place: Path, keys: Keys, schemas: str = "public"
+) -> Iterator[str]:
     """The address of a project without an edge: PostgREST and Auth behind the local gateway."""
     place.mkdir(exist_ok=True)
     with (
-        postgrest(place, free_port(), database_url, keys).running() as rest,
+        postgrest(place, free_port(), database_url, keys, schemas=schemas).running() as rest,
         gateway(
             place, free_port(), rest.port, 1, keys, place / "no example", auth_port=auth.port
         ).running() as at,
@@ -83,9 +85,15 @@ def gateway_before(database_url: str, auth: "AuthServer", place: Path, keys: Key
 # ------------------------------------------------------------------------------ Supabase Auth
 
 
+def settings_of_auth() -> dict[str, Any]:
+    """As a project with Google answers."""
+    external = {"anonymous_users": False, "email": False, "google": True, "phone": False}
+    return {"external": external, "disable_signup": False, "mailer_autoconfirm": False}
+
+
 @dataclass
 class AuthServer:
-    """Publishes signing keys, and deletes people for whoever has the service key."""
+    """Publishes signing keys and settings, and deletes people for whoever has the service key."""
 
     database_url: str
     published: dict[str, Any]
@@ -93,6 +101,7 @@ class AuthServer:
     failure: int = 500
     port: int = 0
     asked_for_keys: int = 0
+    settings: dict[str, Any] = field(default_factory=settings_of_auth)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def delete(self, user_id: str) -> bool:
@@ -105,8 +114,11 @@ class AuthServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                auth.asked_for_keys += 1
-                self.answer(500 if auth.fails else 200, auth.published)
+                if self.path.endswith("/settings"):
+                    self.answer(500 if auth.fails else 200, auth.settings)
+                else:
+                    auth.asked_for_keys += 1
+                    self.answer(500 if auth.fails else 200, auth.published)
 
             def do_DELETE(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -177,7 +189,7 @@ class Project:
     @contextmanager
     def edge(self, **settings: str) -> Iterator["Edge"]:
         """The edge as a program of its own, with these settings changed."""
-        port = free_port()
+        port = int(settings.get("EDGE_PORT") or free_port())
         log = self.place / f"edge-{port}.log"
         environment = self.environment | {"EDGE_PORT": str(port)} | settings
         url = f"http://127.0.0.1:{port}"

@@ -1,5 +1,6 @@
 """/auth/session and /auth/access."""
 
+import psycopg
 import pytest
 
 from edge.tests.project import refused
@@ -20,6 +21,18 @@ def test_a_session_is_true_now(edge, asha):
     user = edge.ask("GET", "/auth/session", asha).json()["user"]
 
     assert user["display_name"] == "Asha the Second"
+
+
+def test_who_signed_up_while_the_house_did_not_look_is_taken_in(edge, house, sign_up):
+    """Their profile is missing; asking who one is makes it."""
+    kiri = sign_up("Kiri")
+    with psycopg.connect(house.address("supabase_admin")) as power:
+        power.execute("set session_replication_role = replica")
+        power.execute("delete from private.users where id = %s", [kiri.id])
+
+    user = edge.ask("GET", "/auth/session", kiri).json()["user"]
+
+    assert (user["id"], user["display_name"]) == (kiri.id, "Kiri")
 
 
 def test_access_tells_whether_one_is_admitted(edge, uma, asha):

@@ -6,16 +6,15 @@ import psycopg
 import pytest
 from cluster import free_port
 
-from edge.errors import STATUS
+from edge.errors import OF_THE_EDGE, OF_THE_HOUSE
 from edge.tests.project import gateway_before, refused
-
-HTTP_ONLY = {"METHOD_NOT_ALLOWED", "BODY_TOO_LARGE", "INTERNAL_ERROR", "UNAVAILABLE"}
 
 
 def test_the_edge_knows_the_refusals_of_the_house_and_their_status(house):
-    for code, status in STATUS.items():
-        (row,) = house.owner.sql("select private.http_status(%(code)s) as status", code=code)
-        assert row["status"] == (None if code in HTTP_ONLY else status), code
+    rows = house.owner.sql("select code, status from private.refusal_codes()")
+
+    assert {row["code"]: row["status"] for row in rows} == OF_THE_HOUSE
+    assert not OF_THE_HOUSE.keys() & OF_THE_EDGE.keys()
 
 
 def test_what_is_not_there_is_not_found(edge):

@@ -1,12 +1,15 @@
 """Invites, from the steward's hand to the person let in."""
 
+import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from litestar.stores.memory import MemoryStore
 
+from edge import limits
 from edge.tests.project import refused
 
 
@@ -157,10 +160,27 @@ def test_one_address_may_not_try_code_after_code(project, uma):
             refused(edge.ask("GET", f"/invites/{uuid.uuid4().hex}"), "NOT_FOUND", 404)
         tried_once_more = edge.ask("GET", f"/invites/{uuid.uuid4().hex}")
         facts = refused(tried_once_more, "RATE_LIMITED", 429)
+        assert type(facts["retry_after"]) is int
         assert 0 < facts["retry_after"] <= 60
         assert tried_once_more.headers["Retry-After"] == str(facts["retry_after"])
         refused(redeem(edge, uma, "x"), "RATE_LIMITED", 429)
         assert edge.ask("GET", "/auth/access", uma).status_code == 200
+
+
+def test_what_was_counted_is_forgotten(monkeypatch):
+    """Few addresses come again; a store that never forgot would grow with every one."""
+    monkeypatch.setattr(limits, "SWEEP_SECONDS", 0.01)
+
+    async def story() -> None:
+        counts = MemoryStore()
+        await counts.set("gone", "1", expires_in=timedelta(milliseconds=1))
+        await counts.set("here", "1", expires_in=60)
+        sweep = asyncio.create_task(limits.forget_the_old(counts))
+        await asyncio.sleep(0.1)
+        sweep.cancel()
+        assert (await counts.exists("gone"), await counts.exists("here")) == (False, True)
+
+    asyncio.run(story())
 
 
 def test_addresses_are_told_apart_behind_a_proxy_but_not_within_a_household(project):

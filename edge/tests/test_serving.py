@@ -4,10 +4,12 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 
 
 def test_told_to_stop_it_finishes_what_is_under_way(project, sign_up, mint):
@@ -28,10 +30,32 @@ def test_told_to_stop_it_finishes_what_is_under_way(project, sign_up, mint):
             edge.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
             assert edge.process.poll() is None
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{edge.http.base_url}/health")
         redeeming.join()
 
         assert answers[0].json()["whitelisted"] is True
         assert edge.process.wait(timeout=10) == 0
+
+
+def test_told_to_stop_it_does_not_wait_for_ever(project):
+    """Somebody who began to ask and went silent holds nothing up."""
+    half = b"POST /auth/invite/redeem HTTP/1.1\r\nHost: edge\r\nContent-Length: 9\r\n\r\n{"
+    with (
+        project.edge(HOUSE_TIMEOUT_SECONDS="0.3") as edge,
+        socket.create_connection((edge.http.base_url.host, edge.http.base_url.port)) as wire,
+    ):
+        wire.sendall(half)
+        time.sleep(0.3)
+        edge.process.send_signal(signal.SIGTERM)
+        assert edge.process.wait(timeout=5) == 0
+
+
+def test_a_proxy_in_the_environment_is_for_the_way_out(project, uma):
+    nowhere = "http://127.0.0.1:1"
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"), nowhere)
+    with project.edge(**proxies) as edge:
+        assert edge.ask("GET", "/auth/session", uma).status_code == 200
 
 
 def test_at_rest_it_is_small(edge, asha):
@@ -69,6 +93,17 @@ def wait_until(holds) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_many_at_once_are_all_answered(edge, sign_up):
+    people = [sign_up("Kiri") for _ in range(20)]
+
+    def ask(number):
+        path = "/auth/session" if number % 2 else "/auth/access"
+        return edge.ask("GET", path, people[number % len(people)]).status_code
+
+    with ThreadPoolExecutor(40) as crowd:
+        assert set(crowd.map(ask, range(400))) == {200}
 
 
 def test_what_is_no_http_at_all_harms_nobody(edge):

@@ -1,53 +1,17 @@
 """The commands of a steward, as a program of its own before the real house."""
 
-import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
 
 import psycopg
 import pytest
+from cluster import ROOT
 
 from edge.__main__ import PARSER
-
-
-@pytest.fixture
-def run(project):
-    """One command: its status, what it prints and what it complains of."""
-
-    def run(*words, **settings):
-        done = subprocess.run(
-            [sys.executable, "-m", "edge", *map(str, words)],
-            env=project.environment | settings,
-            cwd=project.place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert "sb_secret" not in said
-        assert "Traceback" not in said, said
-        return done
-
-    return run
-
-
-@pytest.fixture
-def told(run):
-    """What a command that succeeds answers."""
-
-    def told(*words):
-        done = run(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return told
-
-
-@pytest.fixture
-def rain(asha):
-    return asha.create_community(name="Rain")["community"]["id"]
 
 
 def test_from_the_first_invite_to_the_last_goodbye(
@@ -127,7 +91,11 @@ def test_health_fails_when_a_dawn_is_late(run, house, rain):
     try:
         sick = run("health")
         assert sick.returncode == 1
-        assert "dawn_late_seconds" in sick.stderr
+        assert "dawn_late_seconds: " in sick.stdout
+        assert sick.stderr.startswith("A Dawn is late: ")
+        tired = run("jobs")
+        assert tired.returncode == 1
+        assert tired.stderr.startswith("Late: ")
     finally:
         house.owner.sql("select private.daily_reset()")
 
@@ -166,6 +134,41 @@ def test_the_house_out_of_reach_is_told(run):
     done = run("jobs", SUPABASE_URL="http://127.0.0.1:1")
     assert done.returncode == 1
     assert "UNAVAILABLE: " in done.stderr
+
+
+def test_on_the_local_stack_help_is_the_stewards_own():
+    """Of `make steward`; nothing has to run for it."""
+    stack, place = ROOT / "supabase/local/stack.py", f"help-{os.getpid()}"
+    try:
+        for words, says in (("--help", "usage: python -m edge "), ("mint --help", "--max-uses")):
+            done = subprocess.run(
+                [sys.executable, str(stack), "steward", *words.split()],
+                env={**os.environ, "CHAS_STACK": place},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert says in done.stdout
+    finally:
+        shutil.rmtree(ROOT / ".local" / place)
+
+
+def test_whoever_reads_no_further_is_no_trouble(project, told):
+    """`… | head -1` of an answer that does not fit into a pipe."""
+    for _ in range(3):
+        told("mint", "--count", 100, "--note", "x" * 200)
+    command = f"{sys.executable} -m edge invites --most 200 --json | head -1"
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=project.environment,
+        cwd=project.place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("{\n", "")
 
 
 def test_a_missing_setting_is_told(run):

@@ -291,14 +291,16 @@ def test_a_ban_is_noticed_within_the_time_the_settings_allow(project, asha):
         keys = Keys(f"{project.url}/auth/v1/.well-known/jwks.json", gateway.http)
         identity = Identity(Tokens(settings_from(project.environment), keys), gateway, 15, watch)
         authorization = f"Bearer {project.token(asha)}"
-        assert str((await identity.recognise(authorization)).id) == asha.id
+        caller = await identity.recognise(authorization)
+        assert str(caller.id) == asha.id
+        await identity.require_welcome(caller.id)
 
         as_auth(project, "update auth.users set banned_until = 'infinity' where id = %s", asha)
         watch.now += 14
-        await identity.recognise(authorization)
+        await identity.require_welcome(caller.id)
         watch.now += 1
         with pytest.raises(Refusal) as refusal:
-            await identity.recognise(authorization)
+            await identity.require_welcome(caller.id)
         assert refusal.value.code == "FORBIDDEN"
         await gateway.close()
 

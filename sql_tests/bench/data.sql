@@ -35,11 +35,9 @@ select bench.community(p.c), p.id,
   case when p.i = 1 or (p.i > 50 and (p.i - 51) % :members = 0) then '{member,moderator}' else '{member}' end::text[],
   now() - interval '3 years'
 from bench.people as p;
-insert into private.community_days (community_id, day, sunset_at, dawn_at, last_closed_day)
+insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, last_closed_day)
 select c.id, current_date, current_date + interval '1 day' - interval '1 minute', current_date + interval '1 day',
-  current_date - 1
-from private.communities as c;
-insert into private.jashn_calendar (community_id, look_at) select c.id, now() + interval '1 day'
+  now() + interval '1 day', current_date - 1
 from private.communities as c;
 -- Deep purses: a benchmark that ran out of coins would measure refusals.
 insert into private.purses (community_id, user_id, remaining, day, granted_at)

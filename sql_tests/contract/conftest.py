@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 from cluster import ROOT, free_port
 from keys import PUBLISHABLE
+from stack import PORTS
 from supabase import Client, ClientOptions, create_client
 
 STACK = ROOT / "supabase" / "local" / "stack.py"
 NODE = Path(sys.executable).with_name("node")
-PORTS = ("CHAS_GATEWAY_PORT", "CHAS_PG_PORT", "CHAS_REST_PORT", "CHAS_EDGE_PORT")
 
 
 class Stack:
     printed: str
 
     def __init__(self, place: Path) -> None:
+        self.place = place
         self.environment = os.environ | {"CHAS_STACK": place.name}
         self.environment |= {name: str(free_port()) for name in PORTS}
         self.environment["PATH"] = f"{NODE.parent}:{os.environ['PATH']}"

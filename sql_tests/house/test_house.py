@@ -211,11 +211,11 @@ def test_public_holds_doors_and_nothing_else(catalogue):
 # A function more in this list is one more that a signed-in caller of SQL could call by itself.
 WITHOUT_A_DOOR = {
     "authenticated": {
-        *("caller_id", "clock", "describe_entry", "election_status", "may_hear"),
+        *("caller_id", "clock", "describe_entry", "may_hear"),
         *("my_communities", "my_id", "my_moderated_communities", "proposal_status", "refuse"),
-        *("require_admitted", "require_choice", "require_declaration", "require_election"),
+        *("require_admitted", "require_choice", "require_declaration"),
         *("require_member", "require_member_today", "require_moderator", "require_page_size"),
-        *("require_proposal", "require_user", "require_week", "show_community", "show_poll"),
+        *("require_proposal", "require_user", "require_week", "show_community"),
         "week_of",
     },
     "service_role": {"caller_id", "clock", "refuse", "require_choice", "require_page_size"},
@@ -690,7 +690,7 @@ TEXTS = [room.read_text() for room in ROOMS]
 
 
 def test_both_modes_of_default_privileges_end_in_the_same_grants(house_in):
-    def grants_in(mode: str) -> list[Any]:
+    def grants_in(mode: str) -> Any:
         with house_in(mode, TEXTS) as house, house.owner.transaction() as owner:
             owner.sql(VIEWS)
             return owner.sql("""

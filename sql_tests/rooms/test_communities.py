@@ -118,7 +118,15 @@ def test_joining_makes_a_member_with_the_days_budget(rain, code, stranger, books
 
 @pytest.mark.parametrize(
     "pasted",
-    ["  {0}\n", "{0}\u00a0", "\ufeff{0}", "{1}-{2}", "{1}\u2011{2}", "{1} \u2013 {2}", "{1}\u200b{2}"],
+    [
+        "  {0}\n",
+        "{0}\u00a0",
+        "\ufeff{0}",
+        "{1}-{2}",
+        "{1}\u2011{2}",
+        "{1} \u2013 {2}",
+        "{1}\u200b{2}",
+    ],
     ids=ascii,
 )
 def test_a_code_is_matched_without_regard_to_what_people_paste(rain, code, stranger, pasted):

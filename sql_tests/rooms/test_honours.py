@@ -1,7 +1,6 @@
 """The leaderboard, streaks and Jashn-e-Chas (RULES 10). The tests begin on a Monday."""
 
 import uuid
-from datetime import date, timedelta
 from functools import partial
 
 import pytest
@@ -171,30 +170,18 @@ def test_the_most_restrained_is_whom_the_jashn_would_honour(rain, asha, bram, de
 
 
 @pytest.fixture
-def joys_on(house, rain):
-    """Joys of long ago, written by the owner of the house, one after the other."""
+def live(house, rain, clock):
+    """Lives day after day; a member declares joys on days that are so many days ago at the end."""
 
-    def write(member, days):
-        for day in days:
-            house.owner.sql(
-                """
-                with joy as (
-                  insert into private.declarations (community_id, user_id, title, cc_spent, day)
-                  values (%(rain)s, %(member)s, 'Long ago', 1, %(day)s)
-                  returning *
-                )
-                select private.keep_run(community_id, user_id, day) from joy
-                """,
-                rain=rain,
-                member=member.id,
-                day=day,
-            )
+    def through(member, ages):
+        for age in range(max(ages, default=0), -1, -1):
+            house.owner.sql("select private.settle_day(%(c)s, %(at)s)", c=rain, at=clock.now)
+            for _ in range(ages.count(age)):
+                member.declare_joy(community_id=rain, title="A joy", cc_spent=1)
+            if age > 0:
+                clock.forward(days=1)
 
-    return write
-
-
-def days_before(today, *ages):
-    return [date.fromisoformat(today) - timedelta(days=age) for age in ages]
+    return through
 
 
 def streaks(member, rain):
@@ -213,32 +200,35 @@ def streaks(member, rain):
         ([0, 1, 3, 4, 5], 2, 3),
         ([1, 2, 4], 2, 2),
         ([0, 0, 0, 1], 2, 2),
-        (range(31), 31, 31),
-        (range(32), 32, 32),
-        (range(33), 33, 33),
-        (range(64), 64, 64),
-        (range(1, 102), 101, 101),
-        ([*range(40), *range(41, 100)], 40, 59),
-        ([0, 2, 1], 3, 3),
-        ([0, 4, 3, 2], 1, 3),
-        ([6, 5, 4, 2, 0, 7], 1, 4),
-        ([8, 9, 5, 0, 1, 6, 7], 2, 5),
+        ([0, 2, 3, 4], 1, 3),
+        ([0, 2, 4, 5, 6, 7], 1, 4),
+        ([0, 1, 5, 6, 7, 8, 9], 2, 5),
+        ([*range(1, 34)], 33, 33),
+        ([*range(12), *range(13, 40)], 12, 27),
     ],
     ids=str,
 )
 def test_a_streak_is_of_days_without_a_gap_up_to_today_or_yesterday(
-    rain, asha, joys_on, ages, current, longest
+    rain, asha, live, ages, current, longest
 ):
-    joys_on(asha, days_before("2026-03-02", *ages))
+    live(asha, ages)
     assert streaks(asha, rain) == (current, longest)
 
 
 def test_a_streak_ends_when_a_day_has_passed_without_a_joy(rain, asha, declare, clock):
     declare(asha, 1)
     clock.at("2026-03-03 23:58+00:00")
+    asha.get_balance(community_id=rain)
     assert streaks(asha, rain) == (1, 1)
     clock.at("2026-03-04 00:00+00:00")
     assert streaks(asha, rain) == (0, 1)
+
+
+def test_a_date_that_nobody_lived_breaks_no_streak(rain, asha, declare, clock):
+    declare(asha, 1)
+    clock.at("2026-03-05 12:00+00:00")
+    declare(asha, 1)
+    assert streaks(asha, rain) == (2, 2)
 
 
 # ------------------------------------------------------------------------------ the Jashn

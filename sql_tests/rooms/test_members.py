@@ -352,6 +352,51 @@ def test_the_last_moderator_leaves_only_with_a_successor(rain, asha, bram):
     assert bram.set_join_code(community_id=rain)["open"] is True
 
 
+def keep_house(house):
+    while house.owner.sql("select private.housekeeping() as done")[0]["done"] > 0:
+        pass
+
+
+def test_an_erased_moderators_seat_passes_to_who_can_act(
+    house, service, rain, code, asha, bram, chloe, clock, join_rain
+):
+    for member in (bram, chloe):
+        asha.set_council(community_id=rain, user_id=member.id, granted=True)
+    service.suspend_person(user_id=bram.id, reason="Asked to pause")
+    service.erase_user(user_id=asha.id)
+    keep_house(house)
+
+    assert "moderator" in roles(chloe, rain)["Chloe"]
+    assert "moderator" not in roles(chloe, rain)["Bram"]
+    (line,) = lines(chloe, rain, "moderator_seated")
+    assert line["facts"] == {"user_id": chloe.id}
+    assert audited(chloe, rain)["action"] == "moderator_seated"
+    assert notices(chloe, "system")[0]["title"] == "You are moderator now"
+    assert chloe.set_join_code(community_id=rain)["invite_code"] == code
+
+
+def test_an_erasure_does_not_manufacture_unanimity(
+    house, service, rain, asha, bram, chloe, propose, books
+):
+    tea = propose(chloe)
+    asha.vote_tip_to_tip(proposal_id=tea["id"], vote="accept")
+    service.erase_user(user_id=bram.id)
+    keep_house(house)
+    assert proposal(asha, tea)["status"] == "void"
+    books(rain)
+
+
+def test_a_seat_is_passed_on_to_who_can_act_only(service, rain, asha, bram, chloe):
+    service.suspend_person(user_id=bram.id, reason="Asked to pause")
+    for door in (asha.step_down, asha.leave_community):
+        with refused("LAST_MODERATOR", needs="successor_id"):
+            door(community_id=rain, successor_id=bram.id)
+    service.suspend_person(user_id=chloe.id, reason="Asked to pause")
+    with refused("LAST_MODERATOR"):
+        asha.step_down(community_id=rain)
+    assert asha.leave_community(community_id=rain)["left"] is True
+
+
 def test_of_two_moderators_leaving_at_once_one_stays(rain, asha, second_moderator, chloe, books):
     answers = together(
         partial(asha.leave_community, community_id=rain),
@@ -568,6 +613,9 @@ def test_a_profile_counts_what_a_member_declared_and_witnessed(
     rain, asha, bram, chloe, clock, stranger
 ):
     for day, title, spent in (("02", "Rain", 10), ("03", "Sun", 40), ("05", "Wind", 5)):
+        if day == "05":
+            clock.at("2026-03-04 09:00+00:00")
+            asha.get_balance(community_id=rain)
         clock.at(f"2026-03-{day} 09:00+00:00")
         joy = bram.declare_joy(community_id=rain, title=title, cc_spent=spent)["declaration"]
         asha.witness_declaration(declaration_id=joy["id"])
@@ -591,7 +639,9 @@ def test_a_profile_counts_what_a_member_declared_and_witnessed(
     assert profile["witnessed_received"] == 4
     assert profile["joined_at"] == "2026-03-02T12:00:00+00:00"
 
-    clock.at("2026-03-07 09:00+00:00")
+    for day in ("06", "07"):
+        clock.at(f"2026-03-{day} 09:00+00:00")
+        asha.get_balance(community_id=rain)
     assert asha.get_member_profile(community_id=rain, user_id=bram.id) == profile | {
         "current_streak": 0
     }

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import jwt
 import psycopg
-from cluster import free_port, reachable
+from cluster import free_port
 from crashes import CUT_OFF, Crashes
 from keys import PUBLISHABLE
 from own_house import own_house
@@ -50,13 +50,15 @@ SPEECHLESS = "Something went wrong"
 @contextmanager
 def whole_house(place: Path, megabytes: int) -> Iterator[tuple["Stack", House, bool]]:
     """The local stack under another name, and whether its place is one that can be filled."""
-    ports = [f"CHAS_{part}_PORT" for part in ("GATEWAY", "PG", "REST", "EDGE")]
+    parts = ("GATEWAY", "PG", "REST", "EDGE", "AUTH", "REALTIME")
+    ports = [f"CHAS_{part}_PORT" for part in parts]
     os.environ |= {name: str(free_port()) for name in ports}
     os.environ |= {"CHAS_STACK": place.name, "INVITE_ATTEMPTS_PER_MINUTE": "1000000"}
     from stack import Stack  # it reads its name and ports when it is imported
 
+    place.mkdir(parents=True, exist_ok=True)
     with (
-        limited(reachable(place), megabytes) as is_limited,
+        limited(place.absolute(), megabytes) as is_limited,
         own_house(place, port=int(os.environ["CHAS_PG_PORT"]), durable=True) as (_, house),
     ):
         house.clock.forward(days=1)

@@ -1,7 +1,6 @@
 """Random histories: the house and the model beside it agree in everything (RULES 5 to 8)."""
 
 import os
-import random
 
 import pytest
 from driver import Driver
@@ -11,8 +10,8 @@ ACTS = 1500
 
 @pytest.fixture
 def seed():
-    """Another one each time; CHAS_SEED plays a history again."""
-    return int(os.environ.get("CHAS_SEED") or random.SystemRandom().randrange(10**6))
+    """The same at every run: red means a change. `make soak` plays new ones, CHAS_SEED another."""
+    return int(os.environ.get("CHAS_SEED") or 2026)
 
 
 def test_the_house_agrees_with_the_model_whatever_happens(house, seed):

@@ -348,17 +348,18 @@ async function enter() {
 }
 
 // Live where there is Realtime; elsewhere the page asks again and again.
-function listen(community) {
+async function listen(community) {
   clearInterval(timer)
-  me.client.removeAllChannels()
   const poll = () => {
     clearInterval(timer)
     at('live').textContent = `asks every ${POLL / 1000} s`
     timer = setInterval(() => document.hidden || refresh().catch(() => {}), POLL)
   }
   poll()
-  if (!community) return
   const client = me.client
+  // Leaving the last channel closes the socket: not while the next one is being joined.
+  await client.removeAllChannels()
+  if (!community || client !== me.client) return
   const channel = client.channel(`community:${community}`, { config: { private: true } })
     .on('broadcast', { event: '*' }, () => refresh().catch(() => {}))
     .subscribe((status) => {
@@ -374,12 +375,14 @@ function listen(community) {
 }
 
 async function become(person) {
+  document.body.dataset.ready = 'no'
   me?.client.removeAllChannels()
   const client = supabase.createClient(location.origin, house.key, { accessToken: async () => person.token })
   me = { ...person, client }
   drawn = ''
   at('who').value = String(house.people.indexOf(person))
   await enter().catch(tell)
+  document.body.dataset.ready = 'yes'
 }
 
 function choose() {
@@ -391,4 +394,3 @@ function choose() {
 at('who').onchange = () => become(house.people[at('who').value])
 choose()
 await become(house.people[0])
-document.body.dataset.ready = 'yes'

@@ -10,7 +10,14 @@ from typing import Any
 
 from cluster import ROOT, run
 
-PIP_AUDIT = ["uvx", "--quiet", "pip-audit", "--progress-spinner=off", "--disable-pip", "--no-deps"]
+PIP_AUDIT = [
+    sys.executable,
+    "-m",
+    "pip_audit",
+    "--progress-spinner=off",
+    "--disable-pip",
+    "--no-deps",
+]
 
 
 def python_packages(requirements: Path) -> tuple[list[str], str]:

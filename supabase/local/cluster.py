@@ -1,12 +1,12 @@
 """A private PostgreSQL cluster on 127.0.0.1, dressed as a hosted Supabase database.
 
 It works for root (the server then runs as the system user postgres) and for anybody else (the
-server is theirs). Nothing outside the given directory is touched, but for a root-only project.
+server is theirs). Nothing outside the given directory is touched.
 """
 
-import hashlib
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -26,6 +26,10 @@ SERVERS = Path(os.environ.get("CHAS_POSTGRES", "/")) / "usr"
 EXTENSIONS = ("pg_cron", "plpgsql_check")
 
 
+# The data directory, in a command of its owner's.
+HERE = "@data@"
+
+
 class Trouble(Exception):
     """Something the person at the keyboard can mend; the message says what."""
 
@@ -34,7 +38,8 @@ class Cluster:
     """`directory` holds the data in `pg`; without a `port` a free one is taken at every start."""
 
     def __init__(self, directory: Path, port: int | None = None, durable: bool = True) -> None:
-        self.directory = reachable(directory.absolute())
+        self.directory = directory.absolute()
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.data = self.directory / "pg"
         self.port = port
         self._wanted_port = port
@@ -56,19 +61,15 @@ class Cluster:
         self.data.joinpath("chas.conf").write_text(self._settings())
         log = self.data / "postgres.log"
         # Without a log of its own the server would keep our caller's output open for ever.
-        started = run_as_owner(
-            self._tool("pg_ctl"), "start", "-w", "-s", "-t", "60", "-D", self.data, "-l", log
-        )
+        start = ["start", "-w", "-s", "-t", "60", "-l", f"{HERE}/{log.name}"]
+        started = run_as_owner(self.data, self._tool("pg_ctl"), *start)
         if started.returncode:
             raise Trouble(f"PostgreSQL did not start; its last words:\n{tail(log)}")
 
     def stop(self) -> None:
         if self.is_running():
-            check(
-                run_as_owner(
-                    self._tool("pg_ctl"), "stop", "-w", "-s", "-m", "fast", "-D", self.data
-                )
-            )
+            stop = ["stop", "-w", "-s", "-m", "fast"]
+            check(run_as_owner(self.data, self._tool("pg_ctl"), *stop))
 
     def is_running(self) -> bool:
         """Asks the process itself: a pid file outlives `kill -9`, and pids are used again."""
@@ -100,7 +101,7 @@ class Cluster:
         os.chown(new, server_user().pw_uid, server_user().pw_gid)
         initdb = newest_server() / "initdb"
         flags = ["--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync"]
-        check(run_as_owner(initdb, "-U", "supabase_admin", *flags, "-D", new))
+        check(run_as_owner(new, initdb, "-U", "supabase_admin", *flags))
         with new.joinpath("postgresql.conf").open("a") as conf:
             conf.write("\ninclude_if_exists = 'chas.conf'\n")
         new.rename(self.data)
@@ -183,19 +184,6 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def reachable(directory: Path) -> Path:
-    """The directory, or for a project under root's closed home a stand-in under /var/tmp."""
-    directory.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() != 0 or run_as_owner("test", "-x", directory).returncode == 0:
-        return directory
-    name = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
-    stand_in = Path("/var/tmp") / f"chas-{name}"
-    stand_in.mkdir(mode=0o755, exist_ok=True)
-    if stand_in.is_symlink() or stand_in.stat().st_uid != 0:
-        raise Trouble(f"{stand_in} is not root's own directory: remove it.")
-    return stand_in
-
-
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs to the end, its output and errors kept together."""
     return subprocess.run(
@@ -211,15 +199,30 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
 
 
 def clean_environment() -> dict[str, str]:
-    """PG* of the caller's environment must not steer anything to another server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    """Neither PG* nor a proxy of the caller's may steer anything away from our own servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    for name in ("NO_PROXY", "no_proxy"):
+        kept[name] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(name)]))
+    return kept
 
 
-def run_as_owner(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    if os.geteuid() != 0:
-        return run(*command, cwd="/")
-    owner = server_user()
-    return run(*command, cwd="/", user=owner.pw_uid, group=owner.pw_gid, extra_groups=[])
+def run_as_owner(data: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """With the data directory handed over open, under the name HERE.
+
+    So the project may lie where the server's user cannot go, as under root's closed home: they
+    need no way to what they already hold.
+    """
+    options: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = server_user()
+        options = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    held = os.open(data, os.O_PATH | os.O_DIRECTORY)
+    try:
+        path = f"/proc/self/fd/{held}"
+        words = [str(word).replace(HERE, path) for word in (*command, "-D", HERE)]
+        return run(*words, cwd="/", pass_fds=[held], **options)
+    finally:
+        os.close(held)
 
 
 def check(done: subprocess.CompletedProcess[str]) -> str:
@@ -243,6 +246,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those the kernel lends to outgoing connections: what is free now is so in a while."""
+    while not is_free(port := random.randrange(20_000, 32_000)):
+        pass
+    return port

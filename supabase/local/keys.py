@@ -68,8 +68,15 @@ class Keys:
         claims = {"iss": "supabase", "ref": "local", "role": role} | life
         return jwt.encode(claims, self.secret, "HS256")
 
-    def user_token(self, user: dict[str, Any], url: str, lifetime: int = HALF_A_DAY) -> str:
-        """`user` is a row of auth.users."""
+    def user_token(
+        self,
+        user: dict[str, Any],
+        url: str,
+        lifetime: int = HALF_A_DAY,
+        session_id: object = None,
+        methods: list[dict[str, Any]] | None = None,
+    ) -> str:
+        """`user` is a row of auth.users; `methods` how their session was earned."""
         now = int(time.time())
         claims = {
             "iss": f"{url}/auth/v1",
@@ -83,11 +90,23 @@ class Keys:
             "app_metadata": user["raw_app_meta_data"] or {},
             "user_metadata": user["raw_user_meta_data"] or {},
             "aal": "aal1",
-            "amr": [{"method": "oauth", "timestamp": now}],
-            "session_id": str(uuid.uuid4()),
+            "amr": methods or [{"method": "oauth", "timestamp": now}],
+            "session_id": str(session_id or uuid.uuid4()),
             "is_anonymous": user["is_anonymous"],
         }
         return jwt.encode(claims, self.signing_key, "ES256", headers={"kid": self.key_id})
+
+    def read(self, token: str) -> dict[str, Any]:
+        """The claims of a token of either kind; raises what PyJWT raises of any other."""
+        kind = jwt.get_unverified_header(token).get("alg")
+        public = self.published["keys"][0] if kind == "ES256" else None
+        key = jwt.PyJWK(public) if public else self.secret
+        return jwt.decode(
+            token,
+            key,
+            algorithms=["ES256" if public else "HS256"],
+            options={"verify_aud": False, "require": ["exp"]},
+        )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -1,78 +1,60 @@
-"""Looks for secrets in what git has, or would be given: `leaks.py [FILE...]`.
+"""Looks for secrets in what git has, or would be given: `leaks.py [--accept] [FILE...]`.
 
-Only shapes that are somebody's key and nothing else, so that a finding is always worth a look.
+detect-secrets looks, with its own detectors and the one of leaks_of_supabase.py. What is no secret
+stands in .secrets.baseline by its hash; --accept writes there what is found now, to be read before
+it is committed.
 """
 
-import base64
 import json
-import re
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from cluster import ROOT
+from detect_secrets.core import baseline
+from detect_secrets.core.secrets_collection import SecretsCollection
+from detect_secrets.settings import transient_settings
 
-# Passwords of a database nobody can reach.
-HARMLESS = {"postgres", "password", "secret"}
-
-SHAPES = {
-    "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/]{16}",
-    "a private JSON web key": r'"d"\s*:\s*"[A-Za-z0-9_-]{40,}"',
-    "a secret key of Supabase": r"sb_secret_[A-Za-z0-9_-]{20,}",
-    "an access token of Supabase": r"sbp_(?:oauth_)?[a-f0-9]{40}",
-    "a JSON web token": r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{20,}",
-    "a database address with its password": r"postgres(?:ql)?://[\w.-]+:([^@\s/{}\"'$<>]+)@",
-    "a client secret of Google": r"GOCSPX-[A-Za-z0-9_-]{20,}",
-    "an API key of Google": r"AIza[A-Za-z0-9_-]{35}",
-    "an access key of Amazon": r"(?:AKIA|ASIA)[A-Z0-9]{16}",
-    "a token of GitHub": r"(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{60,})",
-    "a token of a package registry": r"npm_[A-Za-z0-9]{36}|pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}",
-    "a secret given a value": (
-        r"(?im)^\s*(?:export\s+)?[A-Z_]*(?:SERVICE_KEY|JWT_SECRET|ANON_KEY|PASSWORD|API_KEY)"
-        r"\s*[=:]\s*[\"']?([A-Za-z0-9+/_.-]{20,})"
-    ),
-}
+KNOWN = ROOT / ".secrets.baseline"
 
 
 def files() -> list[Path]:
     """Tracked, or new and not ignored."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+    paths = [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+    return [path for path in paths if path != KNOWN]
 
 
-def leaks(text: str) -> Iterator[tuple[int, str]]:
-    """The line of each, and what it looks like."""
-    for kind, shape in SHAPES.items():
-        for match in re.finditer(shape, text):
-            value = match.group(match.lastindex or 0)
-            if value not in HARMLESS and not is_no_secret(value):
-                yield text.count("\n", 0, match.start()) + 1, kind
+def scan(paths: list[Path]) -> tuple[SecretsCollection, SecretsCollection]:
+    """What is found, and of it what is not known to be harmless."""
+    known = json.loads(KNOWN.read_text())
+    os.chdir(ROOT)
+    with transient_settings(known):
+        found = SecretsCollection(root=str(ROOT))
+        # One after the other: the settings above are this process's own.
+        for path in paths:
+            found.scan_file(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path))
+        return found, found - baseline.load(known)
 
 
-def is_no_secret(value: str) -> bool:
-    """A token that names the role anon is for every browser."""
-    header, dot, rest = value.partition(".")
-    if not (header.startswith("eyJ") and dot):
-        return False
-    claims = rest.partition(".")[0]
-    try:
-        read = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
-    except ValueError:
-        return False
-    return isinstance(read, dict) and read.get("role") == "anon"
+def accept(found: SecretsCollection) -> None:
+    known = json.loads(KNOWN.read_text())
+    known["results"] = json.loads(json.dumps(found.json()))
+    KNOWN.write_text(json.dumps(known, indent=2) + "\n")
 
 
 def main() -> int:
-    paths = [Path(name).absolute() for name in sys.argv[1:]] or files()
-    found = [
-        f"{path}:{line}: {kind}"
-        for path in paths
-        for line, kind in leaks(path.read_bytes().decode(errors="replace"))
-    ]
-    print("\n".join(found) if found else f"No secrets in {len(paths)} files.")
-    return 1 if found else 0
+    accepts = "--accept" in sys.argv[1:]
+    paths = [Path(name).absolute() for name in sys.argv[1:] if name != "--accept"] or files()
+    found, new = scan(paths)
+    if accepts:
+        accept(found)
+        new = SecretsCollection()
+    leaks = [f"{name}:{secret.line_number}: {secret.type}" for name, secret in new]
+    print("\n".join(leaks) if leaks else f"No secrets in {len(paths)} files.")
+    return 1 if leaks else 0
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ def ask(question: Path, database: str) -> None:
         raise Trouble(f"{question.name} was not answered.")
 
 
+def local_database() -> str:
+    stack = Stack()
+    stack.require_running()
+    return stack.cluster.url()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", metavar="URL", default=os.environ.get("DATABASE_URL"))
@@ -46,8 +52,9 @@ def main() -> int:
         if not asked.words or any(word in question.stem for word in asked.words)
     ]
     try:
+        database = asked.database or local_database()
         for question in wanted:
-            ask(question, asked.database or Stack().cluster.url())
+            ask(question, database)
     except Trouble as trouble:
         print(trouble, file=sys.stderr)
         return 1

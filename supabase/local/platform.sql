@@ -120,6 +120,80 @@ alter table auth.users enable row level security;
 grant all on auth.users to postgres;
 grant select on auth.users to postgres with grant option;
 
+create table if not exists auth.identities (
+  provider_id text not null,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  identity_data jsonb not null,
+  provider text not null,
+  last_sign_in_at timestamptz,
+  created_at timestamptz,
+  updated_at timestamptz,
+  email text generated always as (lower(identity_data ->> 'email')) stored,
+  id uuid primary key default gen_random_uuid(),
+  constraint identities_provider_id_provider_unique unique (provider_id, provider)
+);
+
+do $$
+begin
+  if to_regtype('auth.aal_level') is null then
+    create type auth.aal_level as enum ('aal1', 'aal2', 'aal3');
+  end if;
+end;
+$$;
+
+create table if not exists auth.sessions (
+  id uuid primary key,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  created_at timestamptz,
+  updated_at timestamptz,
+  factor_id uuid,
+  aal auth.aal_level,
+  not_after timestamptz,
+  refreshed_at timestamp,
+  user_agent text,
+  ip inet,
+  tag text
+);
+
+create table if not exists auth.refresh_tokens (
+  instance_id uuid,
+  id bigserial primary key,
+  token varchar(255) constraint refresh_tokens_token_unique unique,
+  user_id varchar(255),
+  revoked boolean,
+  created_at timestamptz,
+  updated_at timestamptz,
+  parent varchar(255),
+  session_id uuid references auth.sessions (id) on delete cascade
+);
+
+create table if not exists auth.mfa_amr_claims (
+  session_id uuid not null references auth.sessions (id) on delete cascade,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  authentication_method text not null,
+  id uuid constraint amr_id_pk primary key,
+  constraint mfa_amr_claims_session_id_authentication_method_pkey unique (session_id, authentication_method)
+);
+
+create index if not exists identities_user_id_idx on auth.identities (user_id);
+create index if not exists user_id_created_at_idx on auth.sessions (user_id, created_at);
+create index if not exists refresh_tokens_parent_idx on auth.refresh_tokens (parent);
+create index if not exists refresh_tokens_session_id_revoked_idx on auth.refresh_tokens (session_id, revoked);
+
+do $$
+declare
+  v_table text;
+begin
+  foreach v_table in array array['identities', 'sessions', 'refresh_tokens', 'mfa_amr_claims'] loop
+    execute format('alter table auth.%I owner to supabase_auth_admin', v_table);
+    execute format('alter table auth.%I enable row level security', v_table);
+    execute format('grant all on auth.%I to postgres', v_table);
+    execute format('grant select on auth.%I to postgres with grant option', v_table);
+  end loop;
+end;
+$$;
+
 -- The per-claim settings are Realtime's way, the JSON one is PostgREST's; the former win where they are set.
 create or replace function auth.jwt()
 returns jsonb
@@ -273,6 +347,15 @@ begin
 end;
 $$;
 alter publication supabase_realtime owner to postgres;
+
+-- The Realtime server makes this one for itself, and reads broadcasts from it.
+do $$
+begin
+  if not exists (select from pg_publication where pubname = 'supabase_realtime_messages_publication') then
+    create publication supabase_realtime_messages_publication for table realtime.messages;
+  end if;
+end;
+$$;
 
 ---------------------------------------------------------------------------------------------------- pg_cron
 

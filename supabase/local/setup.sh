@@ -8,6 +8,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 say() { printf '%s\n' "$*"; }
 die() { say "$@" >&2; exit 1; }
 
+# What it says goes to a log of its own; of a failure the first words are shown, and where the rest is.
+logged() { # NAME COMMAND...
+  local name=$1 log=.local/$1.log
+  shift
+  "$@" >"$log" 2>&1 </dev/null && return
+  grep -iE '^(npm )?error' "$log" | head -n 3 >&2 || tail -n 3 "$log" >&2
+  die "The packages of $name are not installed, for the reason above (all of it is in $log). Is there a network?"
+}
+
 [ "$(uname -sm)" = "Linux x86_64" ] ||
   die "The local stack runs on 64-bit Intel/AMD Linux alone: PostgREST is published for no other. Use Docker and" \
     "\`supabase start\` here instead (see README.md)."
@@ -130,12 +139,12 @@ python=$(find_python)
 if ! cmp -s supabase/local/requirements.txt .venv/installed.txt || ! .venv/bin/python -c '' 2>/dev/null; then
   say "Installing Python packages into .venv ..."
   .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-  .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r supabase/local/requirements.txt
+  logged pip .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r supabase/local/requirements.txt
   cp supabase/local/requirements.txt .venv/installed.txt
 fi
 
 if ! cmp -s supabase/package-lock.json supabase/node_modules/installed.json; then
   say "Installing the Supabase CLI and PostgREST into supabase/node_modules ..."
-  PATH=$PWD/.venv/bin:$PATH npm ci --prefix supabase --silent --no-progress
+  PATH=$PWD/.venv/bin:$PATH logged npm npm ci --prefix supabase --no-progress
   cp supabase/package-lock.json supabase/node_modules/installed.json
 fi

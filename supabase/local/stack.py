@@ -5,40 +5,44 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sys
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as hour_of_day
 from pathlib import Path
 from typing import Any, Never
 
 import psycopg
 from cluster import ROOT, Cluster, Trouble, lay_platform, push, run_sql, user_name
 from keys import PUBLISHABLE, SECRET, Keys, write_private
-from programs import answers, gateway, postgrest
+from programs import answers, gateway, postgrest, stand_in
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 from service import Service
+from standins import accounts
+from standins.accounts import Database
 
 # A second stack, such as the contract tests', lives beside the first under a name of its own.
 RUN = ROOT / ".local" / os.environ.get("CHAS_STACK", "run")
 SUPABASE = ROOT / "supabase"
 CLIENT = SUPABASE / "node_modules" / "@supabase" / "supabase-js" / "dist" / "umd" / "supabase.js"
 
-
+# The first two are where `supabase start` has the same; the others are none of its own.
 PORTS = {
     "CHAS_GATEWAY_PORT": 54321,
     "CHAS_PG_PORT": 54322,
-    "CHAS_REST_PORT": 54323,
-    "CHAS_EDGE_PORT": 54324,
+    "CHAS_EDGE_PORT": 54330,
+    "CHAS_REST_PORT": 54331,
+    "CHAS_AUTH_PORT": 54332,
+    "CHAS_REALTIME_PORT": 54333,
 }
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class Stack:
-    """PostgreSQL, PostgREST, the edge, and the gateway before the last two."""
+    """PostgreSQL, PostgREST, what stands in for Auth and Realtime, the edge, and the gateway."""
 
     def __init__(self) -> None:
         if RUN.stat().st_uid != os.geteuid():
@@ -48,17 +52,29 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.ports['CHAS_GATEWAY_PORT']}"
         self.keys = Keys.kept_in(RUN / "keys.json")
         self.cluster = Cluster(RUN, self.ports["CHAS_PG_PORT"])
-        # Beside the database, where whoever the gateway runs as can get.
-        self.example = self.cluster.directory / "example"
+        self.example = RUN / "example"
         self.edge = self._edge()
-        gateway_port, rest_port, edge_port = (
-            self.ports[f"CHAS_{name}_PORT"] for name in ("GATEWAY", "REST", "EDGE")
+        at = {name.split("_")[1]: number for name, number in self.ports.items()}
+        self.postgrest = postgrest(
+            RUN, at["REST"], self.cluster.url(role="authenticator"), self.keys
         )
-        database = self.cluster.url(role="authenticator")
+        auth = {
+            "DATABASE_URL": self.cluster.url(role="supabase_auth_admin"),
+            "URL": self.url,
+            "SITE": f"{self.url}/example/",
+        }
+        # The real Realtime refuses after five seconds; here nobody has to be slowed down.
+        realtime = {"DATABASE_URL": self.cluster.url(role="supabase_admin"), "REFUSE_AFTER": "0"}
         self.services = [
-            postgrest(RUN, rest_port, database, self.keys),
+            self.postgrest,
+            stand_in("Auth", RUN, at["AUTH"], auth, "/auth/v1/health"),
+            stand_in("Realtime", RUN, at["REALTIME"], realtime, "/health"),
             self.edge,
-            gateway(RUN, gateway_port, rest_port, edge_port, self.keys, self.example),
+            gateway(
+                *(RUN, at["GATEWAY"], at["REST"], at["EDGE"], self.keys, self.example),
+                auth_port=at["AUTH"],
+                realtime_port=at["REALTIME"],
+            ),
         ]
 
     def _edge(self) -> Service:
@@ -169,19 +185,49 @@ class Stack:
         return all(runs.values())
 
     def token(self, who: str, sign_up: bool = False) -> str:
-        if not self.cluster.is_running():
-            raise Trouble("The stack does not run: `make run` starts it.")
+        """As if they had just signed in, and for half a day."""
+        self.require_running()
         people = {person["email"]: person for person in self.people()}
         names = {email.partition("@")[0]: email for email in reversed(people)}
-        email = names.get(who, who)
-        if email not in people and sign_up:
-            return self.keys.user_token(self.sign_up(email), self.url)
-        if email not in people:
+        email = names.get(who.lower(), who.lower())
+        if email not in people and not sign_up:
             raise Trouble(
                 f"Nobody here is called {who}. WHO may be {', '.join(names)}; "
                 "with NEW=yes and an e-mail address somebody signs up."
             )
-        return self.keys.user_token(people[email], self.url)
+        person = people.get(email) or self.sign_up(email)
+        with self.auth() as db:
+            session = accounts.open_session(db, person, "password")
+            methods = accounts.methods(db, session["id"])
+        return self.keys.user_token(person, self.url, session_id=session["id"], methods=methods)
+
+    def require_running(self) -> None:
+        if not self.cluster.is_running():
+            raise Trouble("The stack does not run: `make run` starts it.")
+
+    def clock(self, at: str) -> None:
+        """The house's hour is a setting of its database, which only a superuser may write."""
+        self.require_running()
+        admin = self.cluster.url(role="supabase_admin")
+        (base,) = run_sql(admin, "-c", "select extract(epoch from private.clock())").split()
+        if at == "now":
+            settings = "reset chas.now; alter database postgres reset chas.time_travel"
+        else:
+            there = moment(at, datetime.fromtimestamp(float(base), UTC)).isoformat()
+            settings = f"set chas.now = '{there}'; alter database postgres"
+            settings += " set chas.time_travel = 'on'"
+        run_sql(admin, "-c", f"alter database postgres {settings}")
+        # Its sessions keep the hour they began with.
+        self.postgrest.stop()
+        self.postgrest.start()
+        self.postgrest.wait()
+        with psycopg.connect(self.cluster.url(), autocommit=True) as house:
+            for name, command in house.execute("select jobname, command from cron.job order by 1"):
+                with step(name):
+                    house.execute(command)
+            (now,) = house.execute("select private.clock()::timestamp(0)").fetchone() or ("?",)
+        print(f"In the house it is {now} (UTC), ", end="")
+        print("as everywhere." if at == "now" else "and stays so: `make clock BACK=yes` ends it.")
 
     def steward(self, words: list[str]) -> Never:
         """Becomes the edge's own command line, with the keys of this stack."""
@@ -190,93 +236,53 @@ class Stack:
         os.execve(sys.executable, command, self.edge.environment)
 
     def people(self) -> list[dict[str, Any]]:
-        with psycopg.connect(self.cluster.url(), row_factory=dict_row) as house:
-            return house.execute("select * from auth.users order by created_at, email").fetchall()
+        with self.auth() as db:
+            return db.execute("select * from auth.users order by created_at, email").fetchall()
 
     def sign_up(self, email: str) -> dict[str, Any]:
         """As Supabase Auth does after Google has vouched for the address."""
         if "@" not in email:
             raise Trouble(f"{email} is no e-mail address.")
         name = email.partition("@")[0].capitalize()
-        with psycopg.connect(
-            self.cluster.url(role="supabase_auth_admin"), row_factory=dict_row
-        ) as auth:
-            person = auth.execute(
-                """
-                insert into auth.users (
-                  id, aud, role, email, email_confirmed_at, raw_app_meta_data, raw_user_meta_data,
-                  created_at, updated_at
-                )
-                values (%s, 'authenticated', 'authenticated', %s, now(), %s, %s, now(), now())
-                returning *
-                """,
-                (uuid.uuid4(), email, Jsonb({"provider": "google"}), Jsonb({"full_name": name})),
-            ).fetchone()
-        assert person is not None
-        return person
+        with self.auth() as db:
+            return accounts.sign_up(db, email, data={"full_name": name}, provider="google")
+
+    def auth(self) -> Database:
+        return Database.connect(self.cluster.url(role="supabase_auth_admin"), row_factory=dict_row)
 
     def explain(self) -> None:
-        indent = " " * 22
-        print(f"SUPABASE_URL          {self.url}")
-        print(f"SUPABASE_ANON_KEY     {PUBLISHABLE}, or the older kind")
-        print(f"{indent}{self.keys.role_token('anon')}")
-        print(f"SUPABASE_SERVICE_KEY  {SECRET}, or the older kind")
-        print(f"{indent}{self.keys.role_token('service_role')}")
-        print(f"PostgreSQL            {self.cluster.url()}")
-        print(f"A page to look at     {self.url}/example/")
-        tokens = {
-            person["email"]: self.keys.user_token(person, self.url) for person in self.people()
-        }
-        if not tokens:
-            return
-        print("\nTokens, good for half a day (`make token WHO=name` makes another):")
-        for email, token in tokens.items():
-            print(f"  {email}\n    {token}")
-        for token in tokens.values():
-            if communities := self.communities(token):
-                first = communities[0]["id"]
+        """What one needs to begin with; the addresses last, where they stay in sight."""
+        query = """
+            select split_part(a.email, '@', 1), m.community_id
+            from private.community_members as m
+            join auth.users as a on a.id = m.user_id
+            where m.left_at is null
+            order by a.created_at, a.email limit 1
+        """
+        with psycopg.connect(self.cluster.url()) as house:
+            if first := house.execute(query).fetchone():
+                who, community = first
                 print(
-                    FIRST_CALLS.format(url=self.url, key=PUBLISHABLE, token=token, community=first)
+                    FIRST_CALL.format(url=self.url, key=PUBLISHABLE, who=who, community=community)
                 )
-                return
-
-    def communities(self, token: str) -> list[dict[str, Any]]:
-        """Asked as a frontend asks; who is not admitted yet has none."""
-        request = urllib.request.Request(f"{self.url}/rest/v1/rpc/list_my_communities", data=b"{}")
-        request.add_header("apikey", PUBLISHABLE)
-        request.add_header("Authorization", f"Bearer {token}")
-        request.add_header("Content-Type", "application/json")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return list(json.load(answer)["communities"])
-        except urllib.error.HTTPError as error:
-            if error.code == 403:
-                return []
-            raise Trouble(f"The first call failed: {error.read().decode()}") from None
+        print(f"Letters to sign-ups   lines of {(RUN / 'Auth.log').relative_to(ROOT)}")
+        print(f"PostgreSQL            {self.cluster.url()}")
+        print(f"SUPABASE_SERVICE_KEY  {SECRET}")
+        print(f"SUPABASE_ANON_KEY     {PUBLISHABLE}")
+        print(f"SUPABASE_URL          {self.url}")
+        print(f"A page to look at     {self.url}/example/")
 
 
-FIRST_CALLS = """
-Declare a joy with curl:
+FIRST_CALL = """\
+Declare a joy:
 
-curl {url}/rest/v1/rpc/declare_joy \\
-  -H 'apikey: {key}' \\
-  -H 'Authorization: Bearer {token}' \\
-  -H 'Content-Type: application/json' \\
+curl -s {url}/rest/v1/rpc/declare_joy -H 'apikey: {key}' \\
+  -H "Authorization: Bearer $(make -s token WHO={who})" -H 'Content-Type: application/json' \\
   -d '{{"community_id": "{community}", "title": "The smell of rain", "cc_spent": 5}}'
 
-or with supabase-js, from the project's directory:
-
-(cd supabase && ../.venv/bin/node --input-type=module <<'END'
-import {{ createClient }} from '@supabase/supabase-js'
-const supabase = createClient('{url}', '{key}', {{
-  accessToken: async () => '{token}',
-}})
-const {{ data, error }} = await supabase.rpc('declare_joy', {{
-  community_id: '{community}', title: 'A second cup of tea', cc_spent: 3,
-}})
-console.log(error ?? data)
-END
-)"""
+The seed's people sign in as {who}@example.org and so on, with the password `declared joy`.
+`make clock AT='tomorrow 00:05'` turns the day; `make` lists the rest.
+"""
 
 
 def ports() -> dict[str, int]:
@@ -294,6 +300,24 @@ def port(variable: str, text: str | int) -> int:
     if not 0 < number < 65536:
         raise Trouble(f"{variable} must be a port number from 1 to 65535, not {text!r}.")
     return number
+
+
+def moment(text: str, base: datetime) -> datetime:
+    """`tomorrow 00:05`, `sunday 00:05` (the next) or `2026-12-06 00:05`: UTC, where Rain lives."""
+    day, _, hour = text.lower().rpartition(" ")
+    try:
+        if day in DAYS:
+            to_come = (DAYS.index(day) - base.weekday() - 1) % 7 + 1
+            on = base.date() + timedelta(days=to_come)
+        elif day in ("today", "tomorrow"):
+            on = base.date() + timedelta(days=day == "tomorrow")
+        else:
+            on = date.fromisoformat(day)
+        return datetime.combine(on, hour_of_day.fromisoformat(hour), UTC)
+    except ValueError:
+        raise Trouble(
+            f"AT={text!r} is no moment: AT='tomorrow 00:05', 'sunday 00:05' or '2026-12-06 00:05'."
+        ) from None
 
 
 def newest_change(directory: Path) -> str:
@@ -332,14 +356,18 @@ def main() -> int:
     token = commands.add_parser("token", help="print a fresh token for a person")
     token.add_argument("who", help="the e-mail address, or what stands before its @")
     token.add_argument("--sign-up", action="store_true", help="sign up who is not known")
-    steward = commands.add_parser("steward", help="a command of `python -m edge`, here")
-    steward.add_argument("words", nargs=argparse.REMAINDER, help="such as: mint --max-uses 5")
-    asked = parser.parse_args()
+    clock = commands.add_parser("clock", help="move the house's clock, and do what is due then")
+    clock.add_argument("at", help="such as 'tomorrow 00:05'; `now` goes back to everybody's time")
+    # What follows is the steward's own, --help included.
+    commands.add_parser("steward", help="a command of `python -m edge`, here", add_help=False)
+    asked, words = parser.parse_known_args()
+    if words and asked.command != "steward":
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
     try:
         with alone():
             stack = Stack()
             if asked.command == "steward":
-                stack.steward(asked.words)
+                stack.steward(words)
             acts: dict[str, Callable[[], object]] = {
                 "up": stack.up,
                 "stop": stack.stop,
@@ -349,6 +377,8 @@ def main() -> int:
                 return 0 if stack.status() else 1
             if asked.command == "token":
                 print(stack.token(asked.who, asked.sign_up))
+            elif asked.command == "clock":
+                stack.clock(asked.at)
             else:
                 acts[asked.command]()
     except Trouble as trouble:
@@ -358,4 +388,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Where `… | head` has read its fill we go too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

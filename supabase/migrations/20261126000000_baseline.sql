@@ -764,6 +764,20 @@ create index addresses_address_hash_idx on private.addresses (address_hash);
 alter table private.addresses enable row level security;
 create policy nobody_reads_addresses on private.addresses for select to authenticated using (false);
 
+create table private.erasures (
+  user_id uuid not null,
+  begun_at timestamptz not null,
+  retry_at timestamptz not null,
+  stuck uuid[] not null default '{}',
+  constraint erasures_pkey primary key (user_id),
+  constraint erasures_user_id_fkey foreign key (user_id) references private.users (id)
+);
+comment on table private.erasures is
+'Who is erased and whose rows still follow; stuck are communities whose leaving failed and is tried again.';
+create index erasures_retry_at_idx on private.erasures (retry_at);
+alter table private.erasures enable row level security;
+create policy nobody_reads_erasures on private.erasures for select to authenticated using (false);
+
 create function private.profile_name(p_email text, p_meta jsonb)
 returns text
 language plpgsql immutable set search_path = ''
@@ -900,6 +914,44 @@ comment on view private.shown_people is
 'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
 grant select on private.shown_people to authenticated;
 
+create function private.erase_profile(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set display_name = 'a former member', avatar_url = null, renamed_at = '{}', erased_at = private.clock()
+  where u.id = p_user_id;
+  delete from private.addresses as a where a.user_id = p_user_id;
+  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock());
+end;
+$$;
+comment on function private.erase_profile is
+'Makes a locked person "a former member": no name, no avatar, no address. Their id stays, for what others did with
+them; what else is theirs follows.';
+
+create function private.pass_over(p_user_id uuid, p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.erasures as e set stuck = e.stuck || p_community_id where e.user_id = p_user_id;
+end;
+$$;
+comment on function private.pass_over is 'Leaves a community whose leaving failed for the end of an erasure''s round.';
+
+create function private.end_erasure(p_user_id uuid, p_now timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.erasures as e where e.user_id = p_user_id and e.stuck = '{}';
+  update private.erasures as e set stuck = '{}', retry_at = p_now + interval '1 minute' where e.user_id = p_user_id;
+end;
+$$;
+comment on function private.end_erasure is
+'Ends an erasure that has nothing left to do, or begins its next round in a minute where communities were passed over.';
+
 -- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
 
 create table private.admissions (
@@ -937,40 +989,40 @@ $$;
 comment on function private.caller_id is 'The id in the caller''s token, or null; says nothing about admission.';
 grant execute on function private.caller_id to authenticated, service_role;
 
-create function private.able_among(p_user_ids uuid[])
-returns uuid[]
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return array(
-    select u.id
-    from private.users as u
-    join auth.users as a on a.id = u.id
-    left join private.admissions as d on d.user_id = u.id
-    where
-      u.id = any(p_user_ids) and u.erased_at is null
-      and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
-      and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced())
-    order by u.id
-  );
-end;
-$$;
-comment on function private.able_among is
-'Those of these people who can act now, in id order: admitted (or no invite is needed), not suspended by a steward, not
-banned or deleted by Auth, not erased. The one place that says so.
-
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
-table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
-
 create function private.is_able(p_user_id uuid)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return cardinality(private.able_among(array[p_user_id])) = 1;
+  return exists (
+    select
+    from private.users as u
+    join auth.users as a on a.id = u.id
+    left join private.admissions as d on d.user_id = u.id
+    where
+      u.id = p_user_id and u.erased_at is null
+      and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
+      and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced())
+  );
 end;
 $$;
-comment on function private.is_able is 'Whether one person can act now, as private.able_among says.';
+comment on function private.is_able is
+'Whether a person can act now: admitted (or no invite is needed), not suspended by a steward, not banned or deleted by
+Auth, not erased. The one place that says so.
+
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
+table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
+
+create function private.able_among(p_user_ids uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  -- One by one: a few index probes each, whatever the planner thinks of the tables.
+  return array(select p.id from unnest(p_user_ids) as p (id) where private.is_able(p.id) order by p.id);
+end;
+$$;
+comment on function private.able_among is 'Those of these people who can act now, in id order.';
 
 create function private.standing_of(p_user_id uuid)
 returns text
@@ -1002,7 +1054,7 @@ returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (private.able_among(array[private.caller_id()]))[1];
+  return case when private.is_able(private.caller_id()) then private.caller_id() end;
 end;
 $$;
 comment on function private.my_id is
@@ -1164,21 +1216,15 @@ end;
 $$;
 comment on function private.is_admitted is 'Whether a person holds an admission that is not suspended.';
 
-create function private.erase_profile(p_user_id uuid)
+create function private.erase_admission(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.users as u
-  set display_name = 'a former member', avatar_url = null, renamed_at = '{}', erased_at = private.clock()
-  where u.id = p_user_id;
   delete from private.admissions as a where a.user_id = p_user_id;
-  delete from private.addresses as a where a.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_profile is
-'Makes a locked person "a former member": no name, no avatar, no admission, no address. Their id stays, for what others
-did with them.';
+comment on function private.erase_admission is 'Takes away the admission of a person who is erased.';
 
 create function private.get_access()
 returns jsonb
@@ -1789,7 +1835,7 @@ begin
   return query
   select m.community_id
   from private.community_members as m
-  where m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
+  where m.user_id = v_me and m.left_at is null and private.is_able(v_me);
 end;
 $$;
 comment on function private.my_communities is
@@ -1836,7 +1882,7 @@ begin
   -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
   if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');
@@ -1861,7 +1907,7 @@ declare
 begin
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
   for key share;
   if not found then
     return private.require_member(p_community_id);
@@ -1882,7 +1928,7 @@ declare
 begin
   if not exists (
     select from private.community_members as m
-    where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
   ) then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
@@ -1923,8 +1969,8 @@ as $$
 begin
   return array(
     select m.user_id from private.community_members as m
-    join private.users as u on u.id = m.user_id
-    where m.community_id = p_community_id and m.left_at is null and u.erased_at is null
+    where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
     order by m.user_id
   );
 end;
@@ -1940,8 +1986,8 @@ as $$
 begin
   return exists (
     select from private.community_members as m
-    join private.users as u on u.id = m.user_id
-    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null and u.erased_at is null
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
   );
 end;
 $$;
@@ -2116,8 +2162,8 @@ begin
         'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
         'member_count', (
           select count(*) from private.community_members as m
-          join private.users as u on u.id = m.user_id
-          where m.community_id = c.id and m.left_at is null and u.erased_at is null
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
         )
       )
       || case
@@ -3062,10 +3108,9 @@ begin
     select count(*)::integer
     from (
       select from private.chat_messages as m
-      join private.users as u on u.id = m.user_id
       where
-        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id
-        and m.deleted_at is null and u.erased_at is null
+        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id and m.deleted_at is null
+        and not exists (select from private.erasures as e where e.user_id = m.user_id)
       order by m.id
       limit 1000
     ) as unread
@@ -10006,20 +10051,6 @@ left too. invites are those made out to an address of theirs, without codes; bal
 Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
-create table private.erasures (
-  user_id uuid not null,
-  begun_at timestamptz not null,
-  retry_at timestamptz not null,
-  stuck uuid[] not null default '{}',
-  constraint erasures_pkey primary key (user_id),
-  constraint erasures_user_id_fkey foreign key (user_id) references private.users (id)
-);
-comment on table private.erasures is
-'Who is erased and whose rows still follow; stuck are communities whose leaving failed and is tried again.';
-create index erasures_retry_at_idx on private.erasures (retry_at);
-alter table private.erasures enable row level security;
-create policy nobody_reads_erasures on private.erasures for select to authenticated using (false);
-
 create function private.erase(p_user_id uuid, p_email text default null)
 returns void
 language plpgsql security definer set search_path = ''
@@ -10031,8 +10062,8 @@ begin
   end if;
   perform private.note_address(p_user_id, p_email);
   perform private.erase_invites_of(p_user_id);
+  perform private.erase_admission(p_user_id);
   perform private.erase_profile(p_user_id);
-  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock());
 end;
 $$;
 comment on function private.erase is
@@ -10101,15 +10132,10 @@ begin
       perform private.leave_as_erased(v_community_id, v_erasure.user_id);
     exception when others then
       raise warning 'leaving % for an erased person failed: % %', v_community_id, sqlstate, sqlerrm;
-      update private.erasures as e set stuck = e.stuck || v_community_id where e.user_id = v_erasure.user_id;
+      perform private.pass_over(v_erasure.user_id, v_community_id);
     end;
   elsif private.erase_rows_of(v_erasure.user_id, 1000) = 0 then
-    if v_erasure.stuck = '{}' then
-      delete from private.erasures as e where e.user_id = v_erasure.user_id;
-    else
-      update private.erasures as e set stuck = '{}', retry_at = p_now + interval '1 minute'
-      where e.user_id = v_erasure.user_id;
-    end if;
+    perform private.end_erasure(v_erasure.user_id, p_now);
   end if;
   return 1;
 end;

@@ -31,6 +31,20 @@ create index addresses_address_hash_idx on private.addresses (address_hash);
 alter table private.addresses enable row level security;
 create policy nobody_reads_addresses on private.addresses for select to authenticated using (false);
 
+create table private.erasures (
+  user_id uuid not null,
+  begun_at timestamptz not null,
+  retry_at timestamptz not null,
+  stuck uuid[] not null default '{}',
+  constraint erasures_pkey primary key (user_id),
+  constraint erasures_user_id_fkey foreign key (user_id) references private.users (id)
+);
+comment on table private.erasures is
+'Who is erased and whose rows still follow; stuck are communities whose leaving failed and is tried again.';
+create index erasures_retry_at_idx on private.erasures (retry_at);
+alter table private.erasures enable row level security;
+create policy nobody_reads_erasures on private.erasures for select to authenticated using (false);
+
 create function private.profile_name(p_email text, p_meta jsonb)
 returns text
 language plpgsql immutable set search_path = ''
@@ -166,3 +180,41 @@ from private.users as u;
 comment on view private.shown_people is
 'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
 grant select on private.shown_people to authenticated;
+
+create function private.erase_profile(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set display_name = 'a former member', avatar_url = null, renamed_at = '{}', erased_at = private.clock()
+  where u.id = p_user_id;
+  delete from private.addresses as a where a.user_id = p_user_id;
+  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock());
+end;
+$$;
+comment on function private.erase_profile is
+'Makes a locked person "a former member": no name, no avatar, no address. Their id stays, for what others did with
+them; what else is theirs follows.';
+
+create function private.pass_over(p_user_id uuid, p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.erasures as e set stuck = e.stuck || p_community_id where e.user_id = p_user_id;
+end;
+$$;
+comment on function private.pass_over is 'Leaves a community whose leaving failed for the end of an erasure''s round.';
+
+create function private.end_erasure(p_user_id uuid, p_now timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.erasures as e where e.user_id = p_user_id and e.stuck = '{}';
+  update private.erasures as e set stuck = '{}', retry_at = p_now + interval '1 minute' where e.user_id = p_user_id;
+end;
+$$;
+comment on function private.end_erasure is
+'Ends an erasure that has nothing left to do, or begins its next round in a minute where communities were passed over.';

@@ -55,7 +55,7 @@ begin
   return query
   select m.community_id
   from private.community_members as m
-  where m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
+  where m.user_id = v_me and m.left_at is null and private.is_able(v_me);
 end;
 $$;
 comment on function private.my_communities is
@@ -102,7 +102,7 @@ begin
   -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null;
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
   if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', 'There is no such community.');
@@ -127,7 +127,7 @@ declare
 begin
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
   for key share;
   if not found then
     return private.require_member(p_community_id);
@@ -148,7 +148,7 @@ declare
 begin
   if not exists (
     select from private.community_members as m
-    where m.community_id = p_community_id and m.user_id = any(private.able_among(array[v_me])) and m.left_at is null
+    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
   ) then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
@@ -189,8 +189,8 @@ as $$
 begin
   return array(
     select m.user_id from private.community_members as m
-    join private.users as u on u.id = m.user_id
-    where m.community_id = p_community_id and m.left_at is null and u.erased_at is null
+    where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
     order by m.user_id
   );
 end;
@@ -206,8 +206,8 @@ as $$
 begin
   return exists (
     select from private.community_members as m
-    join private.users as u on u.id = m.user_id
-    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null and u.erased_at is null
+    where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
   );
 end;
 $$;
@@ -382,8 +382,8 @@ begin
         'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
         'member_count', (
           select count(*) from private.community_members as m
-          join private.users as u on u.id = m.user_id
-          where m.community_id = c.id and m.left_at is null and u.erased_at is null
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
         )
       )
       || case

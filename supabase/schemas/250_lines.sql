@@ -332,10 +332,9 @@ begin
     select count(*)::integer
     from (
       select from private.chat_messages as m
-      join private.users as u on u.id = m.user_id
       where
-        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id
-        and m.deleted_at is null and u.erased_at is null
+        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id and m.deleted_at is null
+        and not exists (select from private.erasures as e where e.user_id = m.user_id)
       order by m.id
       limit 1000
     ) as unread

@@ -1,6 +1,6 @@
 -- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
--- is to be known of a box is asked here, and no client may call anything that answers. Every function takes the election
--- its caller has read and asked for membership of.
+-- is to be known of a box is asked here, and no client may call anything that answers. Whoever calls has read the
+-- election and asked for membership.
 
 create table private.ballot_boxes (
   community_id uuid not null,

@@ -25,7 +25,7 @@ end;
 $$;
 comment on function private.end_membership is
 'Ends a membership with all that hangs on it (RULES 2.5, 2.6, 13.2): roles, notices, requests, loans, own stake, rolls,
-ballots, purse. p_how: left, removed or erased; only who left of their own will makes what awaited nobody else unanimous.
+ballots, purse. p_how: left, removed or erased; only the going of who left of their own will may complete a proposal.
 
 Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
 which has also closed the election that is over.';

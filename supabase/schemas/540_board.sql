@@ -126,8 +126,8 @@ begin
 end;
 $$;
 comment on function private.get_leaderboard is
-'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s rights:
-row by row, row level security would double its cost.';
+'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
 returns jsonb

@@ -221,7 +221,8 @@ select
   ) as celebration
 from private.jashn_celebrations as c
 inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
-comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
+comment on view private.shown_celebrations is
+'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
 grant select on private.shown_celebrations to authenticated;
 
 create view private.shown_jashns with (security_invoker = on) as

@@ -226,20 +226,6 @@ left too. invites are those made out to an address of theirs, without codes; bal
 Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
-create table private.erasures (
-  user_id uuid not null,
-  begun_at timestamptz not null,
-  retry_at timestamptz not null,
-  stuck uuid[] not null default '{}',
-  constraint erasures_pkey primary key (user_id),
-  constraint erasures_user_id_fkey foreign key (user_id) references private.users (id)
-);
-comment on table private.erasures is
-'Who is erased and whose rows still follow; stuck are communities whose leaving failed and is tried again.';
-create index erasures_retry_at_idx on private.erasures (retry_at);
-alter table private.erasures enable row level security;
-create policy nobody_reads_erasures on private.erasures for select to authenticated using (false);
-
 create function private.erase(p_user_id uuid, p_email text default null)
 returns void
 language plpgsql security definer set search_path = ''
@@ -251,8 +237,8 @@ begin
   end if;
   perform private.note_address(p_user_id, p_email);
   perform private.erase_invites_of(p_user_id);
+  perform private.erase_admission(p_user_id);
   perform private.erase_profile(p_user_id);
-  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock());
 end;
 $$;
 comment on function private.erase is
@@ -321,15 +307,10 @@ begin
       perform private.leave_as_erased(v_community_id, v_erasure.user_id);
     exception when others then
       raise warning 'leaving % for an erased person failed: % %', v_community_id, sqlstate, sqlerrm;
-      update private.erasures as e set stuck = e.stuck || v_community_id where e.user_id = v_erasure.user_id;
+      perform private.pass_over(v_erasure.user_id, v_community_id);
     end;
   elsif private.erase_rows_of(v_erasure.user_id, 1000) = 0 then
-    if v_erasure.stuck = '{}' then
-      delete from private.erasures as e where e.user_id = v_erasure.user_id;
-    else
-      update private.erasures as e set stuck = '{}', retry_at = p_now + interval '1 minute'
-      where e.user_id = v_erasure.user_id;
-    end if;
+    perform private.end_erasure(v_erasure.user_id, p_now);
   end if;
   return 1;
 end;
