@@ -211,7 +211,7 @@ def test_public_holds_doors_and_nothing_else(catalogue):
 # A function more in this list is one more that a signed-in caller of SQL could call by itself.
 WITHOUT_A_DOOR = {
     "authenticated": {
-        *("caller_id", "clock", "describe_entry", "may_hear"),
+        *("caller_id", "clock", "entry_kinds", "may_hear"),
         *("my_communities", "my_id", "my_moderated_communities", "proposal_status", "refuse"),
         *("require_admitted", "require_choice", "require_declaration"),
         *("require_member", "require_member_today", "require_moderator", "require_page_size"),

@@ -1,7 +1,8 @@
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
 create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+comment on domain private.title is
+'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
 create domain private.description as text constraint description_length check (char_length(value) <= 1000);
 comment on domain private.description is 'What is said below a title: at most 1000 characters.';
 
@@ -61,13 +62,13 @@ create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
   a.person as user,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
+  case when not a.is_erased then d.image_url end as image_url,
   exists(
     select from private.witnesses as w
     where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
@@ -79,6 +80,7 @@ left join lateral (
     p.is_erased
   from private.shown_people as p
   where p.id = d.user_id
+  order by p.id
   limit 1
 ) as a on true;
 comment on view private.shown_declarations is

@@ -371,9 +371,9 @@ comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
-system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
-INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns
+{borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED
+{lapsed_at}, INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
