@@ -36,13 +36,13 @@ declare
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
+    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
   end if;
   v_page := array(
     select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type::private.entry_type)
+      and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1
   );
