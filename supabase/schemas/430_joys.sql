@@ -180,7 +180,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();

@@ -194,7 +194,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;

@@ -328,7 +328,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
