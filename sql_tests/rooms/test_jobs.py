@@ -195,15 +195,11 @@ def test_what_is_kept_for_a_while_goes_after_that(house, execute):
 
 def test_the_gauge_says_how_late_the_latest_dawn_is(service, found, execute):
     found("Late")
-<<<<<<< HEAD
     assert service.at(DAWN).get_health() == {
         "status": "ok",
         "dawn_late_seconds": 0,
         "missing": [],
     }
-=======
-    assert service.at(DAWN).get_health()["dawn_late_seconds"] == 0
->>>>>>> money
     late = DAWN + timedelta(minutes=11)
     assert service.at(late).get_health()["dawn_late_seconds"] == 660
     assert service.at(late).get_health()["status"] == "late"
