@@ -1504,18 +1504,23 @@ create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_theirs uuid[] := array(
+    select i.id from private.addresses as a
+    join private.invites as i on i.email_hash = a.address_hash
+    where a.user_id = p_user_id
+    union
+    select i.id from private.admissions as a
+    join private.invites as i on i.id = a.invite_id
+    where a.user_id = p_user_id and (i.max_uses = 1 or i.email is not null)
+  );
 begin
   update private.invites as i
   set
     email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
-  where
-    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
-    or (
-      (i.max_uses = 1 or i.email is not null)
-      and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
-    );
+  where i.id = any(v_theirs);
   delete from private.invite_misses as m
   where m.user_id = p_user_id;
 end;
@@ -3231,8 +3236,10 @@ comment on function private.erase_words_by is
 
 create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
 returns setof record
-language sql immutable set search_path = ''
-begin atomic
+language plpgsql immutable rows 100 set search_path = ''
+as $$
+begin
+  return query
   select
     e.place,
     e.event,
@@ -3340,6 +3347,7 @@ begin atomic
     ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
   ) as e (place, event, condition, sentence, body);
 end;
+$$;
 comment on function private.events is
 'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
 (sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
@@ -3429,47 +3437,83 @@ comment on function private.fill_in is
 'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
 fact as it is; null where it is gone.';
 
-create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+create function private.fill_piece(
+  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text;
+  v_part text;
+  v_key text;
+begin
+  foreach v_part in array string_to_array(p_piece, '{') loop
+    if v_said is null then
+      v_said := v_part;
+    else
+      v_key := split_part(v_part, '}', 1);
+      v_said := v_said || coalesce(
+        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+      ) || split_part(v_part, '}', 2);
+    end if;
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.fill_piece is
+'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+
+create function private.make_sentence(
+  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_said text := '';
   v_part text;
-  v_option text;
-  v_piece text;
 begin
   -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  if strpos(p_template, '[') = 0 then
+    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
+  end if;
   for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_option := '';
-    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
-      if starts_with(v_piece, '{') then
-        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
-        if v_piece is null and not starts_with(v_part, '[') then
-          v_piece := 'somebody';
-        end if;
-      end if;
-      v_option := v_option || v_piece;
-    end loop;
-    v_said := v_said || coalesce(v_option, '');
+    v_said := v_said || coalesce(
+      private.fill_piece(
+        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
+        case when not starts_with(v_part, '[') then 'somebody' end
+      ), ''
+    );
   end loop;
   return v_said;
 end;
 $$;
 comment on function private.make_sentence is
 'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone.';
+where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+called.';
+
+create function private.template_of(p_place text, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  );
+end;
+$$;
+comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
 
 create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return private.make_sentence((
-    select e.sentence from private.events() as e
-    where e.place = p_place and e.event = p_event and p_facts @> e.condition
-    limit 1
-  ), p_community_id, p_facts);
+  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
 end;
 $$;
 comment on function private.say is
@@ -3481,24 +3525,20 @@ returns uuid[]
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return array(
-    select distinct v.id::uuid
-    from (
-      select p_facts ->> k.key as id
-      from unnest(array[
-        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
-      ]) as k (key)
-      union all
-      select r.id from jsonb_array_elements_text(
-        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
-      ) as r (id)
-    ) as v
-    where v.id is not null
-    order by v.id::uuid
+  return array_remove(
+    array[
+      p_facts ->> 'user_id', p_facts ->> 'by_id', p_facts ->> 'lender_id', p_facts ->> 'borrower_id',
+      p_facts ->> 'proposer_id', p_facts ->> 'author_id', p_facts ->> 'winner_id', p_facts ->> 'actor_id',
+      p_facts ->> 'subject_id'
+    ]::uuid[] || case
+      when jsonb_typeof(p_facts -> 'released') = 'array'
+        then array(select r.id::uuid from jsonb_array_elements_text(p_facts -> 'released') as r (id))
+    end,
+    null
   );
 end;
 $$;
-comment on function private.people_in is 'The ids of all people that facts name, each once.';
+comment on function private.people_in is 'The ids of all people that facts name.';
 
 create function private.show_people(p_user_ids uuid[])
 returns jsonb
@@ -3533,36 +3573,77 @@ frontend can make a sentence of its own.';
 
 -- A line of the Chamber as it is shown: what the house says is put into words here, and nowhere before.
 
+create function private.said_lines(
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+)
+returns setof record
+language plpgsql stable security definer rows 20 set search_path = ''
+as $$
+declare
+  v_people jsonb;
+  v_called jsonb;
+  v_line record;
+begin
+  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
+  select
+    jsonb_object_agg(p.id, p.person),
+    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || (p.person ->> 'display_name') || '”' end)
+  into v_people, v_called
+  from private.shown_people as p
+  where p.id = any(array(
+    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+  ));
+  for v_line in
+    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
+    from private.chat_messages as m
+    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
+      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+    order by m.id, e.turn
+  loop
+    id := v_line.id;
+    content := case
+      when v_line.is_gone then '' else private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called)
+    end;
+    facts := private.show_facts(p_community_id, v_line.facts);
+    people := coalesce((
+      select jsonb_agg(distinct v_people -> i.id::text) from unnest(private.people_in(v_line.facts)) as i (id)
+    ), '[]');
+    return next;
+  end loop;
+end;
+$$;
+comment on function private.said_lines is
+'What the house says in those of these lines that are its own: the sentence as of this moment, the facts, and the people
+they name. Only for a door that has asked whose Chamber it is.';
+
 create view private.shown_messages with (security_invoker = on) as
 select
   m.id,
   m.community_id,
   m.type,
-  case
-    when m.type = 'system' and m.deleted_at is null then private.say('line', m.community_id, m.event, m.facts)
-    when p.is_erased then ''
-    else m.content
-  end as content,
+  case when p.is_erased then '' else m.content end as content,
   m.event,
-  case when m.type = 'system' then private.show_facts(m.community_id, m.facts) end as facts,
-  case when m.type = 'system' then private.show_people(private.people_in(m.facts)) else '[]'::jsonb end as people,
+  m.facts,
+  '[]'::jsonb as people,
+  null::jsonb as declaration,
+  null::jsonb as borrow_request,
+  null::jsonb as tip_to_tip,
+  null::jsonb as election,
   m.created_at,
   m.edited_at,
   case
     when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
   end as struck_reason,
-  m.reference_id,
-  null::jsonb as declaration,
-  null::jsonb as borrow_request,
-  null::jsonb as tip_to_tip,
-  null::jsonb as election,
   p.person as user,
+  m.reference_id,
   m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
 from private.chat_messages as m
 left join private.shown_people as p on m.user_id = p.id;
 comment on view private.shown_messages is
-'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
-reference_id: what a card shows. Only for the kernel.';
+'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms of
+the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
 
 create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
 returns jsonb
@@ -3571,9 +3652,12 @@ as $$
 begin
   return (
     select
-      case
-        when p_card is null then to_jsonb(s) - 'reference_id'
-        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
+      to_jsonb(s) - 'reference_id' || case
+        when s.type = 'system' then (
+          select to_jsonb(o) from private.said_lines(p_community_id, array[p_message_id]) as o
+        )
+        when p_card is not null then jsonb_build_object(s.type, p_card)
+        else '{}'
       end
     from private.shown_messages as s
     where s.community_id = p_community_id and s.id = p_message_id
@@ -8341,13 +8425,14 @@ declare
   v_types text[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
+  v_said jsonb := jsonb_build_object();
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
   where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election');
+    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -8360,11 +8445,17 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  if 'system' = any(v_types) then
+    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+  end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
+        s.id, s.community_id, s.type, s.user,
+        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
+        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
+        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
         case when s.type = 'declaration' then (
           select row_to_json(d) from private.shown_declarations as d
           where d.community_id = p_community_id and d.id = s.reference_id
