@@ -121,8 +121,8 @@ begin
 end;
 $$;
 comment on function private.number_database is
-'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
-2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on
+from 2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
 before the first community is founded here.';
 
 -- The one clock every rule about time asks.
@@ -2568,7 +2568,8 @@ begin atomic
   ) as k (kind, is_mutable);
 end;
 comment on function private.notice_kinds is
-'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
+type.';
 
 create table private.notifications (
   community_id uuid not null,
@@ -3091,8 +3092,8 @@ begin
 end;
 $$;
 comment on function private.erase_lines_of is
-'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
-their marks; returns how many.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
+them their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -3147,11 +3148,12 @@ end;
 $$;
 comment on function private.count_unread is
 'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
-deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than
+that.';
 
--- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
--- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
--- gone everywhere at once.
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1,
+-- 13.2). They stand here alone, each with its author; what tells of them names them by id, so that words struck or
+-- erased are gone everywhere at once.
 
 create table private.words (
   community_id uuid not null,
@@ -3490,8 +3492,8 @@ begin
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
 called.';
 
 create function private.template_of(p_place text, p_event text, p_facts jsonb)
@@ -3623,27 +3625,27 @@ select
   m.id,
   m.community_id,
   m.type,
-  case when p.is_erased then '' else m.content end as content,
   m.event,
   m.facts,
+  m.created_at,
+  m.edited_at,
+  m.reference_id,
+  p.person as user,
   '[]'::jsonb as people,
   null::jsonb as declaration,
   null::jsonb as borrow_request,
   null::jsonb as tip_to_tip,
   null::jsonb as election,
-  m.created_at,
-  m.edited_at,
+  case when p.is_erased then '' else m.content end as content,
   case
     when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
   end as struck_reason,
-  p.person as user,
-  m.reference_id,
   m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
 from private.chat_messages as m
 left join private.shown_people as p on m.user_id = p.id;
 comment on view private.shown_messages is
-'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms of
-the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
+'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms
+of the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
 
 create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
 returns jsonb
@@ -4618,9 +4620,9 @@ $$;
 comment on function private.hold_day is
 'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
 
-Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before purses.
-No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its own needs
-here (RULES 13.4).';
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before
+purses. No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its
+own needs here (RULES 13.4).';
 
 create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -8616,7 +8618,8 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -9074,7 +9077,8 @@ create function public.get_community(community_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
 begin atomic
-  select private.list_members(get_community.community_id)
+  select
+    private.list_members(get_community.community_id)
     || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
 comment on function public.get_community is
@@ -9742,8 +9746,8 @@ begin
 end;
 $$;
 comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
+reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
 
 create function private.show_notice(p_notice private.notifications)
 returns jsonb
@@ -9907,8 +9911,8 @@ end;
 comment on function public.list_audit is
 'The audit log of a community, newest first, for its moderators.
 
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
 grant execute on function public.list_audit, private.list_audit to authenticated;
 
 -- The caller's communities at a glance.
@@ -10188,8 +10192,8 @@ Returns {exported_at, profile, account, admission, audit, invites, invite_misses
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
-Refuses: INVITE_REQUIRED.';
+left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was
+cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -10358,8 +10362,8 @@ exception when others or query_canceled then
 end;
 $$;
 comment on function private.follow_auth_user is
-'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
-remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
+'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address
+is remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';
 
 -- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
@@ -10799,8 +10803,8 @@ begin
 end;
 $$;
 comment on function private.list_missing is
-'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
-of people Auth has not.';
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and
+erasures of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
@@ -10862,9 +10866,9 @@ end;
 comment on function public.mend is
 'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
-That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and erasures.
-Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
-[text]}: what it put back, and what it could not.';
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+erasures. Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended:
+[text], missing: [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;
 
 select private.lay_surroundings();

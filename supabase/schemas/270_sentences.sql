@@ -256,8 +256,8 @@ begin
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
 called.';
 
 create function private.template_of(p_place text, p_event text, p_facts jsonb)

@@ -50,27 +50,27 @@ select
   m.id,
   m.community_id,
   m.type,
-  case when p.is_erased then '' else m.content end as content,
   m.event,
   m.facts,
+  m.created_at,
+  m.edited_at,
+  m.reference_id,
+  p.person as user,
   '[]'::jsonb as people,
   null::jsonb as declaration,
   null::jsonb as borrow_request,
   null::jsonb as tip_to_tip,
   null::jsonb as election,
-  m.created_at,
-  m.edited_at,
+  case when p.is_erased then '' else m.content end as content,
   case
     when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
   end as struck_reason,
-  p.person as user,
-  m.reference_id,
   m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
 from private.chat_messages as m
 left join private.shown_people as p on m.user_id = p.id;
 comment on view private.shown_messages is
-'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms of
-the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
+'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms
+of the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
 
 create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
 returns jsonb
