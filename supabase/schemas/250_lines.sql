@@ -178,10 +178,12 @@ returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  -- Joys and stakes are limited by the purse, messages by a limit of their own; an outcome is no act of a voter's, nor
+  -- of whoever happens to settle what was overdue.
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
-    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_')
+      and p_event not in ('election_closed', 'moderator_seated') then private.caller_id()
   end;
   v_id bigint;
 begin
