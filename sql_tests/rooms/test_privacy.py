@@ -274,7 +274,16 @@ def test_at_once_nothing_shows_what_a_person_was_called_or_wrote(
         ]
         + [asha.list_audit(**here)]
     )
-    for word in ("Bram ", "Bram.", '"Bram"', "“Bram”", "Elder", "bram@", "bram.png", *WORDS.split()):
+    for word in (
+        "Bram ",
+        "Bram.",
+        '"Bram"',
+        "“Bram”",
+        "Elder",
+        "bram@",
+        "bram.png",
+        *WORDS.split(),
+    ):
         assert word not in shown, word
     members = asha.list_members(**here)["members"]
     assert life.id not in [member["user"]["id"] for member in members]
@@ -553,9 +562,7 @@ def test_auth_s_soft_delete_erases_too(house, rain, bram, asha):
     """Auth obscures the address and keeps the row (RULES 13.3)."""
     (invite,) = house.service.mint_invites(email="bram@chas.test")["invites"]
     auth = Caller(house=house, role="supabase_auth_admin", login="supabase_auth_admin")
-    auth.sql(
-        "update auth.users set deleted_at = now(), email = 'x9' where id = %(id)s", id=bram.id
-    )
+    auth.sql("update auth.users set deleted_at = now(), email = 'x9' where id = %(id)s", id=bram.id)
     assert name_of(house, bram) == "a former member"
     (kept,) = house.owner.read("invites", id=invite["id"])
     assert (kept["email"], kept["email_hash"]) == (None, None)
