@@ -214,6 +214,9 @@ declare
   v_part text;
   v_key text;
 begin
+  if p_piece = '' then
+    return '';
+  end if;
   foreach v_part in array string_to_array(p_piece, '{') loop
     if v_said is null then
       v_said := v_part;
