@@ -7053,8 +7053,8 @@ comment on function private.require_end is
 'Asks that an election ends 1 hour to 14 days from now. Refuses: INVALID_INPUT {field, earliest, latest}.';
 
 -- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
--- is to be known of a box is asked here, and no client may call anything that answers. Every function takes the election
--- its caller has read and asked for membership of.
+-- is to be known of a box is asked here, and no client may call anything that answers. Whoever calls has read the
+-- election and asked for membership.
 
 create table private.ballot_boxes (
   community_id uuid not null,
@@ -8142,7 +8142,7 @@ end;
 $$;
 comment on function private.end_membership is
 'Ends a membership with all that hangs on it (RULES 2.5, 2.6, 13.2): roles, notices, requests, loans, own stake, rolls,
-ballots, purse. p_how: left, removed or erased; only who left of their own will makes what awaited nobody else unanimous.
+ballots, purse. p_how: left, removed or erased; only the going of who left of their own will may complete a proposal.
 
 Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
 which has also closed the election that is over.';
@@ -9349,8 +9349,8 @@ begin
 end;
 $$;
 comment on function private.get_leaderboard is
-'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s rights:
-row by row, row level security would double its cost.';
+'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
 returns jsonb
@@ -9594,7 +9594,8 @@ select
   ) as celebration
 from private.jashn_celebrations as c
 inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
-comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
+comment on view private.shown_celebrations is
+'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
 grant select on private.shown_celebrations to authenticated;
 
 create view private.shown_jashns with (security_invoker = on) as

@@ -363,8 +363,9 @@ begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
-it).
+'Changes the caller''s display name or avatar.
+
+A name is 1 to 80 characters on one visible line, an avatar a web address; an empty text removes it.
 
 What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
 Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';

@@ -339,12 +339,18 @@ stays, is the caller''s affair, who has locked the community.';
 
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Alone: an act of theirs under way holds the row, is waited for, and is then found by whatever follows.
+  perform from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = p_user_id
+  for update;
   update private.community_members as m
   set roles = '{member}', council_since = null, left_at = private.clock()
   where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null;
 end;
+$$;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
 
 create function private.shown_members(

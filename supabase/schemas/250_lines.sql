@@ -178,10 +178,15 @@ returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  -- Joys and stakes are limited by the purse, messages by a limit of their own; what follows from an act (an outcome, a
+  -- seat that passes) is not counted again.
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
-    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+    when p_event in (
+      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
+      'election_cancelled'
+    ) then private.caller_id()
   end;
   v_id bigint;
 begin

@@ -49,7 +49,6 @@ $$;
 comment on function private.read_words is
 'Words as anybody may read them now; null once they are struck or their author is erased. Only for a door that has asked
 whose community it is.';
-grant execute on function private.read_words to authenticated;
 
 create function private.strike_words(p_community_id uuid, p_id bigint)
 returns void

@@ -246,7 +246,6 @@ $$;
 comment on function private.say is
 'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
 whose community it is.';
-grant execute on function private.say to authenticated;
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]

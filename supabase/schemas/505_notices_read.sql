@@ -143,11 +143,13 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', p_entry.actor_id, 'subject_id', p_entry.subject_id);
+  -- Which steward it was is the Bureau's affair.
+  v_actor uuid := case when not starts_with(p_entry.action, 'steward_') then p_entry.actor_id end;
+  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', v_actor, 'subject_id', p_entry.subject_id);
 begin
   return jsonb_build_object(
     'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
+    'actor', (select p.person from private.shown_people as p where p.id = v_actor),
     'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
     'facts', private.show_facts(p_entry.community_id, p_entry.facts),
     'people', private.show_people(private.people_in(v_facts)),

@@ -111,7 +111,15 @@ begin atomic
       where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'borrow_requests', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from private.borrow_requests as r
+      select
+        coalesce(
+          jsonb_agg(
+            -- What another wrote is shown only while they are not erased.
+            to_jsonb(r) || case when p.is_erased then '{"reason": ""}'::jsonb else '{}' end order by r.number
+          ), '[]'
+        )
+      from private.borrow_requests as r
+      inner join private.shown_people as p on r.borrower_id = p.id
       where r.community_id = p_community_id and (r.borrower_id = p_user_id or r.lender_id = p_user_id)
     ),
     'loans', (
