@@ -143,6 +143,11 @@ begin
     dawn_at = v_dawn,
     sunset_at = case
       when p_day.is_open then p_day.sunset_at else private.sunset_after(p_next_timezone, v_dawn, p_day.day)
+    end,
+    -- No week is honoured before the Dawn that ends it.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else greatest(private.next_jashn_look(p_next_timezone, p_day.day), v_dawn)
     end
   where d.community_id = p_day.community_id
   returning d.* into v_day;
