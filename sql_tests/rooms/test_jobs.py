@@ -179,9 +179,14 @@ def test_what_is_kept_for_a_while_goes_after_that(house, execute):
 
 def test_the_gauge_says_how_late_the_latest_dawn_is(service, found, execute):
     found("Late")
-    assert service.at(DAWN).get_health() == {"status": "ok", "dawn_late_seconds": 0}
+    assert service.at(DAWN).get_health() == {
+        "status": "ok",
+        "dawn_late_seconds": 0,
+        "missing": [],
+    }
     late = DAWN + timedelta(minutes=11)
     assert service.at(late).get_health()["dawn_late_seconds"] == 660
+    assert service.at(late).get_health()["status"] == "late"
 
     execute("daily_reset", late)
     assert service.at(late).get_health()["dawn_late_seconds"] == 0

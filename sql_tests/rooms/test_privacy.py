@@ -49,7 +49,10 @@ SHOWN_AS = {
     "private.jashn_celebrations": ".jashn_celebrations",
 }
 
-WORDS = "bram-said bram-joy bram-told bram-img bram-asked bram-tea bram-why bram-cheers bram-struck bram-secret"
+WORDS = (
+    "bram-said bram-joy bram-told bram-img bram-asked bram-tea bram-why bram-cheers bram-struck"
+    " bram-secret"
+)
 
 
 @pytest.fixture

@@ -329,7 +329,7 @@ begin
     [129160,129168),[129198,129200),[129212,129216),[129218,129232),[129241,129280),[129624,129632),[129646,129648),
     [129661,129664),[129735,129736),[129737,129740),[129758,129759),[129772,129775),[129787,129792),[129939,129940),
     [130043,131072),[173792,173824),[178207,178208),[183982,183984),[191457,191472),[192094,194560),[195102,196608),
-    [201547,201552),[210042,249856),[261184,983040),[1048574,1048576),[1114110,1114112)}';
+    [201547,201552),[210042,249856),[261184,983040),[1048574,1048576),[1114110,1114112)}'::int4multirange;
 end;
 $$;
 comment on function private.shows_nothing is
@@ -360,7 +360,7 @@ declare
   -- Every hyphen and dash of Unicode (the property Dash).
   v_dashes constant int4multirange := '{[45,46),[1418,1419),[1470,1471),[5120,5121),[6150,6151),[8208,8214),[8275,8276),
     [8315,8316),[8331,8332),[8722,8723),[11799,11800),[11802,11803),[11834,11836),[11840,11841),[11869,11870),
-    [12316,12317),[12336,12337),[12448,12449),[65073,65075),[65112,65113),[65123,65124),[65293,65294),[69293,69294)}';
+    [12316,12317),[12336,12337),[12448,12449),[65073,65075),[65112,65113),[65123,65124),[65293,65294),[69293,69294)}'::int4multirange;
   v_skipped constant int4multirange := private.shows_nothing() + v_dashes;
 begin
   -- Longer than anybody pastes: no code at all.
@@ -608,7 +608,7 @@ declare
     "BST": "Europe/London", "MSK": "Europe/Moscow", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul",
     "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver",
     "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "NZST": "Pacific/Auckland", "ZULU": "UTC", "UCT": "UTC"
-  }';
+  }'::jsonb;
 begin
   -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
   if p_timezone = 'UTC' then
@@ -630,7 +630,7 @@ $$;
 comment on function private.require_timezone is
 'Returns the name of a time zone of the IANA database (https://www.iana.org/time-zones) unchanged, or refuses it.
 
-Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of a fixed offset.
+Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of fixed hours.
 Refuses: INVALID_INPUT {field, region: the one to use, where it is known}.';
 
 -- request_id: the same call made twice happens once (RULES 5.4).
@@ -903,6 +903,22 @@ $$;
 comment on function private.lock_person is
 'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
 whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
+
+create function private.change_profile(p_user_id uuid, p_display_name text, p_avatar_url text, p_renames boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set
+    display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when p_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
+  where u.id = p_user_id;
+end;
+$$;
+comment on function private.change_profile is
+'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
 create view private.shown_people with (security_invoker = on) as
 select
@@ -1300,12 +1316,7 @@ begin
   if v_renames and v_earliest > private.clock() then
     perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
-  update private.users as u
-  set
-    display_name = coalesce(p_display_name, u.display_name),
-    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
-    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
-  where u.id = v_me.id;
+  perform private.change_profile(v_me.id, p_display_name, p_avatar_url, v_renames);
   return private.get_me();
 end;
 $$;
@@ -1317,8 +1328,9 @@ begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
-it).
+'Changes the caller''s display name or avatar.
+
+A name is 1 to 80 characters on one visible line, an avatar a web address; an empty text removes it.
 
 What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
 Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';
@@ -2107,12 +2119,18 @@ stays, is the caller''s affair, who has locked the community.';
 
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Alone: an act of theirs under way holds the row, is waited for, and is then found by whatever follows.
+  perform from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = p_user_id
+  for update;
   update private.community_members as m
   set roles = '{member}', council_since = null, left_at = private.clock()
   where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null;
 end;
+$$;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
 
 create function private.shown_members(
@@ -2579,7 +2597,7 @@ create sequence private.notifications_position_seq owned by private.notification
 create unique index notifications_one_unread_per_thing on private.notifications (user_id, type, ref_id, ref_kind)
 where read_at is null;
 create index notifications_user_id_position_idx on private.notifications (user_id, position);
-create index notifications_id_idx on private.notifications (id);
+create unique index notifications_id_unique on private.notifications (id);
 create index notifications_updated_at_idx on private.notifications (updated_at);
 alter table private.notifications enable row level security;
 create policy people_read_their_notifications on private.notifications for select to authenticated
@@ -2954,10 +2972,15 @@ returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  -- Joys and stakes are limited by the purse, messages by a limit of their own; what follows from an act (an outcome, a
+  -- seat that passes) is not counted again.
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
-    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+    when p_event in (
+      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
+      'election_cancelled'
+    ) then private.caller_id()
   end;
   v_id bigint;
 begin
@@ -3172,7 +3195,6 @@ $$;
 comment on function private.read_words is
 'Words as anybody may read them now; null once they are struck or their author is erased. Only for a door that has asked
 whose community it is.';
-grant execute on function private.read_words to authenticated;
 
 create function private.strike_words(p_community_id uuid, p_id bigint)
 returns void
@@ -3453,7 +3475,6 @@ $$;
 comment on function private.say is
 'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
 whose community it is.';
-grant execute on function private.say to authenticated;
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]
@@ -8462,7 +8483,7 @@ as $$
 declare
   v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_id bigint := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) -> 'message_id';
+  v_id bigint := (private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) ->> 'message_id')::bigint;
 begin
   if v_id is null then
     perform private.require_text('content', p_content, 2000);
@@ -8653,204 +8674,6 @@ comment on function public.mark_chamber_read is
 A line that is committed late, by an act under way while the mark was set past it, counts as read. Returns {unread}:
 what others wrote since, at most 1000. Refuses: NOT_FOUND.';
 grant execute on function public.mark_chamber_read, private.mark_chamber_read to authenticated;
-
--- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
-
-create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return case p_ref_kind
-    when 'declaration' then (
-      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
-    )
-    when 'borrow_request' then (
-      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
-      where r.community_id = p_community_id and r.id = p_ref_id
-    )
-    when 'tip_to_tip' then (
-      select t.proposal ->> 'title' from private.shown_proposals as t
-      where t.community_id = p_community_id and t.id = p_ref_id
-    )
-    when 'election' then (
-      select private.read_words(e.community_id, e.title_id) from private.elections as e
-      where e.community_id = p_community_id and e.id = p_ref_id
-    )
-    when 'jashn' then (
-      select c.celebration ->> 'message' from private.shown_celebrations as c
-      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
-    )
-  end;
-end;
-$$;
-comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
-
-create function private.show_notice(p_notice private.notifications)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := p_notice.facts || jsonb_build_object(
-    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
-    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
-  );
-begin
-  return (
-    select jsonb_build_object(
-      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
-      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
-      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
-      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
-      'people', private.show_people(p_notice.people),
-      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
-      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
-    )
-    from private.events() as e
-    where e.place = 'notice' and e.event = p_notice.event
-  );
-end;
-$$;
-comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
-
-create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_me uuid := private.require_admitted();
-  v_before bigint := 9223372036854775807;
-  v_page private.notifications[];
-begin
-  perform private.require_page_size(p_page_size);
-  if p_before_id is not null then
-    select n.position into v_before from private.notifications as n where n.id = p_before_id and n.user_id = v_me;
-    if not found then
-      perform private.refuse('NOT_FOUND', 'There is no such notification.');
-    end if;
-  end if;
-  v_page := array(
-    select n from private.notifications as n
-    where n.user_id = v_me and n.position < v_before
-      and (n.read_at is null or not coalesce(p_unread_only, false))
-    order by n.position desc
-    limit p_page_size + 1
-  );
-  return jsonb_build_object(
-    'notifications', (
-      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
-      from unnest(v_page[:p_page_size]) as n
-    ),
-    'has_more', cardinality(v_page) > p_page_size,
-    'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
-  );
-end;
-$$;
-
-create function public.list_notifications(
-  unread_only boolean default false, page_size integer default 50, before_id bigint default null
-)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_notifications(
-    list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
-  );
-end;
-comment on function public.list_notifications is
-'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
-
-Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
-grant execute on function public.list_notifications, private.list_notifications to authenticated;
-
-create function private.mark_notification_read(p_notification_id bigint)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me uuid := private.require_admitted();
-begin
-  if not private.read_notice(v_me, p_notification_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such notification.');
-  end if;
-  return (
-    select jsonb_build_object('notification', private.show_notice(n))
-    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
-  );
-end;
-$$;
-
-create function public.mark_notification_read(notification_id bigint)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_notification_read(mark_notification_read.notification_id);
-end;
-comment on function public.mark_notification_read is
-'Marks one of the caller''s notices read; doing it again changes nothing.
-
-Returns {notification}. Refuses: NOT_FOUND.';
-grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
-
-create function private.show_audit_entry(p_entry private.audit_entries)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', p_entry.actor_id, 'subject_id', p_entry.subject_id);
-begin
-  return jsonb_build_object(
-    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
-    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
-    'facts', private.show_facts(p_entry.community_id, p_entry.facts),
-    'people', private.show_people(private.people_in(v_facts)),
-    'sentence', private.say('audit', p_entry.community_id, p_entry.action, v_facts),
-    'created_at', p_entry.created_at
-  );
-end;
-$$;
-comment on function private.show_audit_entry is 'An entry of the audit log, put into words as things are called now.';
-
-create function private.list_audit(p_community_id uuid, p_page_size integer, p_before_id bigint)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_page private.audit_entries[];
-begin
-  perform private.require_moderator(p_community_id);
-  perform private.require_page_size(p_page_size);
-  v_page := array(
-    select e from private.audit_entries as e
-    where e.community_id = p_community_id and e.id < coalesce(p_before_id, 9223372036854775807)
-    order by e.id desc
-    limit p_page_size + 1
-  );
-  return jsonb_build_object(
-    'entries', (
-      select coalesce(jsonb_agg(private.show_audit_entry(e::private.audit_entries) order by e.id desc), '[]')
-      from unnest(v_page[:p_page_size]) as e
-    ),
-    'has_more', cardinality(v_page) > p_page_size
-  );
-end;
-$$;
-
-create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_audit(list_audit.community_id, list_audit.page_size, list_audit.before_id);
-end;
-comment on function public.list_audit is
-'The audit log of a community, newest first, for its moderators.
-
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
-grant execute on function public.list_audit, private.list_audit to authenticated;
 
 -- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
 
@@ -9779,6 +9602,206 @@ $$;
 comment on function private.erase_celebrations_of is
 'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
 
+-- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
+
+create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_ref_kind
+    when 'declaration' then (
+      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
+    )
+    when 'borrow_request' then (
+      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
+      where r.community_id = p_community_id and r.id = p_ref_id
+    )
+    when 'tip_to_tip' then (
+      select t.proposal ->> 'title' from private.shown_proposals as t
+      where t.community_id = p_community_id and t.id = p_ref_id
+    )
+    when 'election' then (
+      select private.read_words(e.community_id, e.title_id) from private.elections as e
+      where e.community_id = p_community_id and e.id = p_ref_id
+    )
+    when 'jashn' then (
+      select c.celebration ->> 'message' from private.shown_celebrations as c
+      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
+    )
+  end;
+end;
+$$;
+comment on function private.words_of is
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
+election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+
+create function private.show_notice(p_notice private.notifications)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := p_notice.facts || jsonb_build_object(
+    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
+    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
+  );
+begin
+  return (
+    select jsonb_build_object(
+      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
+      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
+      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
+      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
+      'people', private.show_people(p_notice.people),
+      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
+      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
+    )
+    from private.events() as e
+    where e.place = 'notice' and e.event = p_notice.event
+  );
+end;
+$$;
+comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
+
+create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+  v_before bigint := 9223372036854775807;
+  v_page private.notifications[];
+begin
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select n.position into v_before from private.notifications as n where n.id = p_before_id and n.user_id = v_me;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such notification.');
+    end if;
+  end if;
+  v_page := array(
+    select n from private.notifications as n
+    where n.user_id = v_me and n.position < v_before
+      and (n.read_at is null or not coalesce(p_unread_only, false))
+    order by n.position desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'notifications', (
+      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
+      from unnest(v_page[:p_page_size]) as n
+    ),
+    'has_more', cardinality(v_page) > p_page_size,
+    'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
+  );
+end;
+$$;
+
+create function public.list_notifications(
+  unread_only boolean default false, page_size integer default 50, before_id bigint default null
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_notifications(
+    list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
+  );
+end;
+comment on function public.list_notifications is
+'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
+
+Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
+grant execute on function public.list_notifications, private.list_notifications to authenticated;
+
+create function private.mark_notification_read(p_notification_id bigint)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+begin
+  if not private.read_notice(v_me, p_notification_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such notification.');
+  end if;
+  return (
+    select jsonb_build_object('notification', private.show_notice(n))
+    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
+  );
+end;
+$$;
+
+create function public.mark_notification_read(notification_id bigint)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.mark_notification_read(mark_notification_read.notification_id);
+end;
+comment on function public.mark_notification_read is
+'Marks one of the caller''s notices read; doing it again changes nothing.
+
+Returns {notification}. Refuses: NOT_FOUND.';
+grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
+
+create function private.show_audit_entry(p_entry private.audit_entries)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  -- Which steward it was is the Bureau's affair.
+  v_actor uuid := case when not starts_with(p_entry.action, 'steward_') then p_entry.actor_id end;
+  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', v_actor, 'subject_id', p_entry.subject_id);
+begin
+  return jsonb_build_object(
+    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
+    'actor', (select p.person from private.shown_people as p where p.id = v_actor),
+    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
+    'facts', private.show_facts(p_entry.community_id, p_entry.facts),
+    'people', private.show_people(private.people_in(v_facts)),
+    'sentence', private.say('audit', p_entry.community_id, p_entry.action, v_facts),
+    'created_at', p_entry.created_at
+  );
+end;
+$$;
+comment on function private.show_audit_entry is 'An entry of the audit log, put into words as things are called now.';
+
+create function private.list_audit(p_community_id uuid, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page private.audit_entries[];
+begin
+  perform private.require_moderator(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select e from private.audit_entries as e
+    where e.community_id = p_community_id and e.id < coalesce(p_before_id, 9223372036854775807)
+    order by e.id desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'entries', (
+      select coalesce(jsonb_agg(private.show_audit_entry(e::private.audit_entries) order by e.id desc), '[]')
+      from unnest(v_page[:p_page_size]) as e
+    ),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_audit(list_audit.community_id, list_audit.page_size, list_audit.before_id);
+end;
+comment on function public.list_audit is
+'The audit log of a community, newest first, for its moderators.
+
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
+subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+grant execute on function public.list_audit, private.list_audit to authenticated;
+
 -- The caller's communities at a glance.
 
 create function private.list_my_communities()
@@ -9937,7 +9960,15 @@ begin atomic
       where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'borrow_requests', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from private.borrow_requests as r
+      select
+        coalesce(
+          jsonb_agg(
+            -- What another wrote is shown only while they are not erased.
+            to_jsonb(r) || case when p.is_erased then '{"reason": ""}'::jsonb else '{}' end order by r.number
+          ), '[]'
+        )
+      from private.borrow_requests as r
+      inner join private.shown_people as p on r.borrower_id = p.id
       where r.community_id = p_community_id and (r.borrower_id = p_user_id or r.lender_id = p_user_id)
     ),
     'loans', (
@@ -10481,6 +10512,8 @@ and takes the next step of an erasure under way (RULES 1.2, 13). Returns how muc
 -- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
 alter table private.declarations replica identity full;
 alter table private.tip_to_tip_proposals replica identity full;
+-- Realtime tells every listener the key of a deleted row, whoever it belonged to: this one says nothing of anybody.
+alter table private.notifications replica identity using index notifications_id_unique;
 
 create function private.published_tables()
 returns setof text
@@ -10609,8 +10642,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_need record;
-  v_laid text[] := '{}';
+  v_laid text[] := '{}'::text[];
 begin
+  -- What is executed comes from the list above and from nobody. @plpgsql_check_options: security_warnings = off
   for v_need in select s.need, s.lays from private.surroundings() as s where not s.is_there loop
     begin
       execute v_need.lays;
@@ -10717,9 +10751,9 @@ begin atomic
   select private.mend();
 end;
 comment on function public.mend is
-'Puts back what the house needs and lacks, as after a restore: jobs, triggers on auth.users, the policy of the topics,
-published tables, default privileges, profiles and erasures. For the service role alone.
+'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and erasures.
 Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
 [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;

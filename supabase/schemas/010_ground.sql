@@ -19,9 +19,10 @@ comment on schema private is
 'Everything but the doors: tables, row level security, and the functions behind the doors. Never exposed by the API.';
 grant usage on schema private to authenticated, service_role;
 
--- No function is open unless a line beside it opens it, whatever the project's switch for new entities says. The same for
--- tables and sequences, of which the exposed schema has none, is in the list of 920_health.
+-- Nothing is open unless a line beside it opens it, whatever the project's switch for new entities says.
 alter default privileges revoke execute on functions from public;
+alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;
+alter default privileges in schema public revoke all on sequences from anon, authenticated, service_role;
 alter default privileges in schema public revoke all on functions from anon, authenticated, service_role;
 
 create table private.settings (

@@ -171,6 +171,22 @@ comment on function private.lock_person is
 'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
 whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
 
+create function private.change_profile(p_user_id uuid, p_display_name text, p_avatar_url text, p_renames boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set
+    display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when p_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
+  where u.id = p_user_id;
+end;
+$$;
+comment on function private.change_profile is
+'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
+
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,

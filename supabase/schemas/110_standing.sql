@@ -346,12 +346,7 @@ begin
   if v_renames and v_earliest > private.clock() then
     perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
-  update private.users as u
-  set
-    display_name = coalesce(p_display_name, u.display_name),
-    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
-    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
-  where u.id = v_me.id;
+  perform private.change_profile(v_me.id, p_display_name, p_avatar_url, v_renames);
   return private.get_me();
 end;
 $$;
