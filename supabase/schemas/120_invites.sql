@@ -192,6 +192,7 @@ begin
   if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then

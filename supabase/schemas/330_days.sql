@@ -51,13 +51,14 @@ begin
   v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected.';
+are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer

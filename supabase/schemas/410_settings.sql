@@ -77,7 +77,8 @@ declare
   v_changed jsonb;
   v_pending jsonb;
 begin
-  -- Asked again, now that nobody changes beside this.
+  -- Asked again, now that nobody changes beside this and an election that is over is written down.
+  perform private.settle_elections(p_community_id);
   perform private.require_moderator(p_community_id);
   select
     coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),

@@ -298,11 +298,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members;
+  v_me private.community_members := private.require_acting_moderator(v_line.community_id);
   v_reason_id bigint;
 begin
-  perform private.require_acting_member(v_line.community_id);
-  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);

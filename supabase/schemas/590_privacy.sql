@@ -390,7 +390,7 @@ begin
       perform private.erase(new.id, old.email);
     end if;
   elsif new.email is distinct from old.email then
-    perform private.note_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
+    perform private.follow_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
   end if;
   return null;
 exception when others or query_canceled then
