@@ -69,6 +69,11 @@ PRESENT = """
 """
 
 
+def made_by(answer: Any) -> set[str]:
+    """The ids of the things an answer shows."""
+    return {str(thing["id"]) for thing in answer.values() if "id" in thing}
+
+
 class Driver:
     """A founder and others, some of them outside at first; `seed` decides everything they do."""
 
@@ -369,7 +374,7 @@ class Driver:
             raise self.trouble(f"the model expects {expected}", refusal)
 
     def expect_same_answer(self, who: Member, rpc: str, said: Facts, answer: Any) -> None:
-        """The model knows that a call was answered before; that the words are the same, we see."""
+        """The model knows that a call was answered before; that nothing was made anew, we see."""
         request_id = said.get("request_id")
         if request_id:
             key = f"{who.id} {rpc} {request_id} {self.model.memory[who.id, rpc, request_id]}"
@@ -377,8 +382,9 @@ class Driver:
                 self.done["answered again"] += 1
             else:
                 self.calls.append((who, rpc, said))
-            if self.answers.setdefault(key, answer) != answer:
-                raise self.trouble("another answer to the same request_id", answer)
+            made = made_by(answer)
+            if self.answers.setdefault(key, made) != made:
+                raise self.trouble(f"the same request_id made {self.answers[key]} before", made)
 
     def addressed(self, rpc: str, said: Facts) -> Facts:
         """Most doors want the community; those about one thing, or by a code, do not."""

@@ -352,10 +352,16 @@ class Economy:
             if loan.borrower == who and loan.status == "asleep":
                 self.loans[identity] = replace(loan, status="open")
 
+    def _settled(self, who: str) -> Facts:
+        """What a repeat answers: nothing of the first answer, but how things stand now."""
+        self.settle()
+        return {"balance": self.balance(who)}
+
     def join_community(self, who: str, invite_code: str, request_id: str | None = None) -> Facts:
         with self._remembering(who, "join_community", request_id, code=invite_code) as is_known:
             if is_known:
-                return {}
+                self._require_member(who)
+                return self._settled(who)
             self.settle()
             if who in self.members:
                 raise Denied("CONFLICT")
@@ -524,7 +530,7 @@ class Economy:
         said = {"title": title, "cc_spent": cc_spent}
         with self._remembering(who, "declare_joy", request_id, **said) as is_known:
             if is_known:
-                return {}
+                return self._settled(who)
             require_amount(cc_spent, "cc_spent")
             self._require_open()
             self._post(who, "declaration", -cc_spent, reference=self.identity)
@@ -539,6 +545,7 @@ class Economy:
         said = {"lender_id": lender_id, "amount": amount, "reason": reason}
         with self._remembering(who, "request_borrow", request_id, **said) as is_known:
             if is_known:
+                self.settle()
                 return {}
             require_amount(amount, "amount")
             if lender_id == who:
@@ -573,7 +580,7 @@ class Economy:
         if who != request.lender:
             raise Denied("FORBIDDEN")
         lent = request.amount if amount is None else amount
-        if not 1 <= lent <= request.amount:
+        if action == "approved" and not 1 <= lent <= request.amount:
             raise Denied("INVALID_INPUT", field="amount", most=request.amount)
         self.settle()
         if request.status not in ("pending", "lapsed"):
@@ -614,7 +621,8 @@ class Economy:
         said = {"loan_id": loan_id, "amount": amount}
         with self._remembering(who, "repay_loan", request_id, **said) as is_known:
             if is_known:
-                return {}
+                now = self._settled(who)
+                return {"loan": {"outstanding": self.loans[loan_id].outstanding}} | now
             if who != loan.borrower:
                 raise Denied("FORBIDDEN")
             require_amount(amount, "amount")
@@ -664,7 +672,7 @@ class Economy:
         said = {"title": title, "stake_amount": stake_amount}
         with self._remembering(who, "propose_tip_to_tip", request_id, **said) as is_known:
             if is_known:
-                return {}
+                return self._settled(who)
             require_amount(stake_amount, "stake_amount")
             self._require_open()
             own = self._active_tip(who)

@@ -3635,14 +3635,18 @@ create policy people_read_their_purses on private.purses for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create type private.entry_type as enum (
-  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+create domain private.entry_type as text
+constraint entry_type_known check (
+  value in (
+    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+    'stake_refund', 'stake_forfeit', 'expired', 'correction'
+  )
 );
-comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
+comment on domain private.entry_type is
+'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
 
 create function private.entry_kinds(
-  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
   out counts_as_spent boolean, out counts_as_debt boolean, out words text
 )
 returns setof record
@@ -3650,7 +3654,7 @@ language plpgsql immutable rows 12 set search_path = ''
 as $$
 begin
   return query values
-    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('daily_reset', 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
     ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
     ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
     ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
@@ -3796,7 +3800,7 @@ Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the n
 do}, NOT_FOUND.';
 
 create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
   p_spent_on date default null
 )
@@ -3843,7 +3847,7 @@ leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
 
 create type private.entry_draft as (
   user_id uuid,
-  type private.entry_type,
+  type text,
   amount integer,
   counterparty_id uuid,
   reference_id uuid
@@ -3988,7 +3992,8 @@ the debts of more than one holds the day alone.';
 
 -- Loans between members of a community (RULES 7.2 to 7.5).
 
-create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
+create domain private.loan_state as text
+constraint loan_state_known check (value in ('open', 'repaid', 'forgiven', 'released', 'asleep'));
 
 create table private.loans (
   id uuid not null default gen_random_uuid(),
@@ -4073,7 +4078,7 @@ end;
 $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
-create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left text)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -4257,7 +4262,8 @@ comment on function private.show_loan is 'The shape loan of one loan.';
 
 -- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
 
-create type private.stake_state as enum ('held', 'due', 'refunded', 'forfeited');
+create domain private.stake_state as text
+constraint stake_state_known check (value in ('held', 'due', 'refunded', 'forfeited'));
 
 create table private.stakes (
   community_id uuid not null,
@@ -4528,7 +4534,9 @@ $$;
 comment on function private.hold_day is
 'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
 
-Every act that moves coins takes this first: before proposals, requests and loans, before purses.';
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before purses.
+No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its own needs
+here (RULES 13.4).';
 
 create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -4837,10 +4845,10 @@ comment on function private.show_arrival is 'What founding and joining answer.';
 
 create function private.show_arrival_again(p_made jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
+  v_me private.community_members := private.require_member_today((p_made ->> 'community_id')::uuid);
 begin
   return private.show_arrival(v_me.community_id, v_me.user_id);
 end;
@@ -5202,7 +5210,8 @@ comment on function private.longest_streak is 'A member''s longest streak ever i
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
 create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+comment on domain private.title is
+'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
 create domain private.description as text constraint description_length check (char_length(value) <= 1000);
 comment on domain private.description is 'What is said below a title: at most 1000 characters.';
 
@@ -5262,13 +5271,13 @@ create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
   a.person as user,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
+  case when not a.is_erased then d.image_url end as image_url,
   exists(
     select from private.witnesses as w
     where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
@@ -5280,6 +5289,7 @@ left join lateral (
     p.is_erased
   from private.shown_people as p
   where p.id = d.user_id
+  order by p.id
   limit 1
 ) as a on true;
 comment on view private.shown_declarations is
@@ -5379,7 +5389,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();
@@ -5391,6 +5401,7 @@ declare
   v_joy jsonb;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
@@ -5595,7 +5606,8 @@ grant execute on function public.list_gazette to authenticated;
 
 -- Asking, lending, repaying, forgiving (RULES 7).
 
-create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
+create domain private.request_state as text
+constraint request_state_known check (value in ('pending', 'approved', 'declined', 'cancelled', 'lapsed'));
 
 create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
 comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
@@ -5633,8 +5645,8 @@ create policy members_read_borrow_requests on private.borrow_requests for select
 using (community_id = any(array(select private.my_communities())));
 grant select on private.borrow_requests to authenticated;
 
-create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
-returns private.request_state
+create function private.borrow_status(p_state text, p_lapses_at timestamptz)
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -5788,13 +5800,14 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
@@ -5877,7 +5890,7 @@ $$;
 comment on function private.lock_pending_request is
 'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
 
-create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action text)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
@@ -5934,13 +5947,13 @@ begin
   if p_action = 'approved' then
     v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
   end if;
-  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
+  v_request := private.lock_answerable_request(v_request, p_action);
 
   if p_action = 'approved' then
     v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
   end if;
   update private.borrow_requests as r
-  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
+  set status = p_action, amount = coalesce(v_lent, r.amount)
   where r.community_id = v_request.community_id and r.id = v_request.id;
   v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
   perform private.notify(
@@ -5965,9 +5978,9 @@ comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
-system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
-INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns
+{borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED
+{lapsed_at}, INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
@@ -6013,7 +6026,7 @@ language sql security definer set search_path = ''
 begin atomic
   -- What has lapsed stays lapsed, whether the job has written it down or not.
   update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update private.borrow_requests as r set status = 'lapsed'
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
@@ -6118,7 +6131,9 @@ declare
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+    perform private.settle_day(v_loan.community_id);
+  else
     if v_loan.borrower_id <> v_me then
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;
@@ -6197,8 +6212,12 @@ grant execute on function public.forgive_loan, private.forgive_loan to authentic
 
 -- Tip-to-tip: a stake on a unanimous vote (RULES 8).
 
-create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
-create type private.vote as enum ('accept', 'decline');
+create domain private.proposal_state as text
+constraint proposal_state_known check (
+  value in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
+);
+
+create domain private.vote as text constraint vote_known check (value in ('accept', 'decline'));
 
 create table private.tip_to_tip_proposals (
   id uuid not null default gen_random_uuid(),
@@ -6275,8 +6294,8 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_state private.proposal_state, p_deadline timestamptz)
-returns private.proposal_state
+create function private.proposal_status(p_state text, p_deadline timestamptz)
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -6410,7 +6429,7 @@ comment on function private.note_outcome is
 expired and withdrawn forfeit it; the Chamber and the proposer are told.';
 
 create function private.end_proposal(
-  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
+  p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
   p_at timestamptz
 )
 returns void
@@ -6521,7 +6540,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
@@ -6529,6 +6548,7 @@ declare
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
@@ -6633,7 +6653,7 @@ declare
   v_now timestamptz := private.clock();
   v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
+  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
   v_day := private.hold_day(v_community_id);
   update private.tip_to_tip_proposals as t
   set
@@ -6650,7 +6670,7 @@ begin
     perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
   end if;
   insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
@@ -6716,9 +6736,9 @@ begin
   perform private.require_member_today(list_tip_to_tips.community_id);
   perform private.require_page_size(list_tip_to_tips.page_size);
   if list_tip_to_tips.status is not null then
-    perform private.require_choice(
-      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
-    );
+    perform private.require_choice('status', list_tip_to_tips.status, array[
+      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
+    ]);
   end if;
   if before_id is not null then
     select t.number into v_before from private.tip_to_tip_proposals as t
@@ -6731,10 +6751,7 @@ begin
     select t.id from private.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
       and t.number < coalesce(v_before, 9223372036854775807)
-      and (
-        list_tip_to_tips.status is null
-        or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
-      )
+      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
     order by t.number desc
     limit page_size + 1
   );
@@ -6833,7 +6850,7 @@ begin
   end if;
   perform private.end_proposal(
     v_proposal,
-    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end::private.proposal_state,
+    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end,
     private.day_of(p_community_id), private.clock()
   );
   return v_proposal.stake_amount;
@@ -8713,13 +8730,13 @@ declare
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
+    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
   end if;
   v_page := array(
     select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type::private.entry_type)
+      and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1
   );
@@ -8841,7 +8858,8 @@ comment on function public.audit_ledger is
 
 balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
 every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent,
+forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)

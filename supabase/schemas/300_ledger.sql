@@ -33,14 +33,18 @@ create policy people_read_their_purses on private.purses for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create type private.entry_type as enum (
-  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+create domain private.entry_type as text
+constraint entry_type_known check (
+  value in (
+    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+    'stake_refund', 'stake_forfeit', 'expired', 'correction'
+  )
 );
-comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
+comment on domain private.entry_type is
+'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
 
 create function private.entry_kinds(
-  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
   out counts_as_spent boolean, out counts_as_debt boolean, out words text
 )
 returns setof record
@@ -48,7 +52,7 @@ language plpgsql immutable rows 12 set search_path = ''
 as $$
 begin
   return query values
-    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('daily_reset', 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
     ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
     ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
     ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
@@ -186,7 +190,7 @@ comment on function private.refuse_full_purse is
 'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
 
 create function private.try_entry(
-  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
   p_spent_on date default null
 )
@@ -236,7 +240,7 @@ touching the purse; p_spent_on is the day a stake that comes back was made on, f
 leaves today''s spending alone (RULES 5.6).';
 
 create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
   p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
 )
 returns private.purses
@@ -258,7 +262,7 @@ comment on function private.post_entry is
 
 create type private.entry_draft as (
   user_id uuid,
-  type private.entry_type,
+  type text,
   amount integer,
   counterparty_id uuid,
   reference_id uuid

@@ -1,6 +1,7 @@
 -- Loans between members of a community (RULES 7.2 to 7.5).
 
-create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
+create domain private.loan_state as text
+constraint loan_state_known check (value in ('open', 'repaid', 'forgiven', 'released', 'asleep'));
 
 create table private.loans (
   id uuid not null default gen_random_uuid(),
@@ -93,7 +94,7 @@ end;
 $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
-create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left text)
 returns void
 language plpgsql security definer set search_path = ''
 as $$

@@ -1,6 +1,7 @@
 -- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
 
-create type private.stake_state as enum ('held', 'due', 'refunded', 'forfeited');
+create domain private.stake_state as text
+constraint stake_state_known check (value in ('held', 'due', 'refunded', 'forfeited'));
 
 create table private.stakes (
   community_id uuid not null,

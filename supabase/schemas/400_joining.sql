@@ -211,10 +211,10 @@ comment on function private.show_arrival is 'What founding and joining answer.';
 
 create function private.show_arrival_again(p_made jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
+  v_me private.community_members := private.require_member_today((p_made ->> 'community_id')::uuid);
 begin
   return private.show_arrival(v_me.community_id, v_me.user_id);
 end;

@@ -1,7 +1,8 @@
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
 create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+comment on domain private.title is
+'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
 create domain private.description as text constraint description_length check (char_length(value) <= 1000);
 comment on domain private.description is 'What is said below a title: at most 1000 characters.';
 
@@ -61,13 +62,13 @@ create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
   a.person as user,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
+  case when not a.is_erased then d.image_url end as image_url,
   exists(
     select from private.witnesses as w
     where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
@@ -79,6 +80,7 @@ left join lateral (
     p.is_erased
   from private.shown_people as p
   where p.id = d.user_id
+  order by p.id
   limit 1
 ) as a on true;
 comment on view private.shown_declarations is
@@ -178,7 +180,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();
@@ -190,6 +192,7 @@ declare
   v_joy jsonb;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);

@@ -1,6 +1,7 @@
 -- Asking, lending, repaying, forgiving (RULES 7).
 
-create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
+create domain private.request_state as text
+constraint request_state_known check (value in ('pending', 'approved', 'declined', 'cancelled', 'lapsed'));
 
 create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
 comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
@@ -40,8 +41,8 @@ create policy members_read_borrow_requests on private.borrow_requests for select
 using (community_id = any(array(select private.my_communities())));
 grant select on private.borrow_requests to authenticated;
 
-create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
-returns private.request_state
+create function private.borrow_status(p_state text, p_lapses_at timestamptz)
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -269,13 +270,14 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
@@ -360,7 +362,7 @@ $$;
 comment on function private.lock_pending_request is
 'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
 
-create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action text)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
@@ -426,13 +428,13 @@ begin
   if p_action = 'approved' then
     v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
   end if;
-  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
+  v_request := private.lock_answerable_request(v_request, p_action);
 
   if p_action = 'approved' then
     v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
   end if;
   update private.borrow_requests as r
-  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
+  set status = p_action, amount = coalesce(v_lent, r.amount)
   where r.community_id = v_request.community_id and r.id = v_request.id;
   v_line := private.announce(
     v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
@@ -509,7 +511,7 @@ language sql security definer set search_path = ''
 begin atomic
   -- What has lapsed stays lapsed, whether the job has written it down or not.
   update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
   update private.borrow_requests as r set status = 'lapsed', lapses_at = least(r.lapses_at, private.clock())
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
@@ -614,7 +616,9 @@ declare
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+    perform private.settle_day(v_loan.community_id);
+  else
     if v_loan.borrower_id <> v_me then
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;

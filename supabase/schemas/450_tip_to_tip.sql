@@ -1,7 +1,11 @@
 -- Tip-to-tip: a stake on a unanimous vote (RULES 8).
 
-create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
-create type private.vote as enum ('accept', 'decline');
+create domain private.proposal_state as text
+constraint proposal_state_known check (
+  value in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
+);
+
+create domain private.vote as text constraint vote_known check (value in ('accept', 'decline'));
 
 create table private.tip_to_tip_proposals (
   id uuid not null default gen_random_uuid(),
@@ -79,7 +83,7 @@ using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
 create function private.outcome_at_deadline(p_community_id uuid, p_proposal_id uuid)
-returns private.proposal_state
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -102,9 +106,9 @@ comment on function private.outcome_at_deadline is
 (RULES 8.2), as they stand when it is asked.';
 
 create function private.proposal_status(
-  p_community_id uuid, p_proposal_id uuid, p_state private.proposal_state, p_deadline timestamptz
+  p_community_id uuid, p_proposal_id uuid, p_state text, p_deadline timestamptz
 )
-returns private.proposal_state
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -242,7 +246,7 @@ comment on function private.note_outcome is
 expired and withdrawn forfeit it; the Chamber and the proposer are told.';
 
 create function private.end_proposal(
-  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
+  p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
   p_at timestamptz
 )
 returns void
@@ -262,11 +266,11 @@ comment on function private.end_proposal is 'Ends a locked, active proposal on a
 create function private.end_overdue_proposal(
   p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
 )
-returns private.proposal_state
+returns text
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_outcome private.proposal_state := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
+  v_outcome text := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
 begin
   perform private.end_proposal(p_proposal, v_outcome, p_day, p_at);
   return v_outcome;
@@ -405,7 +409,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
@@ -413,6 +417,7 @@ declare
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
@@ -524,7 +529,7 @@ declare
   v_now timestamptz := private.clock();
   v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
+  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
   v_day := private.hold_day(v_community_id);
   update private.tip_to_tip_proposals as t
   set
@@ -541,7 +546,7 @@ begin
     perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
   end if;
   insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
@@ -607,9 +612,9 @@ begin
   perform private.require_member_today(list_tip_to_tips.community_id);
   perform private.require_page_size(list_tip_to_tips.page_size);
   if list_tip_to_tips.status is not null then
-    perform private.require_choice(
-      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
-    );
+    perform private.require_choice('status', list_tip_to_tips.status, array[
+      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
+    ]);
   end if;
   if before_id is not null then
     select t.number into v_before from private.tip_to_tip_proposals as t
@@ -624,7 +629,7 @@ begin
       and t.number < coalesce(v_before, 9223372036854775807)
       and (
         list_tip_to_tips.status is null
-        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
+        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
       )
     order by t.number desc
     limit page_size + 1
@@ -718,7 +723,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
-  v_outcome private.proposal_state;
+  v_outcome text;
 begin
   if v_proposal.id is null then
     return 0;
@@ -764,7 +769,7 @@ as $$
 declare
   v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
-  v_status private.proposal_state;
+  v_status text;
 begin
   -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in

@@ -36,13 +36,13 @@ declare
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
+    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
   end if;
   v_page := array(
     select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type::private.entry_type)
+      and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1
   );
@@ -164,7 +164,8 @@ comment on function public.audit_ledger is
 
 balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
 every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent,
+forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)
