@@ -220,6 +220,18 @@ end;
 $$;
 comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
 
+create function private.next_timezone(p_community_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(c.pending ->> 'timezone', c.timezone) from private.communities as c where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_timezone is 'The zone of the day that the next Dawn opens, as pending settings stand.';
+
 create function private.apply_pending(p_community_id uuid)
 returns private.communities
 language plpgsql security definer set search_path = ''

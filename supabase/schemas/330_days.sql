@@ -23,7 +23,7 @@ returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
+  v_timezone text := private.next_timezone(p_day.community_id);
   v_turned private.turned_day;
 begin
   insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
@@ -44,24 +44,21 @@ as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
   v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := 0;
+  v_purses integer;
 begin
-  if v_day.day <> p_day.day then
-    -- A correction made in the night may have left something: it expires before anything is granted.
-    perform from private.post_expiry(v_day.community_id, p_now);
-    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.pay_stakes_due(v_day.community_id, p_now);
-    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.fill_seat(v_day.community_id, p_now);
-    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
-  end if;
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(v_day.community_id, p_now);
+  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(v_day.community_id, p_now);
+  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.fill_seat(v_day.community_id, p_now);
+  perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled. Nothing but the
-settings where the zone now in force has its Dawn still to come.';
+are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer

@@ -198,7 +198,13 @@ begin
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
-  v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_cc_spent,
+      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+    );
+  end if;
   insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
   values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
   if v_purse.joys_today = 1 then
