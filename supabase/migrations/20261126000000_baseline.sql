@@ -3319,12 +3319,12 @@ begin
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -3533,7 +3533,9 @@ begin
     else
       v_key := split_part(v_part, '}', 1);
       v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
       ) || split_part(v_part, '}', 2);
     end if;
   end loop;
@@ -3662,6 +3664,7 @@ declare
   v_people jsonb;
   v_called jsonb;
   v_line record;
+  v_id uuid;
 begin
   -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
   select
@@ -3682,13 +3685,20 @@ begin
     order by m.id, e.turn
   loop
     id := v_line.id;
-    content := case
-      when v_line.is_gone then '' else private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called)
-    end;
     facts := private.show_facts(p_community_id, v_line.facts);
-    people := coalesce((
-      select jsonb_agg(distinct v_people -> i.id::text) from unnest(private.people_in(v_line.facts)) as i (id)
-    ), '[]');
+    if v_line.is_gone then
+      content := '';
+    elsif strpos(v_line.sentence, '[') = 0 then
+      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
+    else
+      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
+    end if;
+    people := '[]'::jsonb;
+    foreach v_id in array private.people_in(v_line.facts) loop
+      if not people @> jsonb_build_array(v_people -> v_id::text) then
+        people := people || (v_people -> v_id::text);
+      end if;
+    end loop;
     return next;
   end loop;
 end;

@@ -9,12 +9,12 @@ begin
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -223,7 +223,9 @@ begin
     else
       v_key := split_part(v_part, '}', 1);
       v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
       ) || split_part(v_part, '}', 2);
     end if;
   end loop;
