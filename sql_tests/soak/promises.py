@@ -115,7 +115,9 @@ class Promises:
     def ask(self) -> None:
         who, lender = self.random.sample(self.people, 2)
         amount = self.random.choice([1, 10, 40, 60, 100, 100, 150, 150])
-        self.act(who, "request_borrow", **self.here(lender_id=lender.id, amount=amount, reason="So"))
+        self.act(
+            who, "request_borrow", **self.here(lender_id=lender.id, amount=amount, reason="So")
+        )
 
     def answer(self) -> None:
         asked = self.rows("borrow_requests", status="pending")
@@ -164,7 +166,9 @@ class Promises:
     def hurry(self) -> None:
         """As often as they can: until a limit is met, or what they hold is gone."""
         borrower, lender = self.random.sample(self.people, 2)
-        haste = self.random.choice([self.ask_again, self.propose_again, self.forgive_again, self.talk])
+        haste = self.random.choice(
+            [self.ask_again, self.propose_again, self.forgive_again, self.talk]
+        )
         refusals = 0
         for turn in range(34):
             refusals += not haste(borrower, lender, turn)
@@ -330,7 +334,8 @@ class Promises:
             self.house.connection("postgres") as connection,
             connection.transaction(force_rollback=True),
         ):
-            if self.random.random() < 0.5:
+            # What a refused act settled is undone with it: an overdue day is the jobs' to turn.
+            if self.day()["due_at"] <= self.house.clock.now or self.random.random() < 0.5:
                 self.let_it_turn(connection, moment)
             self.become(connection, moment, call.who)
             names = ", ".join(f"{name} => %({name})s" for name in call.said)
