@@ -312,8 +312,8 @@ begin
 end;
 $$;
 comment on function private.erase_lines_of is
-'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
-their marks; returns how many.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
+them their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -368,4 +368,5 @@ end;
 $$;
 comment on function private.count_unread is
 'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
-deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than
+that.';

@@ -142,9 +142,9 @@ $$;
 comment on function private.hold_day is
 'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
 
-Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before purses.
-No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its own needs
-here (RULES 13.4).';
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before
+purses. No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its
+own needs here (RULES 13.4).';
 
 create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
