@@ -97,8 +97,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next Sunset
-is then that of the day it opens.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
+Sunset is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -155,8 +155,8 @@ begin
 end;
 $$;
 comment on function private.await_zone is
-'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the day,
-which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the
+day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
 (RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)

@@ -172,8 +172,8 @@ begin atomic
   select 1000000000;
 end;
 comment on function private.purse_ceiling is
-'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor is
-what a Dawn brings, so the domain leaves room above.';
+'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor
+is what a Dawn brings, so the domain leaves room above.';
 
 create function private.refuse_full_purse()
 returns void

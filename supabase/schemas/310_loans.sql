@@ -75,8 +75,8 @@ begin
 end;
 $$;
 comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or null
-and nothing written where the lender''s holds too little.
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or
+null and nothing written where the lender''s holds too little.
 
 Refuses: CONFLICT {most} (the borrower''s purse is full).';
 
@@ -202,7 +202,8 @@ begin
 end;
 $$;
 comment on function private.debt_of is
-'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe now.';
+'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
+now.';
 
 create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
 returns void

@@ -1,5 +1,5 @@
--- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the very
--- functions by which that Dawn goes.
+-- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the
+-- very functions by which that Dawn goes.
 
 create function private.reckon_dawn(
   p_community_id uuid, p_user_id uuid,
@@ -26,10 +26,12 @@ begin
 end;
 $$;
 comment on function private.reckon_dawn is
-'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it grants,
-repays, collects and refunds, and what purse and debt are after it; all in CC.
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
+grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
 
-Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing.';
+Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
+jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
+whole.';
 
 create function private.when_affordable(
   p_community_id uuid, p_user_id uuid, p_amount integer, p_from timestamptz default '-infinity'
