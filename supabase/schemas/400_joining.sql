@@ -230,6 +230,7 @@ begin
   perform private.give_purse(private.hold_day(v_id), v_me, true);
   perform private.record_act(v_id, v_me, 'community_founded');
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
   perform private.remember(
     v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
@@ -287,6 +288,9 @@ begin
   perform private.announce(
     v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
   );
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object(
+    'user_id', v_me, 'how', case when v_is_first then 'joined' else 'returned' end
+  ));
   perform private.remember(
     v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );

@@ -58,10 +58,28 @@ begin
   perform private.strike_words(p_community_id, (
     select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
   ));
+  perform private.strike_item(p_community_id, p_election_id);
 end;
 $$;
 comment on function private.strike_election is
 'Takes an election''s words away, in every line and notice that says them too; the election goes on.';
+
+create function private.note_election(p_election private.elections)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.note_item(
+    p_election.community_id, 'election', p_election.id, jsonb_build_object(
+      'election_id', p_election.id, 'author_id', p_election.created_by, 'seat_rule', p_election.seat_rule,
+      'title', coalesce(private.read_words(p_election.community_id, p_election.title_id), ''),
+      'outcome', p_election.status, 'winner_id', p_election.winner_id
+    ),
+    p_election.created_by, p_election.closed_at
+  );
+end;
+$$;
+comment on function private.note_election is 'Notes an election that has just ended for the edition of its day.';
 
 create function private.require_election(p_election_id uuid)
 returns private.elections

@@ -92,6 +92,7 @@ begin
   where e.community_id = p_election.community_id and e.id = p_election.id
   returning e.* into v_election;
   perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
+  perform private.note_election(v_election);
 end;
 $$;
 comment on function private.decide_election is
@@ -331,8 +332,10 @@ declare
 begin
   perform private.require_text('reason', p_reason, 280);
   update private.elections as e set status = 'cancelled', closed_at = private.clock()
-  where e.community_id = v_election.community_id and e.id = p_election_id;
+  where e.community_id = v_election.community_id and e.id = p_election_id
+  returning e.* into v_election;
   perform private.note_cancellation(v_election, private.caller_id(), p_reason);
+  perform private.note_election(v_election);
   return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;

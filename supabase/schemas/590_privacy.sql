@@ -266,7 +266,7 @@ declare
   v_gone integer := private.erase_lines_of(p_user_id, p_limit) + private.erase_words_by(p_user_id, p_limit)
     + private.erase_joys_of(p_user_id, p_limit) + private.erase_borrow_reasons_of(p_user_id, p_limit)
     + private.erase_proposals_of(p_user_id, p_limit) + private.erase_celebrations_of(p_user_id, p_limit)
-    + private.erase_notices_of(p_user_id, p_limit);
+    + private.erase_items_of(p_user_id, p_limit) + private.erase_notices_of(p_user_id, p_limit);
 begin
   perform private.erase_repeats_of(p_user_id);
   perform private.erase_bureau_reasons_of(p_user_id);
