@@ -31,6 +31,12 @@ SETTINGS = {
 # Ids, amounts, days and the house's own keywords; facts name words by id.
 HOUSE_S_OWN = {
     "audit_entries.action",
+    "borrow_requests.status",
+    "ledger_entries.type",
+    "loans.status",
+    "stakes.status",
+    "tip_to_tip_proposals.status",
+    "tip_to_tip_votes.vote",
     "audit_entries.facts",
     "bureau_acts.action",
     "bureau_acts.facts",

@@ -46,6 +46,7 @@ SHOWN_AS = {
     "private.ballots": ".ballots",
     "private.jashns": ".jashns_honoured",
     "private.jashn_entries": ".jashn_reckonings",
+    "private.gazette_items": ".gazette_items",
     "private.jashn_celebrations": ".jashn_celebrations",
 }
 
@@ -147,8 +148,8 @@ def rows_naming(house, person):
     found = {}
     for table in tables:
         # A ballot cast for somebody is the voter's, and sealed; the other side of a movement of
-        # coins is in the other's ledger.
-        ids = set(table["ids"] or []) - {"candidate_id", "counterparty_id"}
+        # coins is in the other's ledger; the house's own lines are in told_of_me.
+        ids = set(table["ids"] or []) - {"candidate_id", "counterparty_id", "maker_id"}
         rows = house.owner.read(table["name"])
         found[table["name"]] = sum(any(str(row[name]) == person.id for name in ids) for row in rows)
     return {name: count for name, count in found.items() if count}

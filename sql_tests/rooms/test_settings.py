@@ -237,7 +237,7 @@ def test_a_paused_code_opens_nothing_until_it_is_resumed(rain, asha, stranger):
     stranger.join_community(invite_code=paused["invite_code"])
 
 
-def test_a_code_expires_and_may_have_its_expiry_taken_away(rain, asha, stranger, clock):
+def test_a_code_expires_and_loses_its_expiry_when_it_is_opened_again(rain, asha, stranger, clock):
     code = asha.set_join_code(community_id=rain, expires_at="2026-03-02 13:00+00:00")
     assert code["expires_at"] == "2026-03-02T13:00:00+00:00"
     assert asha.set_join_code(community_id=rain, open=True) == code
@@ -245,9 +245,15 @@ def test_a_code_expires_and_may_have_its_expiry_taken_away(rain, asha, stranger,
     clock.at("2026-03-02 13:00+00:00")
     with refused("NOT_FOUND"):
         stranger.join_community(invite_code=code["invite_code"])
-    endless = asha.set_join_code(community_id=rain, expires_at="infinity")
+    endless = asha.set_join_code(community_id=rain, open=True)
     assert endless == code | {"expires_at": None}
     stranger.join_community(invite_code=code["invite_code"])
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "4000-01-01 BC", "99999-01-01"])
+def test_a_code_expires_at_a_moment_of_our_calendar(rain, asha, moment):
+    with refused("INVALID_INPUT", field="expires_at"):
+        asha.set_join_code(community_id=rain, expires_at=moment)
 
 
 def test_a_new_code_starts_open_and_without_expiry_unless_told_otherwise(rain, asha):

@@ -121,8 +121,8 @@ begin
 end;
 $$;
 comment on function private.number_database is
-'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
-2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on
+from 2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
 before the first community is founded here.';
 
 -- The one clock every rule about time asks.
@@ -223,12 +223,15 @@ as $$
 begin
   perform private.refuse('RATE_LIMITED', p_message, p_facts || jsonb_build_object(
     'possible_at', p_possible_at,
-    'retry_after', greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    'retry_after', case
+      when p_possible_at is not null then greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    end
   ));
 end;
 $$;
 comment on function private.refuse_for_now is
-'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2).';
+'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2);
+both null where no moment is known at which the same act would do (RULES 5.5).';
 
 -- Which characters show something (RULES, Words: visible).
 
@@ -826,67 +829,6 @@ end;
 $$;
 comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
 
-create function private.heal_profile(p_user_id uuid)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
-  if current_setting('transaction_read_only')::boolean then
-    return false;
-  end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
-    return false;
-  end if;
-  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
-  return true;
-end;
-$$;
-comment on function private.heal_profile is
-'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
-returns whether it did (RULES 1.2).';
-
-create function private.heal_profiles(p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)::integer from (
-      select a.id from auth.users as a
-      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
-      limit p_limit
-    ) as missing
-    where private.heal_profile(missing.id)
-  );
-end;
-$$;
-comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
-
-create function private.welcome_user()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
-  perform private.note_address(new.id, new.email);
-  return null;
-exception when others then
-  -- A failure here would break signing up itself; the profile is made at the next call.
-  raise warning 'no profile was made for a new sign-up: %', sqlstate;
-  return null;
-end;
-$$;
-comment on function private.welcome_user is
-'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
-
 create function private.lock_person(p_user_id uuid)
 returns private.users
 language plpgsql security definer set search_path = ''
@@ -968,7 +910,7 @@ $$;
 comment on function private.end_erasure is
 'Ends an erasure that has nothing left to do, or begins its next round in a minute where communities were passed over.';
 
--- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
+-- Where everybody stands with the Bureau, from the sign-up on, and who is calling (RULES 1.2).
 
 create table private.admissions (
   user_id uuid not null,
@@ -984,6 +926,16 @@ comment on table private.admissions is
 admitted_at is null). No client role can read or write it.';
 alter table private.admissions enable row level security;
 create policy nobody_reads_admissions on private.admissions for select to authenticated using (false);
+
+create table private.suspended_addresses (
+  address_hash bytea not null,
+  suspended_at timestamptz not null,
+  constraint suspended_addresses_pkey primary key (address_hash)
+);
+comment on table private.suspended_addresses is
+'Every address of suspended accounts that were erased, as a keyed hash: a suspension outlives the account (RULES 1.2).';
+alter table private.suspended_addresses enable row level security;
+create policy nobody_reads_suspended_addresses on private.suspended_addresses for select to authenticated using (false);
 
 create function private.caller_id()
 returns uuid
@@ -1199,11 +1151,92 @@ $$;
 comment on function private.suspend is
 'Takes an admission back, or keeps out somebody who has none; returns whether that changed anything.';
 
+create function private.follow_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.note_address(p_user_id, p_email);
+  if not private.is_admitted(p_user_id)
+    and exists (select from private.suspended_addresses as s where s.address_hash = private.hash_address(p_email))
+  then
+    perform private.suspend(p_user_id);
+  end if;
+end;
+$$;
+comment on function private.follow_address is
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
+suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
+person.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  insert into private.users (id, display_name, avatar_url)
+  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
+  from auth.users as a
+  where a.id = p_user_id and a.deleted_at is null
+  on conflict (id) do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
+
+create function private.welcome_user()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
+  on conflict (id) do nothing;
+  perform private.follow_address(new.id, new.email);
+  return null;
+exception when others then
+  -- A failure here would break signing up itself; the profile is made at the next call.
+  raise warning 'no profile was made for a new sign-up: %', sqlstate;
+  return null;
+end;
+$$;
+comment on function private.welcome_user is
+'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
+
 create function private.restore(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  delete from private.suspended_addresses as s
+  where s.address_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id);
   -- Who was never let in waits for an invite again.
   delete from private.admissions as a where a.user_id = p_user_id and a.admitted_at is null;
   if found then
@@ -1215,7 +1248,8 @@ begin
 end;
 $$;
 comment on function private.restore is
-'Lifts a suspension: everything is as it was before; returns whether that changed anything.';
+'Lifts a suspension, also one that outlived an account with the same address: everything is as it was before; returns
+whether that changed anything.';
 
 create function private.is_admitted(p_user_id uuid)
 returns boolean
@@ -1237,10 +1271,17 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  insert into private.suspended_addresses (address_hash, suspended_at)
+  select a.address_hash, d.suspended_at
+  from private.admissions as d
+  join private.addresses as a on a.user_id = d.user_id
+  where d.user_id = p_user_id and d.suspended_at is not null
+  on conflict (address_hash) do nothing;
   delete from private.admissions as a where a.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_admission is 'Takes away the admission of a person who is erased.';
+comment on function private.erase_admission is
+'Takes away the admission of a person who is erased; what stays of a suspension are the hashes of their addresses.';
 
 create function private.get_access()
 returns jsonb
@@ -1504,18 +1545,23 @@ create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_theirs uuid[] := array(
+    select i.id from private.addresses as a
+    join private.invites as i on i.email_hash = a.address_hash
+    where a.user_id = p_user_id
+    union
+    select i.id from private.admissions as a
+    join private.invites as i on i.id = a.invite_id
+    where a.user_id = p_user_id and (i.max_uses = 1 or i.email is not null)
+  );
 begin
   update private.invites as i
   set
     email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
-  where
-    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
-    or (
-      (i.max_uses = 1 or i.email is not null)
-      and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
-    );
+  where i.id = any(v_theirs);
   delete from private.invite_misses as m
   where m.user_id = p_user_id;
 end;
@@ -1571,6 +1617,7 @@ begin
   if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then
@@ -1820,6 +1867,7 @@ create table private.community_members (
   user_id uuid not null,
   roles text[] not null default '{member}',
   joined_at timestamptz not null default private.clock(),
+  joined_day date not null,
   left_at timestamptz,
   council_since timestamptz,
   constraint community_members_pkey primary key (community_id, user_id),
@@ -1831,9 +1879,12 @@ create table private.community_members (
 );
 comment on table private.community_members is
 'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so
-it stays when they leave, and joined_at is their latest joining.';
+it stays when they leave, and joined_at is their latest joining; joined_day the community''s day then, as it was called:
+no change of zone rewrites it. roles are those written down; private.roles_now knows an election whose end has come.';
 create index community_members_user_id_community_id_idx on private.community_members (user_id, community_id);
 create index community_members_present_idx on private.community_members (community_id, joined_at) where left_at is null;
+create index community_members_moderators_idx on private.community_members (community_id, user_id)
+where left_at is null and 'moderator' = any(roles);
 alter table private.community_members enable row level security;
 grant select on private.community_members to authenticated;
 
@@ -1854,19 +1905,6 @@ comment on function private.my_communities is
 'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
 any(array(select private.my_communities())).';
 grant execute on function private.my_communities to authenticated;
-
-create function private.my_moderated_communities()
-returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return query
-  select m.community_id from private.community_members as m
-  where m.user_id = private.my_id() and m.left_at is null and 'moderator' = any(m.roles);
-end;
-$$;
-comment on function private.my_moderated_communities is 'The communities the caller moderates; for policies.';
-grant execute on function private.my_moderated_communities to authenticated;
 
 create policy members_read_communities on private.communities for select to authenticated
 using (id = any(array(select private.my_communities())));
@@ -1955,25 +1993,6 @@ community means that nothing was found. A stranger gets the same answer whether 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 grant execute on function private.require_seen to authenticated;
 
-create function private.require_moderator(p_community_id uuid)
-returns private.community_members
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_member private.community_members := private.require_member(p_community_id);
-begin
-  if 'moderator' <> all(v_member.roles) then
-    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
-  end if;
-  return v_member;
-end;
-$$;
-comment on function private.require_moderator is
-'Returns the caller''s membership if they moderate the community.
-
-Refuses: as require_member, FORBIDDEN.';
-grant execute on function private.require_moderator to authenticated;
-
 create function private.member_ids(p_community_id uuid)
 returns uuid[]
 language plpgsql stable security definer set search_path = ''
@@ -2040,6 +2059,18 @@ end;
 $$;
 comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
 
+create function private.next_timezone(p_community_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(c.pending ->> 'timezone', c.timezone) from private.communities as c where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_timezone is 'The zone of the day that the next Dawn opens, as pending settings stand.';
+
 create function private.apply_pending(p_community_id uuid)
 returns private.communities
 language plpgsql security definer set search_path = ''
@@ -2092,6 +2123,20 @@ end;
 comment on function private.change_community is
 'Changes name and description at once (null: as it was) and says what pends.';
 
+create function private.with_role(p_roles text[], p_role text, p_granted boolean)
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return array(
+    select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
+    where case when r.role = p_role then p_granted else r.role = any(p_roles) end
+    order by r.place
+  );
+end;
+$$;
+comment on function private.with_role is 'Roles with one more or one less, in the order in which they are always told.';
+
 create function private.set_role(p_community_id uuid, p_user_id uuid, p_role text, p_granted boolean)
 returns boolean
 language plpgsql security definer set search_path = ''
@@ -2099,11 +2144,7 @@ as $$
 begin
   update private.community_members as m
   set
-    roles = array(
-      select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
-      where case when r.role = p_role then p_granted else r.role = any(m.roles) end
-      order by r.place
-    ),
+    roles = private.with_role(m.roles, p_role, p_granted),
     council_since = case
       when p_role <> 'council' then m.council_since
       when p_granted then private.clock()
@@ -2132,78 +2173,6 @@ begin
 end;
 $$;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
-
-create function private.shown_members(
-  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
-)
-returns setof record
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_able uuid[] := private.able_among(p_user_ids);
-begin
-  return query
-  select
-    m.user_id,
-    m.joined_at,
-    jsonb_build_object(
-      'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able), 'away', null
-    )
-  from private.community_members as m
-  join private.shown_people as p on p.id = m.user_id
-  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
-end;
-$$;
-comment on function private.shown_members is
-'The shape member of these people. Only for a door that has asked whose community it is.';
-
-create function private.show_member(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
-end;
-$$;
-comment on function private.show_member is 'The shape member of one person.';
-
-create function private.show_community(p_community_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
-        when c.id in (select private.my_moderated_communities())
-          then jsonb_build_object(
-            'invite_code', (
-              select j.code from private.join_codes as j
-              where j.community_id = c.id
-            )
-          )
-        else '{}'
-      end
-    from private.communities as c
-    where
-      c.id = p_community_id
-      and (private.caller_id() is null or c.id in (select private.my_communities()))
-  );
-end;
-$$;
-comment on function private.show_community is
-'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
-grant execute on function private.show_community to authenticated;
 
 -- The calendar: which day each community lives, and when its next Sunset and Dawn fall (RULES, Words and 6).
 
@@ -2260,6 +2229,33 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
+create function private.next_dawn(p_timezone text, p_next_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(private.dawn_of(p_timezone, p_day + 1), private.dawn_of(p_next_timezone, p_day + 1));
+end;
+$$;
+comment on function private.next_dawn is
+'When the day after p_day really begins, where p_next_timezone will be the zone from then on: the old date must be over
+where it was lived, and the new one begun where it will be (RULES 6.2). West of here that is hours later; to the east it
+is this zone''s own midnight, and the new date is then the other zone''s.';
+
+create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(
+    private.dawn_of(p_timezone, greatest((p_dawn_at at time zone p_timezone)::date, p_day + 1) + 1) - interval '1 minute',
+    p_dawn_at
+  );
+end;
+$$;
+comment on function private.sunset_after is
+'The Sunset of the day that the Dawn at p_dawn_at opens in a zone, p_day being the last one lived.';
+
 create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -2269,7 +2265,7 @@ declare
 begin
   update private.community_days as d
   set
-    sunset_at = private.dawn_of(p_timezone, (p_day.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
+    sunset_at = private.sunset_after(p_timezone, p_day.dawn_at, p_day.day),
     last_closed_day = coalesce(p_closed_day, d.last_closed_day)
   where d.community_id = p_day.community_id
   returning d.* into v_day;
@@ -2277,7 +2273,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar, whose next Sunset is then the one after the next Dawn; returns it.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next Sunset
+is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -2285,24 +2282,15 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_date date := greatest((p_now at time zone p_timezone)::date, p_day.day + 1);
-  v_dawn timestamptz := private.dawn_of(p_timezone, p_day.day + 1);
+  v_dawn timestamptz := private.dawn_of(p_timezone, v_date + 1);
   v_day private.community_days;
 begin
-  if v_dawn > p_now then
-    -- The zone moved west in the night: its first date later than the last one lived is still to come.
-    v_date := p_day.day;
-  else
-    v_dawn := private.dawn_of(p_timezone, v_date + 1);
-  end if;
   update private.community_days as d
   set
     day = v_date,
-    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
+    days_lived = d.days_lived + 1,
     dawn_at = v_dawn,
-    sunset_at = case
-      when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
-      else v_dawn
-    end - interval '1 minute',
+    sunset_at = v_dawn - interval '1 minute',
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -2315,8 +2303,37 @@ end;
 $$;
 comment on function private.turn_to_day is
 'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed over.
-Returns the locked day as it then is: with the same date, waiting for the new zone''s next Dawn, where the zone in force
-now has no later date yet (RULES 6.2).';
+Returns the locked day as it then is. private.next_dawn has seen to it that the zone has such a date by now.';
+
+create function private.await_zone(p_day private.community_days, p_timezone text, p_next_timezone text)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- A zone in the west that is called off in the night it made longer: the Dawn it kept waiting is due at once.
+  v_dawn timestamptz := greatest(private.next_dawn(p_timezone, p_next_timezone, p_day.day), private.clock());
+  v_day private.community_days;
+begin
+  update private.community_days as d
+  set
+    dawn_at = v_dawn,
+    sunset_at = case
+      when p_day.is_open then p_day.sunset_at else private.sunset_after(p_next_timezone, v_dawn, p_day.day)
+    end,
+    -- No week is honoured before the Dawn that ends it.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else greatest(private.next_jashn_look(p_next_timezone, p_day.day), v_dawn)
+    end
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.await_zone is
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the day,
+which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+(RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
 returns private.community_days
@@ -2376,7 +2393,7 @@ begin
   join private.communities as c on c.id = d.community_id
   where d.community_id = p_community_id;
   if v_dawn_at <= p_at then
-    day := greatest(day, (p_at at time zone timezone)::date);
+    day := greatest(day + 1, (p_at at time zone timezone)::date);
   end if;
 end;
 $$;
@@ -2429,9 +2446,8 @@ create index audit_entries_of_stewards_idx on private.audit_entries (id) where s
 create index audit_entries_actor_id_idx on private.audit_entries (actor_id);
 create index audit_entries_subject_id_idx on private.audit_entries (subject_id);
 alter table private.audit_entries enable row level security;
-create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
 grant select on private.audit_entries to authenticated;
+-- Its policy stands in 296_moderators, which knows who moderates.
 
 create table private.bureau_acts (
   id bigint not null default nextval('private.audit_entries_id_seq'),
@@ -2563,7 +2579,8 @@ begin atomic
   ) as k (kind, is_mutable);
 end;
 comment on function private.notice_kinds is
-'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
+type.';
 
 create table private.notifications (
   community_id uuid not null,
@@ -2937,8 +2954,8 @@ comment on function private.require_message_rate is
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
-create function private.require_line_rate(p_community_id uuid, p_user_id uuid)
-returns void
+create function private.next_line_at(p_community_id uuid, p_user_id uuid)
+returns timestamptz
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -2954,19 +2971,38 @@ begin
     limit 30
   ) as latest
   having count(*) = 30;
-  if v_earliest is not null then
-    perform private.refuse_for_now('Thirty such acts a minute are enough.', v_earliest + interval '1 minute', '{"most": 30}');
+  return v_earliest + interval '1 minute';
+end;
+$$;
+comment on function private.next_line_at is
+'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now.';
+
+create function private.require_line_rate(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := private.next_line_at(p_community_id, p_user_id);
+begin
+  if v_next is not null then
+    perform private.refuse_for_now(
+      'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
+    );
   end if;
 end;
 $$;
 comment on function private.require_line_rate is
-'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2).
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the moment
+from which the same act would not do any more, whatever its rate: nothing is promised then.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
-  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock()
+  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
@@ -2986,7 +3022,7 @@ declare
 begin
   -- Leaving is always possible (RULES 2.5); it counts all the same.
   if v_maker is not null and p_event is distinct from 'member_left' then
-    perform private.require_line_rate(p_community_id, v_maker);
+    perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
   perform private.take_position();
   insert into private.chat_messages (
@@ -2999,18 +3035,19 @@ begin
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, the only way there is, and returns its id.
+'Puts one line into a Chamber, the only way there is, and returns its id. p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
 create function private.announce(
-  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock()
+  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at);
+  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at, p_until);
 end;
 $$;
 comment on function private.announce is
@@ -3086,8 +3123,8 @@ begin
 end;
 $$;
 comment on function private.erase_lines_of is
-'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
-their marks; returns how many.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
+them their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -3142,11 +3179,12 @@ end;
 $$;
 comment on function private.count_unread is
 'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
-deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than
+that.';
 
--- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
--- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
--- gone everywhere at once.
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1,
+-- 13.2). They stand here alone, each with its author; what tells of them names them by id, so that words struck or
+-- erased are gone everywhere at once.
 
 create table private.words (
   community_id uuid not null,
@@ -3231,8 +3269,10 @@ comment on function private.erase_words_by is
 
 create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
 returns setof record
-language sql immutable set search_path = ''
-begin atomic
+language plpgsql immutable rows 100 set search_path = ''
+as $$
+begin
+  return query
   select
     e.place,
     e.event,
@@ -3340,6 +3380,7 @@ begin atomic
     ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
   ) as e (place, event, condition, sentence, body);
 end;
+$$;
 comment on function private.events is
 'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
 (sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
@@ -3429,47 +3470,86 @@ comment on function private.fill_in is
 'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
 fact as it is; null where it is gone.';
 
-create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+create function private.fill_piece(
+  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text;
+  v_part text;
+  v_key text;
+begin
+  if p_piece = '' then
+    return '';
+  end if;
+  foreach v_part in array string_to_array(p_piece, '{') loop
+    if v_said is null then
+      v_said := v_part;
+    else
+      v_key := split_part(v_part, '}', 1);
+      v_said := v_said || coalesce(
+        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+      ) || split_part(v_part, '}', 2);
+    end if;
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.fill_piece is
+'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+
+create function private.make_sentence(
+  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_said text := '';
   v_part text;
-  v_option text;
-  v_piece text;
 begin
   -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  if strpos(p_template, '[') = 0 then
+    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
+  end if;
   for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_option := '';
-    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
-      if starts_with(v_piece, '{') then
-        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
-        if v_piece is null and not starts_with(v_part, '[') then
-          v_piece := 'somebody';
-        end if;
-      end if;
-      v_option := v_option || v_piece;
-    end loop;
-    v_said := v_said || coalesce(v_option, '');
+    v_said := v_said || coalesce(
+      private.fill_piece(
+        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
+        case when not starts_with(v_part, '[') then 'somebody' end
+      ), ''
+    );
   end loop;
   return v_said;
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone.';
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+called.';
+
+create function private.template_of(p_place text, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  );
+end;
+$$;
+comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
 
 create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return private.make_sentence((
-    select e.sentence from private.events() as e
-    where e.place = p_place and e.event = p_event and p_facts @> e.condition
-    limit 1
-  ), p_community_id, p_facts);
+  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
 end;
 $$;
 comment on function private.say is
@@ -3481,24 +3561,20 @@ returns uuid[]
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return array(
-    select distinct v.id::uuid
-    from (
-      select p_facts ->> k.key as id
-      from unnest(array[
-        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
-      ]) as k (key)
-      union all
-      select r.id from jsonb_array_elements_text(
-        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
-      ) as r (id)
-    ) as v
-    where v.id is not null
-    order by v.id::uuid
+  return array_remove(
+    array[
+      p_facts ->> 'user_id', p_facts ->> 'by_id', p_facts ->> 'lender_id', p_facts ->> 'borrower_id',
+      p_facts ->> 'proposer_id', p_facts ->> 'author_id', p_facts ->> 'winner_id', p_facts ->> 'actor_id',
+      p_facts ->> 'subject_id'
+    ]::uuid[] || case
+      when jsonb_typeof(p_facts -> 'released') = 'array'
+        then array(select r.id::uuid from jsonb_array_elements_text(p_facts -> 'released') as r (id))
+    end,
+    null
   );
 end;
 $$;
-comment on function private.people_in is 'The ids of all people that facts name, each once.';
+comment on function private.people_in is 'The ids of all people that facts name.';
 
 create function private.show_people(p_user_ids uuid[])
 returns jsonb
@@ -3533,36 +3609,77 @@ frontend can make a sentence of its own.';
 
 -- A line of the Chamber as it is shown: what the house says is put into words here, and nowhere before.
 
+create function private.said_lines(
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+)
+returns setof record
+language plpgsql stable security definer rows 20 set search_path = ''
+as $$
+declare
+  v_people jsonb;
+  v_called jsonb;
+  v_line record;
+begin
+  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
+  select
+    jsonb_object_agg(p.id, p.person),
+    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || (p.person ->> 'display_name') || '”' end)
+  into v_people, v_called
+  from private.shown_people as p
+  where p.id = any(array(
+    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+  ));
+  for v_line in
+    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
+    from private.chat_messages as m
+    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
+      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+    order by m.id, e.turn
+  loop
+    id := v_line.id;
+    content := case
+      when v_line.is_gone then '' else private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called)
+    end;
+    facts := private.show_facts(p_community_id, v_line.facts);
+    people := coalesce((
+      select jsonb_agg(distinct v_people -> i.id::text) from unnest(private.people_in(v_line.facts)) as i (id)
+    ), '[]');
+    return next;
+  end loop;
+end;
+$$;
+comment on function private.said_lines is
+'What the house says in those of these lines that are its own: the sentence as of this moment, the facts, and the people
+they name. Only for a door that has asked whose Chamber it is.';
+
 create view private.shown_messages with (security_invoker = on) as
 select
   m.id,
   m.community_id,
   m.type,
-  case
-    when m.type = 'system' and m.deleted_at is null then private.say('line', m.community_id, m.event, m.facts)
-    when p.is_erased then ''
-    else m.content
-  end as content,
   m.event,
-  case when m.type = 'system' then private.show_facts(m.community_id, m.facts) end as facts,
-  case when m.type = 'system' then private.show_people(private.people_in(m.facts)) else '[]'::jsonb end as people,
+  m.facts,
   m.created_at,
   m.edited_at,
-  case
-    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
-  end as struck_reason,
   m.reference_id,
+  p.person as user,
+  '[]'::jsonb as people,
   null::jsonb as declaration,
   null::jsonb as borrow_request,
   null::jsonb as tip_to_tip,
   null::jsonb as election,
-  p.person as user,
+  case when p.is_erased then '' else m.content end as content,
+  case
+    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
+  end as struck_reason,
   m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
 from private.chat_messages as m
 left join private.shown_people as p on m.user_id = p.id;
 comment on view private.shown_messages is
-'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
-reference_id: what a card shows. Only for the kernel.';
+'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms
+of the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
 
 create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
 returns jsonb
@@ -3571,9 +3688,12 @@ as $$
 begin
   return (
     select
-      case
-        when p_card is null then to_jsonb(s) - 'reference_id'
-        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
+      to_jsonb(s) - 'reference_id' || case
+        when s.type = 'system' then (
+          select to_jsonb(o) from private.said_lines(p_community_id, array[p_message_id]) as o
+        )
+        when p_card is not null then jsonb_build_object(s.type, p_card)
+        else '{}'
       end
     from private.shown_messages as s
     where s.community_id = p_community_id and s.id = p_message_id
@@ -3600,11 +3720,1104 @@ $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
 
+-- Elections for moderator, as everyone reads them (RULES 9).
+
+create table private.elections (
+  community_id uuid not null,
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  title_id bigint not null,
+  status text not null default 'active',
+  seat_rule text not null,
+  created_by uuid not null,
+  winner_id uuid,
+  created_at timestamptz not null default private.clock(),
+  ends_at timestamptz not null,
+  closed_at timestamptz,
+  constraint elections_pkey primary key (community_id, id),
+  constraint elections_title_fkey foreign key (community_id, title_id) references private.words (community_id, id),
+  constraint elections_opener_fkey foreign key (community_id, created_by)
+  references private.community_members (community_id, user_id),
+  constraint elections_winner_fkey foreign key (community_id, winner_id)
+  references private.community_members (community_id, user_id),
+  constraint elections_status_known check (status in ('active', 'completed', 'cancelled')),
+  constraint elections_seat_rule_known check (seat_rule in ('add', 'renew')),
+  constraint elections_winner_only_when_completed check (winner_id is null or status = 'completed'),
+  constraint elections_closed_unless_active check ((status = 'active') = (closed_at is null))
+);
+comment on table private.elections is
+'The elections, as every member reads them; a title is words somebody gave. Nothing here changes between the opening
+and the close: a vote leaves no trace in this table, not even a lock. One that is active past ends_at has closed
+whether or not the status says so yet.';
+create index elections_id_idx on private.elections (id);
+create unique index elections_one_active_per_community on private.elections (community_id) where status = 'active';
+create index elections_community_id_number_idx on private.elections (community_id, number);
+create index elections_community_id_title_id_idx on private.elections (community_id, title_id);
+create index elections_community_id_created_by_idx on private.elections (community_id, created_by);
+create index elections_community_id_winner_id_idx on private.elections (community_id, winner_id);
+create index elections_ends_at_idx on private.elections (ends_at) where status = 'active';
+alter table private.elections enable row level security;
+create policy members_read_elections on private.elections for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.elections to authenticated;
+
+create function private.election_status(p_status text, p_ends_at timestamptz)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case when p_status = 'active' and p_ends_at <= private.clock() then 'completed' else p_status end;
+end;
+$$;
+comment on function private.election_status is
+'An election''s status as it is now: the close at ends_at is a fact of reading.';
+
+create function private.strike_election(p_community_id uuid, p_election_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.strike_words(p_community_id, (
+    select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
+  ));
+end;
+$$;
+comment on function private.strike_election is
+'Takes an election''s words away, in every line and notice that says them too; the election goes on.';
+
+create function private.require_election(p_election_id uuid)
+returns private.elections
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  select e.* into v_election from private.elections as e where e.id = p_election_id;
+  perform private.require_seen(v_election.community_id, 'election');
+  return v_election;
+end;
+$$;
+comment on function private.require_election is
+'Returns an election of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+
+create function private.require_moderator_of(p_election private.elections)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_roles text[];
+begin
+  -- Held before it is asked who the caller is: their erasure either waits for this act or is found to have come first.
+  select m.roles into v_roles from private.community_members as m
+  where m.community_id = p_election.community_id and m.user_id = private.caller_id() and m.left_at is null
+  for key share;
+  perform private.require_seen(p_election.community_id, 'election');
+  if 'moderator' <> all(v_roles) then
+    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
+  end if;
+end;
+$$;
+comment on function private.require_moderator_of is
+'Asks that the caller moderates the community of an election that was looked up by its id, and keeps their membership
+from ending until the transaction ends.
+
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, FORBIDDEN.';
+
+create function private.require_open_election(p_election private.elections)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_status text := private.election_status(p_election.status, p_election.ends_at);
+begin
+  if v_status <> 'active' then
+    perform private.refuse(
+      'ELECTION_CLOSED',
+      case v_status when 'cancelled' then 'This election was called off.' else 'This election is over.' end,
+      jsonb_build_object('status', v_status, 'closed_at', coalesce(p_election.closed_at, p_election.ends_at))
+    );
+  end if;
+end;
+$$;
+comment on function private.require_open_election is
+'Asks that an election is open by the clock, whether or not the job has closed it. Refuses: ELECTION_CLOSED {status,
+closed_at}.';
+
+create function private.require_end(p_ends_at timestamptz)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_earliest timestamptz := private.clock() + interval '1 hour';
+  v_latest timestamptz := private.clock() + interval '14 days';
+begin
+  if p_ends_at is null or p_ends_at not between v_earliest and v_latest then
+    perform private.refuse(
+      'INVALID_INPUT', 'ends_at must be 1 hour to 14 days ahead.',
+      jsonb_build_object('field', 'ends_at', 'earliest', v_earliest, 'latest', v_latest)
+    );
+  end if;
+end;
+$$;
+comment on function private.require_end is
+'Asks that an election ends 1 hour to 14 days from now. Refuses: INVALID_INPUT {field, earliest, latest}.';
+
+-- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
+-- is to be known of a box is asked here, and no client may call anything that answers. Whoever calls has read the
+-- election and asked for membership.
+
+create table private.ballot_boxes (
+  community_id uuid not null,
+  election_id uuid not null,
+  constraint ballot_boxes_pkey primary key (community_id, election_id),
+  constraint ballot_boxes_election_fkey foreign key (community_id, election_id)
+  references private.elections (community_id, id)
+);
+comment on table private.ballot_boxes is
+'What a vote and a close lock, one row an election: a lock on private.elections would show its readers when somebody
+voted.';
+alter table private.ballot_boxes enable row level security;
+create policy nobody_reads_ballot_boxes on private.ballot_boxes for select to authenticated using (false);
+
+create table private.election_candidates (
+  community_id uuid not null,
+  election_id uuid not null,
+  user_id uuid not null,
+  roles text[] not null,
+  stands boolean not null default true,
+  votes integer,
+  place integer,
+  constraint election_candidates_pkey primary key (community_id, election_id, user_id),
+  constraint election_candidates_box_fkey foreign key (community_id, election_id)
+  references private.ballot_boxes (community_id, election_id),
+  constraint election_candidates_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint election_candidates_counted_in_full check ((votes is null) = (place is null))
+);
+comment on table private.election_candidates is
+'Who stands in an election, with the roles held at its opening; stands is false once they have left the community.
+votes and place are what the close counted, null before it, for who stood no more and where it was called off.';
+create index election_candidates_community_id_user_id_idx on private.election_candidates (community_id, user_id);
+alter table private.election_candidates enable row level security;
+create policy nobody_reads_election_candidates on private.election_candidates for select to authenticated using (false);
+
+create table private.election_electors (
+  community_id uuid not null,
+  election_id uuid not null,
+  user_id uuid not null,
+  constraint election_electors_pkey primary key (community_id, election_id, user_id),
+  constraint election_electors_box_fkey foreign key (community_id, election_id)
+  references private.ballot_boxes (community_id, election_id),
+  constraint election_electors_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.election_electors is
+'The roll of an election, fixed at its opening; who leaves before the close is struck.';
+create index election_electors_community_id_user_id_idx on private.election_electors (community_id, user_id);
+alter table private.election_electors enable row level security;
+create policy nobody_reads_election_electors on private.election_electors for select to authenticated using (false);
+
+create table private.ballots (
+  community_id uuid not null,
+  election_id uuid not null,
+  user_id uuid not null,
+  candidate_id uuid not null,
+  number bigint generated always as identity,
+  cast_at timestamptz not null,
+  constraint ballots_pkey primary key (community_id, election_id, user_id),
+  constraint ballots_elector_fkey foreign key (community_id, election_id, user_id)
+  references private.election_electors (community_id, election_id, user_id),
+  constraint ballots_candidate_fkey foreign key (community_id, election_id, candidate_id)
+  references private.election_candidates (community_id, election_id, user_id)
+);
+comment on table private.ballots is
+'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands.
+No role of the API reads it and it is in no publication. number counts the votes of the whole house and is shown to
+nobody.';
+create index ballots_community_id_election_id_candidate_id_idx on private.ballots (
+  community_id, election_id, candidate_id
+);
+alter table private.ballots enable row level security;
+create policy nobody_reads_ballots on private.ballots for select to authenticated using (false);
+
+create function private.open_box(p_election private.elections)
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_electorate text := (select c.electorate from private.communities as c where c.id = p_election.community_id);
+  v_able uuid[] := private.able_member_ids(p_election.community_id);
+  v_electors uuid[];
+begin
+  insert into private.ballot_boxes (community_id, election_id) values (p_election.community_id, p_election.id);
+  insert into private.election_candidates (community_id, election_id, user_id, roles)
+  select m.community_id, p_election.id, m.user_id, m.roles
+  from private.community_members as m
+  where m.community_id = p_election.community_id and m.user_id = any(v_able)
+    and m.roles && array['moderator', 'council'];
+
+  with roll as (
+    insert into private.election_electors (community_id, election_id, user_id)
+    select m.community_id, p_election.id, m.user_id
+    from private.community_members as m
+    where m.community_id = p_election.community_id and m.user_id = any(v_able)
+      and (v_electorate = 'members' or m.roles && array['moderator', 'council'])
+    returning user_id
+  )
+  select coalesce(array_agg(r.user_id order by r.user_id), '{}') into v_electors from roll as r;
+  if cardinality(v_electors) < 2 then
+    perform private.refuse(
+      'NO_ELECTORS', 'An election needs at least two voters.',
+      jsonb_build_object('electors', cardinality(v_electors), 'least', 2, 'electorate', v_electorate)
+    );
+  end if;
+  return v_electors;
+end;
+$$;
+comment on function private.open_box is
+'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
+moderators, voters the same or, where the electorate says so, all members; able people all of them. Who is appointed
+later is neither; who loses a role stays both.
+
+Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
+
+create function private.lock_box(p_community_id uuid, p_election_id uuid)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  perform from private.ballot_boxes as b
+  where b.community_id = p_community_id and b.election_id = p_election_id for update;
+  select e.* into v_election from private.elections as e where e.community_id = p_community_id and e.id = p_election_id;
+  return v_election;
+end;
+$$;
+comment on function private.lock_box is
+'Locks the box of an election until the transaction ends, and returns the election as it is then: a vote is either in
+the box before the close counts it, or finds it closed. Whoever also holds the community''s row takes that first.';
+
+create function private.cast_ballot(p_election private.elections, p_user_id uuid, p_candidate_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if not exists (
+    select from private.election_electors as r
+    where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = p_user_id
+  ) then
+    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this election.');
+  end if;
+  if not exists (
+    select from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = p_candidate_id
+      and c.stands
+  ) then
+    perform private.refuse('NOT_FOUND', 'There is no such candidate.', jsonb_build_object('field', 'candidate_id'));
+  end if;
+  insert into private.ballots as b (community_id, election_id, user_id, candidate_id, cast_at)
+  values (p_election.community_id, p_election.id, p_user_id, p_candidate_id, private.clock())
+  on conflict (community_id, election_id, user_id) do update
+  set candidate_id = excluded.candidate_id, cast_at = excluded.cast_at, number = default
+  where b.candidate_id <> excluded.candidate_id;
+end;
+$$;
+comment on function private.cast_ballot is
+'Puts an elector''s ballot into a locked box, or changes it; the same choice again keeps its age.
+
+Refuses: NOT_ELECTOR, NOT_FOUND {field: candidate_id}.';
+
+create function private.require_full_box(p_election private.elections)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_electors integer;
+  v_turnout integer;
+  v_awaiting integer;
+begin
+  select count(*), count(b.user_id), count(*) filter (where b.user_id is null and private.is_able(r.user_id))
+  into v_electors, v_turnout, v_awaiting
+  from private.election_electors as r
+  left join private.ballots as b
+    on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
+  where r.community_id = p_election.community_id and r.election_id = p_election.id;
+  if v_awaiting > 0 then
+    perform private.refuse(
+      'CONFLICT', 'Not everyone on the roll has voted yet.',
+      jsonb_build_object(
+        'awaiting', v_awaiting, 'electors', v_electors, 'turnout', v_turnout, 'possible_at', p_election.ends_at
+      )
+    );
+  end if;
+end;
+$$;
+comment on function private.require_full_box is
+'Asks that everyone on the roll who can act has voted. A ballot for somebody who has left since counts as cast here,
+though for nobody: to wait for its owner would tell whom it was for.
+
+Refuses: CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
+
+create function private.tally(p_election private.elections, out user_id uuid, out votes integer, out place integer)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select
+    c.user_id,
+    count(b.user_id)::integer,
+    row_number() over (
+      order by
+        count(b.user_id) desc, min(b.cast_at), (array_agg(b.number order by b.cast_at, b.number))[1], c.user_id
+    )::integer
+  from private.election_candidates as c
+  left join private.ballots as b
+    on b.community_id = c.community_id and b.election_id = c.election_id and b.candidate_id = c.user_id
+    and private.is_able(b.user_id)
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands
+    and private.is_able(c.user_id)
+  group by c.user_id;
+end;
+$$;
+comment on function private.tally is
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
+place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
+9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
+
+It opens the seal: only for an election that is over, or for the close.';
+
+create function private.winner_of(p_election private.elections)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select t.user_id from private.tally(p_election) as t where t.place = 1 and t.votes > 0);
+end;
+$$;
+comment on function private.winner_of is
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
+private.tally does.';
+
+create function private.count_box(p_election private.elections)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.election_candidates as c set votes = t.votes, place = t.place
+  from private.tally(p_election) as t
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = t.user_id;
+  return (
+    select c.user_id from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place = 1 and c.votes > 0
+  );
+end;
+$$;
+comment on function private.count_box is
+'Counts a locked box for good and returns the winner, null without ballots: what becomes of people later changes no
+tally. Only private.decide_election calls it.';
+
+create function private.result_of(p_election private.elections, out user_id uuid, out votes integer, out place integer)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if p_election.status = 'completed' then
+    return query
+    select c.user_id, c.votes, c.place from private.election_candidates as c
+    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place is not null;
+  elsif private.election_status(p_election.status, p_election.ends_at) = 'completed' then
+    return query select t.user_id, t.votes, t.place from private.tally(p_election) as t;
+  end if;
+end;
+$$;
+comment on function private.result_of is
+'What the close counted or, where it is due and not written yet, would count. While an election is open, and if it was
+called off, nothing: the count is not even made.';
+
+create function private.show_poll(p_election private.elections)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_status text := private.election_status(p_election.status, p_election.ends_at);
+  v_candidates jsonb;
+  v_winner jsonb;
+begin
+  select
+    jsonb_agg(
+      jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes)
+      order by t.place, p.person ->> 'display_name', p.id
+    ),
+    (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
+  into v_candidates, v_winner
+  from private.election_candidates as c
+  left join private.result_of(p_election) as t on t.user_id = c.user_id
+  join private.shown_people as p on p.id = c.user_id
+  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands;
+  return jsonb_build_object(
+    'candidates', coalesce(v_candidates, '[]'),
+    'winner', v_winner,
+    'electors', (
+      select count(*) from private.election_electors as r
+      where r.community_id = p_election.community_id and r.election_id = p_election.id
+    ),
+    'turnout', (
+      select count(*) from private.ballots as b
+      where b.community_id = p_election.community_id and b.election_id = p_election.id
+    ),
+    'my_vote', (
+      select b.candidate_id
+      from private.ballots as b
+      join private.election_candidates as c
+        on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
+      where b.community_id = p_election.community_id and b.election_id = p_election.id and b.user_id = v_me and c.stands
+    ),
+    'can_vote', v_status = 'active' and exists (
+      select from private.election_electors as r
+      where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = v_me
+    )
+  );
+end;
+$$;
+comment on function private.show_poll is
+'What may be seen of an election''s box: candidates, electors, turnout and the caller''s own ballot; votes and winner
+after the close, never of an election that was called off (or else calling one off would be a way to peep).
+
+A ballot for somebody who has left is null to its owner, who may choose again, but stays in the turnout: were it to
+leave it, the turnout would tell how many votes the leaver had.';
+
+create function private.elections_awaiting(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)
+    from private.elections as e
+    join private.election_electors as r
+      on r.community_id = e.community_id and r.election_id = e.id and r.user_id = p_user_id
+    where e.community_id = p_community_id and e.status = 'active' and e.ends_at > private.clock()
+      and not exists (
+        select from private.ballots as b
+        join private.election_candidates as c
+          on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
+        where b.community_id = e.community_id and b.election_id = e.id and b.user_id = p_user_id and c.stands
+      )
+  );
+end;
+$$;
+comment on function private.elections_awaiting is
+'How many open elections of a community still await a person''s ballot; only for that person to see.';
+
+create function private.strike_from_boxes(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_open uuid := (
+    select e.id from private.elections as e where e.community_id = p_community_id and e.status = 'active'
+  );
+begin
+  if v_open is null then
+    return;
+  end if;
+  perform private.lock_box(p_community_id, v_open);
+  delete from private.ballots as b
+  where b.community_id = p_community_id and b.election_id = v_open and b.user_id = p_user_id;
+  delete from private.election_electors as r
+  where r.community_id = p_community_id and r.election_id = v_open and r.user_id = p_user_id;
+  update private.election_candidates as c set stands = false
+  where c.community_id = p_community_id and c.election_id = v_open and c.user_id = p_user_id;
+end;
+$$;
+comment on function private.strike_from_boxes is
+'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
+and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3): the caller has
+settled those.';
+
+create function private.export_ballots(p_user_id uuid, p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'candidacies', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('election_id', c.election_id, 'roles', c.roles, 'stands', c.stands)
+            order by c.election_id
+          ), '[]'
+        )
+      from private.election_candidates as c
+      where c.community_id = p_community_id and c.user_id = p_user_id
+    ),
+    'election_rolls', (
+      select coalesce(jsonb_agg(r.election_id order by r.election_id), '[]')
+      from private.election_electors as r
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    ),
+    'ballots', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('election_id', b.election_id, 'candidate_id', b.candidate_id, 'cast_at', b.cast_at)
+            order by b.cast_at, b.election_id
+          ), '[]'
+        )
+      from private.election_electors as r
+      join private.ballots as b
+        on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
+      where r.community_id = p_community_id and r.user_id = p_user_id
+    )
+  );
+end;
+$$;
+comment on function private.export_ballots is
+'What a person has in the boxes of a community: where they stood, whose roll they were on, and their own ballots, each
+as the choice and when it was cast. No counter: it would step when others vote (RULES 13.1).';
+
+-- The close of an election: a fact of the clock, whoever writes it down (RULES 9.3).
+
+create function private.seat_winner(p_election private.elections)
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_released uuid[] := array[]::uuid[];
+  v_moderator uuid;
+begin
+  if p_election.seat_rule = 'renew' then
+    for v_moderator in
+      select m.user_id from private.community_members as m
+      where m.community_id = p_election.community_id and m.left_at is null and 'moderator' = any (m.roles)
+        and m.user_id <> p_election.winner_id
+      order by m.user_id
+    loop
+      perform private.set_role(p_election.community_id, v_moderator, 'moderator', false);
+      v_released := v_released || v_moderator;
+    end loop;
+  end if;
+  perform private.set_role(p_election.community_id, p_election.winner_id, 'moderator', true);
+  return v_released;
+end;
+$$;
+comment on function private.seat_winner is
+'Makes the winner of an election moderator, or by the seat rule renew the only one; returns who ceased to be one.
+Other roles stay, and an election without a winner changes none (null is nobody''s id).';
+
+create function private.note_close(p_election private.elections, p_released uuid[], p_actor_id uuid, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'election_id', p_election.id, 'title_id', p_election.title_id, 'winner_id', p_election.winner_id,
+    'seat_rule', p_election.seat_rule, 'released', p_released
+  );
+begin
+  perform private.record_act(
+    p_election.community_id, p_actor_id, 'election_closed', p_election.winner_id, v_facts, p_at
+  );
+  perform private.announce(p_election.community_id, 'election_closed', v_facts, p_at);
+  perform private.notify(
+    private.member_ids(p_election.community_id), p_election.community_id, 'election', 'election_closed',
+    'election', p_election.id, v_facts, p_at => p_at
+  );
+end;
+$$;
+comment on function private.note_close is
+'Tells of a close the audit log (p_actor_id is null where the clock closed it), the Chamber and every member.';
+
+create function private.decide_election(p_election private.elections, p_at timestamptz, p_actor_id uuid default null)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_winner uuid := private.count_box(p_election);
+  v_election private.elections;
+begin
+  update private.elections as e
+  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
+  where e.community_id = p_election.community_id and e.id = p_election.id
+  returning e.* into v_election;
+  perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
+end;
+$$;
+comment on function private.decide_election is
+'Closes an active election: counts the box, seats the winner, tells everyone.
+
+Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
+
+create function private.close_elections(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  select e.* into v_election from private.elections as e
+  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= p_now;
+  if not found then
+    return 0;
+  end if;
+  perform private.lock_community(p_community_id);
+  v_election := private.lock_box(p_community_id, v_election.id);
+  if v_election.status <> 'active' then
+    return 0;
+  end if;
+  perform private.decide_election(v_election, p_now);
+  return 1;
+end;
+$$;
+comment on function private.close_elections is
+'Closes a community''s election if its end has come; returns how many it closed, 0 or 1. Twice, or from two sides at
+once, it changes nothing more.';
+
+create function private.settle_elections(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.close_elections(p_community_id, private.clock());
+end;
+$$;
+comment on function private.settle_elections is
+'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
+leaving, a change of roles) call it first; the community''s row, if they lock it, they lock before.';
+
+create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
+returns uuid[]
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  return array(
+    select e.community_id
+    from private.elections as e
+    join private.communities as c on c.id = e.community_id
+    where e.status = 'active' and e.ends_at <= p_now and e.community_id <> all(p_except)
+    order by e.ends_at
+    limit p_limit
+    for no key update of c skip locked
+  );
+end;
+$$;
+comment on function private.elections_due is
+'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked. One
+that somebody is just leaving is skipped: the next run finds it.';
+
+create function private.unwritten_outcome(p_community_id uuid, out winner_id uuid, out seat_rule text)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  select e.* into v_election from private.elections as e
+  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= private.clock();
+  if found then
+    winner_id := private.winner_of(v_election);
+    seat_rule := v_election.seat_rule;
+  end if;
+end;
+$$;
+comment on function private.unwritten_outcome is
+'How an election ended that is over and not written down as closed; nulls if there is none, or nobody won it.';
+
+create function private.roles_after(p_member private.community_members, p_winner_id uuid, p_seat_rule text)
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_winner_id is null then p_member.roles
+    when p_member.user_id = p_winner_id then private.with_role(p_member.roles, 'moderator', true)
+    when p_seat_rule = 'renew' then private.with_role(p_member.roles, 'moderator', false)
+    else p_member.roles
+  end;
+end;
+$$;
+comment on function private.roles_after is
+'A member''s roles once an election is closed as private.unwritten_outcome says: what private.seat_winner will write.';
+
+create function private.roles_now(p_member private.community_members)
+returns text[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.roles_after(p_member, o.winner_id, o.seat_rule)
+    from private.unwritten_outcome(p_member.community_id) as o
+  );
+end;
+$$;
+comment on function private.roles_now is
+'A member''s roles as they are now: an election whose end has come counts, written down or not. For what only reads;
+whatever may write settles it first.';
+
+-- Who moderates, and the seat that never stays empty (RULES 2.3).
+
+create function private.my_moderated_communities()
+returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.my_id();
+begin
+  return query
+  select m.community_id
+  from private.community_members as m
+  left join private.elections as e
+    on e.community_id = m.community_id and e.status = 'active' and e.ends_at <= private.clock()
+  where m.user_id = v_me and m.left_at is null
+    and 'moderator' = any(case when e.id is null then m.roles else private.roles_now(m) end);
+end;
+$$;
+comment on function private.my_moderated_communities is
+'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For policies.';
+grant execute on function private.my_moderated_communities to authenticated;
+
+create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
+create function private.require_moderator(p_community_id uuid)
+returns private.community_members
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_member private.community_members := private.require_member(p_community_id);
+begin
+  v_member.roles := private.roles_now(v_member);
+  if 'moderator' <> all(v_member.roles) then
+    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_moderator is
+'Returns the caller''s membership if they moderate the community now: an election that is over counts, though nobody has
+written it down yet (RULES 9.3). An act settles it first, as private.require_acting_moderator does.
+
+Refuses: as require_member, FORBIDDEN.';
+grant execute on function private.require_moderator to authenticated;
+
+create function private.require_acting_moderator(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.require_member(p_community_id);
+  perform private.settle_elections(p_community_id);
+  perform private.hold_roll(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  return private.require_moderator(p_community_id);
+end;
+$$;
+comment on function private.require_acting_moderator is
+'As private.require_moderator, for an act that locks nothing else before: an election that is over is closed first, and
+until the transaction ends nobody leaves and no role changes hands. Refuses: as require_moderator.';
+
+create function private.able_moderator_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
+  ));
+end;
+$$;
+comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
+
+create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_moderator_ids(p_community_id) = array[p_user_id];
+end;
+$$;
+comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
+
+create function private.find_heir(p_community_id uuid, p_except uuid default null)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- Asked one after the other: nearly always the first who comes can act.
+  for v_id in
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and m.user_id is distinct from p_except
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  loop
+    if private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.find_heir is
+'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
+member of longest standing (RULES 2.3); null if nobody else can act.';
+
+create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_heir uuid;
+begin
+  -- A glance without a lock: nearly always somebody moderates.
+  if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
+    return null;
+  end if;
+  perform private.lock_community(p_community_id);
+  perform private.close_elections(p_community_id, p_at);
+  if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
+    return null;
+  end if;
+  v_heir := private.find_heir(p_community_id);
+  if v_heir is not null then
+    perform private.set_role(p_community_id, v_heir, 'moderator', true);
+    perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
+    perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
+    perform private.notify(
+      array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
+    );
+  end if;
+  return v_heir;
+end;
+$$;
+comment on function private.fill_seat is
+'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3); returns who was seated, null where
+nobody had to be or nobody can act. Whoever held the seat keeps the role: they moderate again beside the heir once they
+can.
+
+When a seat falls vacant, and at each Dawn: so a seat that Auth emptied by a ban stays so until the next Dawn at most.
+Only with the community''s day in hand.';
+
+create function private.shown_members(
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_able uuid[] := private.able_among(p_user_ids);
+  v_outcome record := private.unwritten_outcome(p_community_id);
+begin
+  return query
+  select
+    m.user_id,
+    m.joined_at,
+    jsonb_build_object(
+      'user', p.person, 'community_id', m.community_id,
+      'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
+      'able', m.user_id = any(v_able), 'away', null
+    )
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
+  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
+end;
+$$;
+comment on function private.shown_members is
+'The shape member of these people, with their roles as they are by the clock. Only for a door that has asked whose
+community it is.';
+
+create function private.show_member(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
+end;
+$$;
+comment on function private.show_member is 'The shape member of one person.';
+
+-- The code a community is joined by, and the shape of a community, which shows it to its moderators (RULES 2.2).
+
+create table private.join_codes (
+  community_id uuid not null,
+  code text not null,
+  is_open boolean not null default true,
+  expires_at timestamptz,
+  constraint join_codes_pkey primary key (community_id),
+  constraint join_codes_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint join_codes_code_length check (char_length(code) >= 12)
+);
+comment on table private.join_codes is
+'The code a community is joined by; apart from communities, for only moderators see it.';
+-- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
+create unique index join_codes_code_unique on private.join_codes (extensions.digest(code, 'sha256'));
+alter table private.join_codes enable row level security;
+grant select on private.join_codes to authenticated;
+
+create policy moderators_read_join_codes on private.join_codes for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
+create function private.make_join_code(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.join_codes (community_id, code) values (p_community_id, lower(private.make_code(12)));
+end;
+$$;
+comment on function private.make_join_code is 'Gives a new community its first join code.';
+
+create function private.require_join_code(p_code text)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- By hash: how long the search takes tells nothing of how much of a guess was right.
+  select j.community_id into v_id
+  from private.join_codes as j
+  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
+    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
+  if not found then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+  return v_id;
+end;
+$$;
+comment on function private.require_join_code is
+'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+
+create function private.keep_join_code(p_community_id uuid, p_code text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.join_codes as j where j.community_id = p_community_id for share;
+  if private.require_join_code(p_code) <> p_community_id then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+end;
+$$;
+comment on function private.keep_join_code is
+'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
+transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
+2.2). Refuses: NOT_FOUND.';
+
+create function private.change_join_code(
+  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
+)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.join_codes as j
+  set
+    code = case when p_rotate then lower(private.make_code(12)) else j.code end,
+    is_open = coalesce(p_open, p_rotate or j.is_open),
+    expires_at = case
+      when p_expires_at is not null then p_expires_at
+      when p_rotate or p_open and j.expires_at <= private.clock() then null
+      else j.expires_at
+    end
+  where j.community_id = p_community_id;
+end;
+comment on function private.change_join_code is
+'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry. An expiry that
+has passed goes when the code is opened, for it would open nothing.';
+
+create function private.set_join_code(
+  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_acting_moderator(p_community_id);
+  v_code private.join_codes;
+begin
+  perform private.require_moment('expires_at', p_expires_at);
+  if p_rotate or p_open is not null or p_expires_at is not null then
+    perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
+    perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
+      jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
+    ));
+  end if;
+  select j.* into v_code from private.join_codes as j where j.community_id = p_community_id;
+  return jsonb_build_object('invite_code', v_code.code, 'open', v_code.is_open, 'expires_at', v_code.expires_at);
+end;
+$$;
+comment on function private.set_join_code is
+'The audit log keeps what was done, never the code; the Chamber is not told.';
+
+create function public.set_join_code(
+  community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.set_join_code(
+    set_join_code.community_id, set_join_code.rotate, set_join_code.open, set_join_code.expires_at
+  );
+end;
+comment on function public.set_join_code is
+'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
+
+What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
+and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
+open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.';
+grant execute on function public.set_join_code, private.set_join_code to authenticated;
+
+create function private.show_community(p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_member private.community_members;
+begin
+  if v_me is not null then
+    select m.* into v_member from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+    if not found then
+      return null;
+    end if;
+  end if;
+  return (
+    select
+      jsonb_build_object(
+        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
+        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
+        'member_count', (
+          select count(*) from private.community_members as m
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
+        )
+      )
+      || case
+        when 'moderator' = any(private.roles_now(v_member))
+          then jsonb_build_object(
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+          )
+        else '{}'
+      end
+    from private.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.show_community is
+'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
+grant execute on function private.show_community to authenticated;
+
 -- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
 
 create domain private.coins as integer
--- Far above what anybody could hold, far below what an integer can: every sum of two of them is an honest number.
-constraint coins_within_a_purse check (value between 0 and 1000000000);
+-- Twice the ceiling of a purse and a bit: a full one takes its stake home, and the next Dawn its grant and collections.
+constraint coins_within_a_purse check (value between 0 and 2100000000);
 comment on domain private.coins is 'An amount of CC that a purse can hold.';
 
 create domain private.some_coins as integer
@@ -3615,7 +4828,7 @@ create table private.purses (
   community_id uuid not null,
   user_id uuid not null,
   remaining private.coins not null default 0,
-  spent_today integer not null default 0,
+  spent_today bigint not null default 0,
   spent_total bigint not null default 0,
   joys_today integer not null default 0,
   debt private.coins not null default 0,
@@ -3767,39 +4980,31 @@ $$;
 comment on function private.lock_purses is
 'Locks purses in id order, so that two members lending to each other never deadlock.';
 
-create function private.refuse_shortage(p_community_id uuid, p_user_id uuid, p_amount integer)
+create function private.purse_ceiling()
+returns integer
+language sql immutable set search_path = ''
+begin atomic
+  select 1000000000;
+end;
+comment on function private.purse_ceiling is
+'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor is
+what a Dawn brings, so the domain leaves room above.';
+
+create function private.refuse_full_purse()
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_remaining integer := (
-    select b.remaining from private.purses as b
-    where b.community_id = p_community_id and b.user_id = p_user_id
-  );
 begin
-  if not private.is_member(p_community_id, p_user_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such community.');
-  end if;
   perform private.refuse(
-    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
-    jsonb_build_object(
-      'short_by', p_amount - v_remaining,
-      'largest_possible', v_remaining,
-      'possible_at', (
-        select d.dawn_at from private.community_days as d
-        where d.community_id = p_community_id and p_amount <= private.next_budget(p_community_id)
-      )
-    )
+    'CONFLICT', format('A purse holds at most %s CC.', private.purse_ceiling()),
+    jsonb_build_object('most', private.purse_ceiling())
   );
 end;
 $$;
-comment on function private.refuse_shortage is
-'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+comment on function private.refuse_full_purse is
+'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
 
-Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not
-do}, NOT_FOUND.';
-
-create function private.post_entry(
+create function private.try_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
   p_spent_on date default null
@@ -3813,7 +5018,8 @@ declare
   v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
   v_purse private.purses;
 begin
-  -- The condition is the lock: of two who want the last coin, the second finds it gone.
+  -- The condition is the lock: of two who want the last coin, the second finds it gone. Added up as bigint: no sum of a
+  -- purse and an amount is too large to be looked at.
   update private.purses as b
   set
     remaining = b.remaining + p_amount,
@@ -3821,10 +5027,12 @@ begin
     spent_total = b.spent_total + v_spent,
     joys_today = b.joys_today + (p_type = 'declaration')::integer,
     debt = b.debt + v_owed
-  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
+  where b.community_id = p_community_id and b.user_id = p_user_id
+    and b.remaining::bigint + p_amount >= 0
+    and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
   returning b.* into v_purse;
   if not found then
-    perform private.refuse_shortage(p_community_id, p_user_id, -p_amount);
+    return v_purse;
   end if;
   insert into private.ledger_entries (
     community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
@@ -3837,13 +5045,35 @@ begin
   return v_purse;
 end;
 $$;
-comment on function private.post_entry is
+comment on function private.try_entry is
 'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
-the purse.
+the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
+when it would do.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
-leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
+leaves today''s spending alone (RULES 5.6).';
+
+create function private.post_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.try_entry(
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, null, p_at, p_moved, p_spent_on
+  );
+begin
+  if v_purse.user_id is null then
+    raise exception 'an entry of % CC does not fit the purse of % in %', p_amount, p_user_id, p_community_id;
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.post_entry is
+'As private.try_entry, for what always fits: anything else is a fault of the house, and undone.';
 
 create type private.entry_draft as (
   user_id uuid,
@@ -4052,17 +5282,25 @@ as $$
 declare
   v_loan_id uuid := gen_random_uuid();
 begin
-  perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
-  perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
+  if (private.try_entry(
+    p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id
+  )).user_id is null then
+    return null;
+  elsif (private.try_entry(
+    p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
   insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
   values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
   return v_loan_id;
 end;
 $$;
 comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id.
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or null
+and nothing written where the lender''s holds too little.
 
-Refuses: INSUFFICIENT_CC.';
+Refuses: CONFLICT {most} (the borrower''s purse is full).';
 
 create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
 returns private.loans
@@ -4101,18 +5339,25 @@ declare
   v_purse private.purses;
 begin
   perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
-  v_purse := private.post_entry(
+  v_purse := private.try_entry(
     p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
   );
-  perform private.post_entry(
+  if v_purse.user_id is null then
+    return v_purse;
+  elsif (private.try_entry(
     p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
-  );
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
   perform private.reduce_loan(p_loan, p_amount, 'repaid');
   return v_purse;
 end;
 $$;
 comment on function private.pay_back is
-'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s. Refuses: INSUFFICIENT_CC.';
+'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s, or a row
+of nulls and nothing written where it holds too little.
+
+Refuses: CONFLICT {most} (the lender''s purse is full).';
 
 create function private.forgive(p_loan private.loans, p_amount integer)
 returns void
@@ -4155,6 +5400,7 @@ begin
       ), 0) as before
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
   ) as d
   where d.before < p_budget;
 end;
@@ -4162,7 +5408,23 @@ $$;
 comment on function private.repayments_due is
 'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
 
-It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep.';
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. A loan of somebody
+just erased is as good as released or asleep: the leaving follows.';
+
+create function private.debt_of(p_community_id uuid, p_user_id uuid)
+returns bigint
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(l.outstanding), 0) from private.loans as l
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id = l.lender_id)
+  );
+end;
+$$;
+comment on function private.debt_of is
+'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe now.';
 
 create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
 returns void
@@ -4291,15 +5553,17 @@ returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.post_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
+  v_purse private.purses := private.try_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
 begin
-  insert into private.stakes (community_id, proposal_id, user_id, amount, day)
-  values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  if v_purse.user_id is not null then
+    insert into private.stakes (community_id, proposal_id, user_id, amount, day)
+    values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  end if;
   return v_purse;
 end;
 $$;
 comment on function private.stake_coins is
-'Moves a stake from a purse, which it returns, into escrow. Refuses: INSUFFICIENT_CC.';
+'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little.';
 
 create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
 returns void
@@ -4414,7 +5678,7 @@ returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
+  v_timezone text := private.next_timezone(p_day.community_id);
   v_turned private.turned_day;
 begin
   insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
@@ -4435,22 +5699,21 @@ as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
   v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := 0;
+  v_purses integer;
 begin
-  if v_day.day <> p_day.day then
-    -- A correction made in the night may have left something: it expires before anything is granted.
-    perform from private.post_expiry(v_day.community_id, p_now);
-    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.pay_stakes_due(v_day.community_id, p_now);
-    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
-  end if;
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(v_day.community_id, p_now);
+  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(v_day.community_id, p_now);
+  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.fill_seat(v_day.community_id, p_now);
+  perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected. Nothing but the settings where the zone now in force has its Dawn still to come.';
+are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
@@ -4534,9 +5797,9 @@ $$;
 comment on function private.hold_day is
 'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
 
-Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before purses.
-No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its own needs
-here (RULES 13.4).';
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before
+purses. No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its
+own needs here (RULES 13.4).';
 
 create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -4649,26 +5912,122 @@ $$;
 comment on function private.show_balance_of is
 'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
 
--- Founding and joining: where membership and money begin together (RULES 2.1, 2.2).
+-- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the very
+-- functions by which that Dawn goes.
 
-create table private.join_codes (
-  community_id uuid not null,
-  code text not null,
-  is_open boolean not null default true,
-  expires_at timestamptz,
-  constraint join_codes_pkey primary key (community_id),
-  constraint join_codes_community_id_fkey foreign key (community_id) references private.communities (id),
-  constraint join_codes_code_length check (char_length(code) >= 12)
-);
-comment on table private.join_codes is
-'The code a community is joined by; apart from communities, for only moderators see it.';
--- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
-create unique index join_codes_code_unique on private.join_codes (extensions.digest(code, 'sha256'));
-alter table private.join_codes enable row level security;
-grant select on private.join_codes to authenticated;
+create function private.reckon_dawn(
+  p_community_id uuid, p_user_id uuid,
+  out dawn_at timestamptz, out sunset_at timestamptz, out granted integer, out repaid bigint, out collected bigint,
+  out refunded integer, out wake_with bigint, out debt bigint
+)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.day_of(p_community_id);
+begin
+  dawn_at := v_day.dawn_at;
+  sunset_at := private.sunset_after(private.next_timezone(p_community_id), v_day.dawn_at, v_day.day);
+  granted := private.next_budget(p_community_id);
+  refunded := private.stakes_due(p_community_id, p_user_id);
+  select
+    coalesce(sum(r.amount) filter (where r.borrower_id = p_user_id), 0),
+    coalesce(sum(r.amount) filter (where r.lender_id = p_user_id), 0)
+  into repaid, collected
+  from private.repayments_due(p_community_id, granted) as r
+  where p_user_id in (r.borrower_id, r.lender_id);
+  wake_with := granted - repaid + collected + refunded;
+  debt := private.debt_of(p_community_id, p_user_id) - repaid;
+end;
+$$;
+comment on function private.reckon_dawn is
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it grants,
+repays, collects and refunds, and what purse and debt are after it; all in CC.
 
-create policy moderators_read_join_codes on private.join_codes for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
+Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing.';
+
+create function private.when_affordable(
+  p_community_id uuid, p_user_id uuid, p_amount integer, p_from timestamptz default '-infinity'
+)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_user_id) as r
+    where p_amount <= r.wake_with and greatest(r.dawn_at, p_from) < r.sunset_at
+  );
+end;
+$$;
+comment on function private.when_affordable is
+'The first moment from the next Dawn on, and not before p_from, at which a purse that is left alone holds an amount by
+day; null where the day that Dawn opens has no such moment.';
+
+create function private.when_lendable(
+  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_from timestamptz default '-infinity'
+)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_borrower_id) as r
+    where r.debt + p_amount <= r.granted and greatest(r.dawn_at, p_from) < r.sunset_at
+  );
+end;
+$$;
+comment on function private.when_lendable is
+'As private.when_affordable, for a member''s debt: the first moment at which it leaves room for so much more.';
+
+create function private.when_repayable(p_loan private.loans, p_amount integer)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_due integer := coalesce((
+    select r.amount from private.repayments_due(p_loan.community_id, private.next_budget(p_loan.community_id)) as r
+    where r.loan_id = p_loan.id
+  ), 0);
+begin
+  -- The Dawn itself repays: mostly nothing, or less than the amount, is left to repay after it.
+  if p_loan.outstanding - v_due < p_amount or not private.is_member(p_loan.community_id, p_loan.lender_id) then
+    return null;
+  end if;
+  return private.when_affordable(p_loan.community_id, p_loan.borrower_id, p_amount);
+end;
+$$;
+comment on function private.when_repayable is
+'The next Dawn, where it leaves both enough of a loan and enough in the purse to repay an amount by hand; else null.';
+
+create function private.refuse_shortage(
+  p_community_id uuid, p_user_id uuid, p_amount integer, p_possible_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_remaining integer := (
+    select b.remaining from private.purses as b
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+begin
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.refuse(
+    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
+    jsonb_build_object(
+      'short_by', p_amount - v_remaining, 'largest_possible', v_remaining, 'possible_at', p_possible_at
+    )
+  );
+end;
+$$;
+comment on function private.refuse_shortage is
+'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no such
+moment is known}, NOT_FOUND.';
+
+-- Founding and joining: where membership and money begin together (RULES 2.1, 2.2), and who may not come back (2.6).
 
 create table private.bans (
   community_id uuid not null,
@@ -4706,98 +6065,104 @@ begin
   insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
   values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
   returning id into v_id;
-  insert into private.join_codes (community_id, code) values (v_id, lower(private.make_code(12)));
-  insert into private.community_members (community_id, user_id, roles)
-  values (v_id, p_founder_id, '{member,moderator}');
+  perform private.make_join_code(v_id);
+  perform private.begin_calendar(v_id, p_timezone);
   return v_id;
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its founder as first member and moderator, and returns its id. Only under
+'Makes a community with its join code and its calendar, still without anybody in it, and returns its id. Only under
 private.lock_me, the queue in which one person''s communities are counted.
 
 Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
 
-create function private.require_join_code(p_code text)
-returns uuid
+create function private.require_room_for_one_more(p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if (
+    select count(*) from private.community_members as m where m.user_id = p_user_id and m.left_at is null
+  ) >= 100 then
+    perform private.refuse('CONFLICT', 'One person may be in a hundred communities at a time.', '{"most": 100}');
+  end if;
+end;
+$$;
+comment on function private.require_room_for_one_more is
+'Asks that a locked person is in fewer than 100 communities. Refuses: CONFLICT {most}.';
+
+create function private.require_joining_rate(p_user_id uuid)
+returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_id uuid;
+  v_earliest timestamptz;
 begin
-  -- By hash: how long the search takes tells nothing of how much of a guess was right.
-  select j.community_id into v_id
-  from private.join_codes as j
-  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
-    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
-  if not found then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  return v_id;
-end;
-$$;
-comment on function private.require_join_code is
-'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
-
-create function private.keep_join_code(p_community_id uuid, p_code text)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.join_codes as j where j.community_id = p_community_id for share;
-  if private.require_join_code(p_code) <> p_community_id then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  -- Counted from the lines that tell of it, so that who comes and goes in one community is counted each time.
+  select min(latest.created_at) into v_earliest
+  from (
+    select l.created_at
+    from private.community_members as m
+    join private.chat_messages as l on l.community_id = m.community_id and l.maker_id = m.user_id
+    where m.user_id = p_user_id and m.joined_at > private.clock() - interval '1 hour'
+      and l.created_at > private.clock() - interval '1 hour'
+      and l.event in ('community_founded', 'member_joined', 'member_returned')
+    order by l.created_at desc
+    limit 20
+  ) as latest
+  having count(*) = 20;
+  if v_earliest is not null then
+    perform private.refuse_for_now(
+      'Twenty joinings and foundings an hour are enough.', v_earliest + interval '1 hour', '{"most": 20}'
+    );
   end if;
 end;
 $$;
-comment on function private.keep_join_code is
-'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
-transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
-2.2). Refuses: NOT_FOUND.';
+comment on function private.require_joining_rate is
+'Asks that a locked person has joined and founded fewer than 20 times within the hour (RULES 2.2).
 
-create function private.add_member(p_community_id uuid, p_user_id uuid)
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.add_member(p_day private.community_days, p_user_id uuid, p_roles text[] default '{member}')
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_is_first boolean := not exists (
-    select from private.community_members as m where m.community_id = p_community_id and m.user_id = p_user_id
+    select from private.community_members as m where m.community_id = p_day.community_id and m.user_id = p_user_id
   );
 begin
-  insert into private.community_members as m (community_id, user_id) values (p_community_id, p_user_id)
+  insert into private.community_members as m (community_id, user_id, roles, joined_day)
+  values (p_day.community_id, p_user_id, p_roles, p_day.day)
   on conflict (community_id, user_id) do update
-  set roles = '{member}', joined_at = private.clock(), left_at = null
+  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
   where m.left_at is not null;
   if not found then
     perform private.refuse('CONFLICT', 'You are already in this community.');
   end if;
   -- Asked last, with the row in hand: a removal under way has been waited for.
-  if exists (select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id) then
+  if private.is_banned(p_day.community_id, p_user_id) then
     perform private.refuse('FORBIDDEN', 'You may not come back to this community.');
   end if;
   return v_is_first;
 end;
 $$;
 comment on function private.add_member is
-'Makes a person a member, with no other role; returns whether it is their first time.
+'Makes a person a member on a day that is held; returns whether it is their first time.
 
 Refuses: CONFLICT (already in), FORBIDDEN (banned).';
 
-create function private.change_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.join_codes as j
-  set
-    code = case when p_rotate then lower(private.make_code(12)) else j.code end,
-    is_open = coalesce(p_open, p_rotate or j.is_open),
-    expires_at = nullif(coalesce(p_expires_at, case when not p_rotate then j.expires_at end), 'infinity')
-  where j.community_id = p_community_id;
+create function private.is_banned(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id
+  );
 end;
-comment on function private.change_join_code is
-'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry.';
+$$;
+comment on function private.is_banned is 'Whether a person may not come back to a community.';
 
 create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
 returns void
@@ -4805,11 +6170,21 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   insert into private.bans (community_id, user_id, banned_by, reason_id)
-  values (p_community_id, p_user_id, p_by_id, p_reason_id)
-  on conflict (community_id, user_id) do nothing;
+  values (p_community_id, p_user_id, p_by_id, p_reason_id);
 end;
 $$;
-comment on function private.ban is 'Keeps somebody from coming back to a community; who is banned already stays so.';
+comment on function private.ban is 'Keeps somebody who is not in a community from coming back to it.';
+
+create function private.unban(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id;
+  return found;
+end;
+$$;
+comment on function private.unban is 'Lets somebody come back to a community; returns whether they were banned.';
 
 create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
 returns void
@@ -4828,6 +6203,26 @@ $$;
 comment on function private.give_purse is
 'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
 empty until Dawn.';
+
+create function private.bring_in(p_day private.community_days, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_is_first boolean := private.add_member(p_day, p_user_id);
+begin
+  perform private.give_purse(p_day, p_user_id, v_is_first);
+  perform private.begin_reading(p_day.community_id, p_user_id);
+  perform private.announce(
+    p_day.community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
+    jsonb_build_object('user_id', p_user_id)
+  );
+end;
+$$;
+comment on function private.bring_in is
+'Makes a person a member on a day that is held, with all that begins with it: purse, mark and the line that tells of it.
+
+Refuses: as private.add_member.';
 
 create function private.show_arrival(p_community_id uuid, p_user_id uuid)
 returns jsonb
@@ -4867,18 +6262,22 @@ declare
   v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
   v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
   v_id uuid;
+  v_day private.community_days;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
   perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
   v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.begin_calendar(v_id, p_timezone);
-  perform private.give_purse(private.hold_day(v_id), v_me, true);
+  v_day := private.hold_day(v_id);
+  perform private.add_member(v_day, v_me, '{member,moderator}');
+  perform private.give_purse(v_day, v_me, true);
   perform private.record_act(v_id, v_me, 'community_founded');
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
   perform private.begin_reading(v_id, v_me);
@@ -4909,7 +6308,8 @@ comment on function public.create_community is
 
 name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
 once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-{most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+{most} (the eleventh of one person; in a hundred communities already), CONFLICT (request_id), RATE_LIMITED {most,
+possible_at, retry_after} (20 joinings and foundings an hour), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
 left.';
 grant execute on function public.create_community, private.create_community to authenticated;
 
@@ -4923,21 +6323,16 @@ declare
   v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
   v_id uuid;
   v_day private.community_days;
-  v_is_first boolean;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
   v_id := private.require_join_code(p_invite_code);
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
   v_day := private.hold_day(v_id);
   perform private.keep_join_code(v_id, p_invite_code);
-
-  v_is_first := private.add_member(v_id, v_me);
-  perform private.give_purse(v_day, v_me, v_is_first);
-  perform private.begin_reading(v_id, v_me);
-  perform private.announce(
-    v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
-  );
+  perform private.bring_in(v_day, v_me);
   perform private.remember(
     v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
@@ -4956,50 +6351,10 @@ comment on function public.join_community is
 
 Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
 for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
+member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; {most}: in a hundred communities; request_id), FORBIDDEN
+(banned), RATE_LIMITED {most, possible_at, retry_after} (20 joinings and foundings an hour); a repeat NOT_FOUND, once
 who joined has left.';
 grant execute on function public.join_community, private.join_community to authenticated;
-
-create function private.set_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_moderator(p_community_id);
-  v_code private.join_codes;
-begin
-  if p_rotate or p_open is not null or p_expires_at is not null then
-    perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
-    perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
-      jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
-    ));
-  end if;
-  select j.* into v_code from private.join_codes as j where j.community_id = p_community_id;
-  return jsonb_build_object('invite_code', v_code.code, 'open', v_code.is_open, 'expires_at', v_code.expires_at);
-end;
-$$;
-comment on function private.set_join_code is
-'The audit log keeps what was done, never the code; the Chamber is not told.';
-
-create function public.set_join_code(
-  community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.set_join_code(
-    set_join_code.community_id, set_join_code.rotate, set_join_code.open, set_join_code.expires_at
-  );
-end;
-comment on function public.set_join_code is
-'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
-
-What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
-which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
-FORBIDDEN, NOT_FOUND.';
-grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
 -- A community's settings, as its moderators keep them (RULES 2.4).
 
@@ -5071,13 +6426,17 @@ as $$
 declare
   v_me private.community_members := private.require_moderator(p_community_id);
   v_patch jsonb := private.require_patch(p_patch);
-  v_day private.community_days := private.hold_day(p_community_id);
+  -- Another zone moves the next Dawn: nobody else holds the day then.
+  v_day private.community_days := case
+    when v_patch ? 'timezone' then private.hold_day_alone(p_community_id) else private.hold_day(p_community_id)
+  end;
   v_community private.communities := private.lock_community(p_community_id);
   v_in_force jsonb := to_jsonb(v_community);
   v_changed jsonb;
   v_pending jsonb;
 begin
-  -- Asked again, now that nobody changes beside this.
+  -- Asked again, now that nobody changes beside this and an election that is over is written down.
+  perform private.settle_elections(p_community_id);
   perform private.require_moderator(p_community_id);
   select
     coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
@@ -5088,6 +6447,11 @@ begin
 
   if v_changed <> '{}' or v_pending <> v_community.pending then
     perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
+    if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
+      v_day := private.await_zone(
+        v_day, v_community.timezone, coalesce(v_pending ->> 'timezone', v_community.timezone)
+      );
+    end if;
     perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
   end if;
   return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
@@ -5407,7 +6771,13 @@ begin
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
-  v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_cc_spent,
+      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+    );
+  end if;
   insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
   values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
   if v_purse.joys_today = 1 then
@@ -5637,7 +7007,9 @@ status says so yet; amount is what was asked until it is approved, then what was
 create index borrow_requests_id_idx on private.borrow_requests (id);
 create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
 where status = 'pending';
-create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
+create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (
+  community_id, borrower_id, lender_id, created_at
+);
 create index borrow_requests_community_id_lender_id_idx on private.borrow_requests (community_id, lender_id);
 create index borrow_requests_lapses_at_idx on private.borrow_requests (lapses_at) where status = 'pending';
 alter table private.borrow_requests enable row level security;
@@ -5715,7 +7087,25 @@ $$;
 comment on function private.erase_borrow_reasons_of is
 'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
 
-create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+create function private.has_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select b.debt + p_amount <= c.daily_cc_budget
+    from private.purses as b
+    join private.communities as c on c.id = b.community_id
+    where b.community_id = p_community_id and b.user_id = p_borrower_id
+  );
+end;
+$$;
+comment on function private.has_room_for_debt is
+'Whether a debt with so much more stays within one daily budget today.';
+
+create function private.require_room_for_debt(
+  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_is_answer boolean
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -5734,13 +7124,10 @@ begin
       jsonb_build_object(
         'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
         'largest_possible', greatest(v_budget - v_debt, 0),
-        -- The next Dawn repays up to its grant, and lends to nobody: is there room then?
-        'possible_at', (
-          select d.dawn_at from private.community_days as d
-          where d.community_id = p_community_id
-            and greatest(v_debt - private.next_budget(p_community_id), 0) + p_amount
-            <= private.next_budget(p_community_id)
-        )
+        -- The next Dawn repays up to its grant, and lends to nobody; a request of today has lapsed by then.
+        'possible_at', case
+          when not p_is_answer then private.when_lendable(p_community_id, p_borrower_id, p_amount)
+        end
       )
     );
   end if;
@@ -5750,7 +7137,48 @@ comment on function private.require_room_for_debt is
 'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
 
 Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
-would not do}.';
+would not do, or if it is an answer that is refused}.';
+
+create function private.require_request_rate(
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line_at timestamptz := private.next_line_at(p_day.community_id, p_borrower_id);
+  v_asked_at timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select r.created_at from private.borrow_requests as r
+      where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+        and r.created_at > private.clock() - interval '1 day'
+      order by r.created_at desc
+      limit 5
+    ) as latest
+    having count(*) = 5
+  );
+  v_next timestamptz := greatest(v_line_at, v_asked_at);
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where today has room for the debt; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not private.has_room_for_debt(p_day.community_id, p_borrower_id, p_amount) then
+    v_next := private.when_lendable(p_day.community_id, p_borrower_id, p_amount, v_next);
+  end if;
+  if v_asked_at is not null then
+    perform private.refuse_for_now('Five requests a day to the same member are enough.', v_next, '{"most": 5}');
+  end if;
+  perform private.refuse_for_now('Thirty such acts a minute are enough.', v_next, '{"most": 30}');
+end;
+$$;
+comment on function private.require_request_rate is
+'Asks that a member has asked another, in this community, fewer than 5 times in the last 24 hours, answered or not
+(RULES 3.2), and has made fewer than 30 lines in the last minute. Of two requests at once the second waits for the
+first, and finds it open: so nobody comes past the fifth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.show_asked(p_community_id uuid, p_made jsonb)
 returns jsonb
@@ -5766,6 +7194,24 @@ begin
 end;
 $$;
 comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+
+create function private.require_no_open_request(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if exists (
+    select from private.borrow_requests as r
+    where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+      and r.status = 'pending' and r.lapses_at > private.clock()
+  ) then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+end;
+$$;
+comment on function private.require_no_open_request is
+'Asks that a member has no open request to another: first of all, for it would be in the way of what others promise.
+Refuses: CONFLICT.';
 
 create function private.open_request(
   p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
@@ -5821,7 +7267,9 @@ begin
   if not private.is_member(p_community_id, p_lender_id) then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
-  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
+  perform private.require_no_open_request(p_community_id, v_me.user_id, p_lender_id);
+  perform private.require_request_rate(v_day, v_me.user_id, p_lender_id, p_amount);
+  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount, false);
 
   v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
   v_made := jsonb_build_object(
@@ -5850,9 +7298,9 @@ end;
 comment on function public.request_borrow is
 'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
 
-Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same member; request_id), DEBT_LIMIT
-{debt, limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself
-among them).';
+At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
+member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
+possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).';
 grant execute on function public.request_borrow, private.request_borrow to authenticated;
 
 create function private.require_borrow_request(p_request_id uuid)
@@ -5903,7 +7351,7 @@ begin
     perform private.require_open(v_day);
   end if;
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
+    perform private.refuse('REQUEST_LAPSED', 'This request has lapsed.',
       jsonb_build_object('lapsed_at', v_request.lapses_at));
   end if;
   return v_request;
@@ -5918,15 +7366,24 @@ create function private.approve_borrow(p_request private.borrow_requests, p_amou
 returns uuid
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_loan_id uuid;
 begin
   perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
-  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
-  return private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount, true);
+  v_loan_id := private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  if v_loan_id is null then
+    perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_amount, null);
+  end if;
+  return v_loan_id;
 end;
 $$;
 comment on function private.approve_borrow is
 'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
-counted: two lenders approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+counted: two lenders approving at once cannot lend past the limit together.
+
+Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT {most}
+(a full purse).';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -5955,7 +7412,9 @@ begin
   update private.borrow_requests as r
   set status = p_action, amount = coalesce(v_lent, r.amount)
   where r.community_id = v_request.community_id and r.id = v_request.id;
-  v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
+  v_line := private.announce(
+    v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
+  );
   perform private.notify(
     array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
     'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
@@ -5978,9 +7437,11 @@ comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns
-{borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED
-{lapsed_at}, INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
+Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
+(the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
+{debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
+NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
@@ -5996,7 +7457,7 @@ begin
   perform private.hold_day(v_request.community_id);
   v_request := private.lock_pending_request(v_request.community_id, v_request.id);
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
+    perform private.refuse('CONFLICT', 'This request has lapsed.', '{"status": "lapsed"}');
   end if;
   update private.borrow_requests as r set status = 'cancelled'
   where r.community_id = v_request.community_id and r.id = v_request.id;
@@ -6028,12 +7489,12 @@ begin atomic
   update private.borrow_requests as r
   set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
-  update private.borrow_requests as r set status = 'lapsed'
+  update private.borrow_requests as r set status = 'lapsed', lapses_at = least(r.lapses_at, private.clock())
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
 end;
 comment on function private.cancel_borrows_of is
 'On leaving: the leaver''s own open requests are cancelled (RULES 2.5); those addressed to them lapse, for nobody is
-left to answer.';
+left to answer, and stay lapsed if the lender returns the same day.';
 
 create function private.lapse_requests(p_now timestamptz, p_limit integer)
 returns integer
@@ -6141,7 +7602,11 @@ begin
     perform private.require_open_day(v_loan.community_id);
     v_loan := private.lock_owed_loan(v_loan, p_amount);
 
-    perform private.pay_back(v_loan, p_amount);
+    if (private.pay_back(v_loan, p_amount)).user_id is null then
+      perform private.refuse_shortage(
+        v_loan.community_id, v_me, p_amount, private.when_repayable(v_loan, p_amount)
+      );
+    end if;
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
       jsonb_build_object('amount', p_amount), p_by => v_me
@@ -6165,9 +7630,9 @@ end;
 comment on function public.repay_loan is
 'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
 
-Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC, CONFLICT {status} (nothing is owed any more;
-request_id), INVALID_INPUT {field, largest_possible} (more than is outstanding), DAY_CLOSED, FORBIDDEN (the lender),
-NOT_FOUND.';
+Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at}, CONFLICT
+{status} (nothing is owed any more; request_id), CONFLICT {most} (the lender''s purse is full), INVALID_INPUT {field,
+largest_possible} (more than is outstanding), DAY_CLOSED {possible_at}, FORBIDDEN (the lender), NOT_FOUND.';
 grant execute on function public.repay_loan, private.repay_loan to authenticated;
 
 create function private.forgive_loan(p_loan_id uuid, p_amount integer)
@@ -6176,6 +7641,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_loan private.loans := private.require_loan(p_loan_id);
+  v_day private.community_days;
   v_forgiven integer;
   v_line bigint;
 begin
@@ -6183,14 +7649,14 @@ begin
     perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
   end if;
   perform private.require_amount('amount', coalesce(p_amount, 1));
-  perform private.hold_day(v_loan.community_id);
+  v_day := private.hold_day(v_loan.community_id);
   v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
   perform private.forgive(v_loan, v_forgiven);
   v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
     'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-  ));
+  ), p_until => v_day.dawn_at);
   return jsonb_build_object(
     'loan', private.show_loan(v_loan.community_id, p_loan_id),
     'system_message', private.show_message(v_loan.community_id, v_line)
@@ -6241,13 +7707,13 @@ create table private.tip_to_tip_proposals (
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
-An active one past its deadline has expired whether or not the status says so yet.';
+An active one past its deadline is over whether or not the status says so yet.';
 create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
 create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
 create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
-  community_id, proposer_id
+  community_id, proposer_id, created_at
 );
 create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
 create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
@@ -6294,15 +7760,44 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_state text, p_deadline timestamptz)
+create function private.outcome_at_deadline(p_community_id uuid, p_proposal_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_silent uuid[] := array(
+    select r.user_id from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
+    )
+  );
+begin
+  if private.able_among(v_silent) = '{}' then
+    return 'void';
+  end if;
+  return 'expired';
+end;
+$$;
+comment on function private.outcome_at_deadline is
+'How a proposal ends that nobody has ended by its deadline: expired, but void if all who did not vote are unable to
+(RULES 8.2), as they stand when it is asked.';
+
+create function private.proposal_status(
+  p_community_id uuid, p_proposal_id uuid, p_state text, p_deadline timestamptz
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
+  if p_state = 'active' and p_deadline <= private.clock() then
+    return private.outcome_at_deadline(p_community_id, p_proposal_id);
+  end if;
+  return p_state;
 end;
 $$;
-comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
+comment on function private.proposal_status is
+'A proposal''s status as it is now: that its deadline has passed is a fact of reading.';
 grant execute on function private.proposal_status to authenticated;
 
 create view private.shown_proposals with (security_invoker = on) as
@@ -6310,13 +7805,13 @@ select
   t.id,
   t.number,
   t.community_id,
-  private.proposal_status(t.status, t.deadline) as status,
+  private.proposal_status(t.community_id, t.id, t.status, t.deadline) as status,
   jsonb_build_object(
     'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
     'title', case when p.is_erased then '' else t.title end,
     'description', case when p.is_erased then '' else t.description end,
     'stake_amount', t.stake_amount, 'deadline', t.deadline,
-    'status', private.proposal_status(t.status, t.deadline),
+    'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
     'votes', (
       select
         coalesce(
@@ -6332,7 +7827,7 @@ select
     ),
     'electors', t.electors, 'awaiting', t.awaiting,
     'can_vote',
-    private.proposal_status(t.status, t.deadline) = 'active'
+    private.proposal_status(t.community_id, t.id, t.status, t.deadline) = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
@@ -6446,6 +7941,22 @@ end;
 $$;
 comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
 
+create function private.end_overdue_proposal(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
+returns text
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_outcome text := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
+begin
+  perform private.end_proposal(p_proposal, v_outcome, p_day, p_at);
+  return v_outcome;
+end;
+$$;
+comment on function private.end_overdue_proposal is
+'Ends a locked, active proposal that is past its deadline, on a day that is held; returns how.';
+
 create function private.open_roll(
   p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
 )
@@ -6479,7 +7990,7 @@ begin
   where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
   for no key update;
   if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, p_day, private.clock());
   elsif v_proposal.id is not null then
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
       jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
@@ -6490,6 +8001,42 @@ comment on function private.require_no_active_proposal is
 'Makes sure a member has no active proposal; one that is past its deadline is ended first, job or no job.
 
 Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
+
+create function private.require_proposal_rate(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select t.created_at from private.tip_to_tip_proposals as t
+      where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
+        and t.created_at > private.clock() - interval '1 day'
+      order by t.created_at desc
+      limit 20
+    ) as latest
+    having count(*) = 20
+  );
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where the purse holds the stake; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not exists (
+    select from private.purses as b
+    where b.community_id = p_day.community_id and b.user_id = p_proposer_id and b.remaining >= p_stake_amount
+  ) then
+    v_next := private.when_affordable(p_day.community_id, p_proposer_id, p_stake_amount, v_next);
+  end if;
+  perform private.refuse_for_now('Twenty proposals a day are enough.', v_next, '{"most": 20}');
+end;
+$$;
+comment on function private.require_proposal_rate is
+'Asks that a member has made fewer than 20 proposals in this community in the last 24 hours (RULES 3.2). Of two at once
+one finds the other active: so nobody comes past the twentieth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.open_proposal(
   p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
@@ -6560,8 +8107,10 @@ begin
   perform private.require_member(p_community_id);
   v_electors := private.able_member_ids(p_community_id);
   if cardinality(v_electors) < 2 then
-    perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
+      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
   end if;
+  perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
 
   v_id := private.open_proposal(
     p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
@@ -6570,7 +8119,12 @@ begin
     perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
   end if;
-  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
+  if (private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount)).user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_stake_amount,
+      private.when_affordable(p_community_id, v_me.user_id, p_stake_amount)
+    );
+  end if;
   v_made := jsonb_build_object(
     'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
   );
@@ -6597,9 +8151,9 @@ comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
-INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
-NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+1000; at most 20 a day. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
 create function private.require_proposal(p_proposal_id uuid)
@@ -6634,7 +8188,7 @@ begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t
   where t.community_id = p_community_id and t.id = p_proposal_id;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
   ));
 end;
 $$;
@@ -6751,7 +8305,10 @@ begin
     select t.id from private.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
       and t.number < coalesce(v_before, 9223372036854775807)
-      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
+      and (
+        list_tip_to_tips.status is null
+        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
+      )
     order by t.number desc
     limit page_size + 1
   );
@@ -6810,7 +8367,7 @@ begin
     for no key update
   loop
     if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
+      perform private.end_overdue_proposal(v_proposal, v_day, p_now);
     else
       perform private.remind_electors(v_proposal, p_now);
     end if;
@@ -6844,15 +8401,15 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_outcome text;
 begin
   if v_proposal.id is null then
     return 0;
+  elsif v_proposal.deadline <= private.clock() then
+    v_outcome := private.end_overdue_proposal(v_proposal, private.day_of(p_community_id), private.clock());
+    return case when v_outcome = 'void' then 0 else v_proposal.stake_amount end;
   end if;
-  perform private.end_proposal(
-    v_proposal,
-    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end,
-    private.day_of(p_community_id), private.clock()
-  );
+  perform private.end_proposal(v_proposal, 'withdrawn', private.day_of(p_community_id), private.clock());
   return v_proposal.stake_amount;
 end;
 $$;
@@ -6871,7 +8428,7 @@ begin
   if v_proposal.id is null then
     return;
   elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, v_day, private.clock());
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
@@ -6890,6 +8447,7 @@ as $$
 declare
   v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
+  v_status text;
 begin
   -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in
@@ -6906,13 +8464,15 @@ begin
     order by t.id
     for no key update
   loop
+    -- Asked while they are still on the roll: one that is over ended with them there.
+    v_status := private.proposal_status(p_community_id, v_proposal.id, v_proposal.status, v_proposal.deadline);
     delete from private.tip_to_tip_rolls as r
     where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
     update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
     where t.community_id = p_community_id and t.id = v_proposal.id
     returning t.* into v_proposal;
-    if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    if v_status <> 'active' then
+      perform private.end_proposal(v_proposal, v_status, v_day, private.clock());
     elsif p_is_removal then
       perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
     elsif v_proposal.awaiting = 0 then
@@ -6948,551 +8508,6 @@ end;
 $$;
 comment on function private.proposals_awaiting is 'How many active proposals of a community await a member''s vote.';
 
--- Elections for moderator, as everyone reads them (RULES 9).
-
-create table private.elections (
-  community_id uuid not null,
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  title_id bigint not null,
-  status text not null default 'active',
-  seat_rule text not null,
-  created_by uuid not null,
-  winner_id uuid,
-  created_at timestamptz not null default private.clock(),
-  ends_at timestamptz not null,
-  closed_at timestamptz,
-  constraint elections_pkey primary key (community_id, id),
-  constraint elections_title_fkey foreign key (community_id, title_id) references private.words (community_id, id),
-  constraint elections_opener_fkey foreign key (community_id, created_by)
-  references private.community_members (community_id, user_id),
-  constraint elections_winner_fkey foreign key (community_id, winner_id)
-  references private.community_members (community_id, user_id),
-  constraint elections_status_known check (status in ('active', 'completed', 'cancelled')),
-  constraint elections_seat_rule_known check (seat_rule in ('add', 'renew')),
-  constraint elections_winner_only_when_completed check (winner_id is null or status = 'completed'),
-  constraint elections_closed_unless_active check ((status = 'active') = (closed_at is null))
-);
-comment on table private.elections is
-'The elections, as every member reads them; a title is words somebody gave. Nothing here changes between the opening
-and the close: a vote leaves no trace in this table, not even a lock. One that is active past ends_at has closed
-whether or not the status says so yet.';
-create index elections_id_idx on private.elections (id);
-create unique index elections_one_active_per_community on private.elections (community_id) where status = 'active';
-create index elections_community_id_number_idx on private.elections (community_id, number);
-create index elections_community_id_title_id_idx on private.elections (community_id, title_id);
-create index elections_community_id_created_by_idx on private.elections (community_id, created_by);
-create index elections_community_id_winner_id_idx on private.elections (community_id, winner_id);
-create index elections_ends_at_idx on private.elections (ends_at) where status = 'active';
-alter table private.elections enable row level security;
-create policy members_read_elections on private.elections for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.elections to authenticated;
-
-create function private.election_status(p_status text, p_ends_at timestamptz)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return case when p_status = 'active' and p_ends_at <= private.clock() then 'completed' else p_status end;
-end;
-$$;
-comment on function private.election_status is
-'An election''s status as it is now: the close at ends_at is a fact of reading.';
-
-create function private.strike_election(p_community_id uuid, p_election_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.strike_words(p_community_id, (
-    select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
-  ));
-end;
-$$;
-comment on function private.strike_election is
-'Takes an election''s words away, in every line and notice that says them too; the election goes on.';
-
-create function private.require_election(p_election_id uuid)
-returns private.elections
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_election private.elections;
-begin
-  select e.* into v_election from private.elections as e where e.id = p_election_id;
-  perform private.require_seen(v_election.community_id, 'election');
-  return v_election;
-end;
-$$;
-comment on function private.require_election is
-'Returns an election of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
-
-create function private.require_moderator_of(p_election private.elections)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_roles text[];
-begin
-  -- Held before it is asked who the caller is: their erasure either waits for this act or is found to have come first.
-  select m.roles into v_roles from private.community_members as m
-  where m.community_id = p_election.community_id and m.user_id = private.caller_id() and m.left_at is null
-  for key share;
-  perform private.require_seen(p_election.community_id, 'election');
-  if 'moderator' <> all(v_roles) then
-    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
-  end if;
-end;
-$$;
-comment on function private.require_moderator_of is
-'Asks that the caller moderates the community of an election that was looked up by its id, and keeps their membership
-from ending until the transaction ends.
-
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND, FORBIDDEN.';
-
-create function private.require_open_election(p_election private.elections)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_status text := private.election_status(p_election.status, p_election.ends_at);
-begin
-  if v_status <> 'active' then
-    perform private.refuse(
-      'ELECTION_CLOSED',
-      case v_status when 'cancelled' then 'This election was called off.' else 'This election is over.' end,
-      jsonb_build_object('status', v_status, 'closed_at', coalesce(p_election.closed_at, p_election.ends_at))
-    );
-  end if;
-end;
-$$;
-comment on function private.require_open_election is
-'Asks that an election is open by the clock, whether or not the job has closed it. Refuses: ELECTION_CLOSED {status,
-closed_at}.';
-
-create function private.require_end(p_ends_at timestamptz)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_earliest timestamptz := private.clock() + interval '1 hour';
-  v_latest timestamptz := private.clock() + interval '14 days';
-begin
-  if p_ends_at is null or p_ends_at not between v_earliest and v_latest then
-    perform private.refuse(
-      'INVALID_INPUT', 'ends_at must be 1 hour to 14 days ahead.',
-      jsonb_build_object('field', 'ends_at', 'earliest', v_earliest, 'latest', v_latest)
-    );
-  end if;
-end;
-$$;
-comment on function private.require_end is
-'Asks that an election ends 1 hour to 14 days from now. Refuses: INVALID_INPUT {field, earliest, latest}.';
-
--- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
--- is to be known of a box is asked here, and no client may call anything that answers. Whoever calls has read the
--- election and asked for membership.
-
-create table private.ballot_boxes (
-  community_id uuid not null,
-  election_id uuid not null,
-  constraint ballot_boxes_pkey primary key (community_id, election_id),
-  constraint ballot_boxes_election_fkey foreign key (community_id, election_id)
-  references private.elections (community_id, id)
-);
-comment on table private.ballot_boxes is
-'What a vote and a close lock, one row an election: a lock on private.elections would show its readers when somebody
-voted.';
-alter table private.ballot_boxes enable row level security;
-create policy nobody_reads_ballot_boxes on private.ballot_boxes for select to authenticated using (false);
-
-create table private.election_candidates (
-  community_id uuid not null,
-  election_id uuid not null,
-  user_id uuid not null,
-  roles text[] not null,
-  stands boolean not null default true,
-  votes integer,
-  place integer,
-  constraint election_candidates_pkey primary key (community_id, election_id, user_id),
-  constraint election_candidates_box_fkey foreign key (community_id, election_id)
-  references private.ballot_boxes (community_id, election_id),
-  constraint election_candidates_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint election_candidates_counted_in_full check ((votes is null) = (place is null))
-);
-comment on table private.election_candidates is
-'Who stands in an election, with the roles held at its opening; stands is false once they have left the community.
-votes and place are what the close counted, null before it, for who stood no more and where it was called off.';
-create index election_candidates_community_id_user_id_idx on private.election_candidates (community_id, user_id);
-alter table private.election_candidates enable row level security;
-create policy nobody_reads_election_candidates on private.election_candidates for select to authenticated using (false);
-
-create table private.election_electors (
-  community_id uuid not null,
-  election_id uuid not null,
-  user_id uuid not null,
-  constraint election_electors_pkey primary key (community_id, election_id, user_id),
-  constraint election_electors_box_fkey foreign key (community_id, election_id)
-  references private.ballot_boxes (community_id, election_id),
-  constraint election_electors_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.election_electors is
-'The roll of an election, fixed at its opening; who leaves before the close is struck.';
-create index election_electors_community_id_user_id_idx on private.election_electors (community_id, user_id);
-alter table private.election_electors enable row level security;
-create policy nobody_reads_election_electors on private.election_electors for select to authenticated using (false);
-
-create table private.ballots (
-  community_id uuid not null,
-  election_id uuid not null,
-  user_id uuid not null,
-  candidate_id uuid not null,
-  number bigint generated always as identity,
-  cast_at timestamptz not null,
-  constraint ballots_pkey primary key (community_id, election_id, user_id),
-  constraint ballots_elector_fkey foreign key (community_id, election_id, user_id)
-  references private.election_electors (community_id, election_id, user_id),
-  constraint ballots_candidate_fkey foreign key (community_id, election_id, candidate_id)
-  references private.election_candidates (community_id, election_id, user_id)
-);
-comment on table private.ballots is
-'The sealed ballots, one an elector; cast_at and number, the order of casting, are those of the choice that stands.
-No role of the API reads it and it is in no publication. number counts the votes of the whole house and is shown to
-nobody.';
-create index ballots_community_id_election_id_candidate_id_idx on private.ballots (
-  community_id, election_id, candidate_id
-);
-alter table private.ballots enable row level security;
-create policy nobody_reads_ballots on private.ballots for select to authenticated using (false);
-
-create function private.open_box(p_election private.elections)
-returns uuid[]
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_electorate text := (select c.electorate from private.communities as c where c.id = p_election.community_id);
-  v_able uuid[] := private.able_member_ids(p_election.community_id);
-  v_electors uuid[];
-begin
-  insert into private.ballot_boxes (community_id, election_id) values (p_election.community_id, p_election.id);
-  insert into private.election_candidates (community_id, election_id, user_id, roles)
-  select m.community_id, p_election.id, m.user_id, m.roles
-  from private.community_members as m
-  where m.community_id = p_election.community_id and m.user_id = any(v_able)
-    and m.roles && array['moderator', 'council'];
-
-  with roll as (
-    insert into private.election_electors (community_id, election_id, user_id)
-    select m.community_id, p_election.id, m.user_id
-    from private.community_members as m
-    where m.community_id = p_election.community_id and m.user_id = any(v_able)
-      and (v_electorate = 'members' or m.roles && array['moderator', 'council'])
-    returning user_id
-  )
-  select coalesce(array_agg(r.user_id order by r.user_id), '{}') into v_electors from roll as r;
-  if cardinality(v_electors) < 2 then
-    perform private.refuse(
-      'NO_ELECTORS', 'An election needs at least two voters.',
-      jsonb_build_object('electors', cardinality(v_electors), 'least', 2, 'electorate', v_electorate)
-    );
-  end if;
-  return v_electors;
-end;
-$$;
-comment on function private.open_box is
-'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members; able people all of them. Who is appointed
-later is neither; who loses a role stays both.
-
-Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
-
-create function private.lock_box(p_community_id uuid, p_election_id uuid)
-returns private.elections
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_election private.elections;
-begin
-  perform from private.ballot_boxes as b
-  where b.community_id = p_community_id and b.election_id = p_election_id for update;
-  select e.* into v_election from private.elections as e where e.community_id = p_community_id and e.id = p_election_id;
-  return v_election;
-end;
-$$;
-comment on function private.lock_box is
-'Locks the box of an election until the transaction ends, and returns the election as it is then: a vote is either in
-the box before the close counts it, or finds it closed. Whoever also holds the community''s row takes that first.';
-
-create function private.cast_ballot(p_election private.elections, p_user_id uuid, p_candidate_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if not exists (
-    select from private.election_electors as r
-    where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = p_user_id
-  ) then
-    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this election.');
-  end if;
-  if not exists (
-    select from private.election_candidates as c
-    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = p_candidate_id
-      and c.stands
-  ) then
-    perform private.refuse('NOT_FOUND', 'There is no such candidate.', jsonb_build_object('field', 'candidate_id'));
-  end if;
-  insert into private.ballots as b (community_id, election_id, user_id, candidate_id, cast_at)
-  values (p_election.community_id, p_election.id, p_user_id, p_candidate_id, private.clock())
-  on conflict (community_id, election_id, user_id) do update
-  set candidate_id = excluded.candidate_id, cast_at = excluded.cast_at, number = default
-  where b.candidate_id <> excluded.candidate_id;
-end;
-$$;
-comment on function private.cast_ballot is
-'Puts an elector''s ballot into a locked box, or changes it; the same choice again keeps its age.
-
-Refuses: NOT_ELECTOR, NOT_FOUND {field: candidate_id}.';
-
-create function private.require_full_box(p_election private.elections)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_electors integer := (
-    select count(*) from private.election_electors as r
-    where r.community_id = p_election.community_id and r.election_id = p_election.id
-  );
-  v_turnout integer := (
-    select count(*) from private.ballots as b
-    where b.community_id = p_election.community_id and b.election_id = p_election.id
-  );
-begin
-  if v_turnout < v_electors then
-    perform private.refuse(
-      'CONFLICT', 'Not everyone on the roll has voted yet.',
-      jsonb_build_object(
-        'awaiting', v_electors - v_turnout, 'electors', v_electors, 'turnout', v_turnout,
-        'possible_at', p_election.ends_at
-      )
-    );
-  end if;
-end;
-$$;
-comment on function private.require_full_box is
-'Asks that everyone on the roll has voted. A ballot for somebody who has left since counts as cast here, though for
-nobody: to wait for its owner would tell whom it was for.
-
-Refuses: CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
-
-create function private.tally(p_election private.elections, out user_id uuid, out votes integer, out place integer)
-returns setof record
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return query
-  select
-    c.user_id,
-    count(b.user_id)::integer,
-    row_number() over (
-      order by
-        count(b.user_id) desc, min(b.cast_at), (array_agg(b.number order by b.cast_at, b.number))[1], c.user_id
-    )::integer
-  from private.election_candidates as c
-  left join private.ballots as b
-    on b.community_id = c.community_id and b.election_id = c.election_id and b.candidate_id = c.user_id
-  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands
-  group by c.user_id;
-end;
-$$;
-comment on function private.tally is
-'Counts the box of an election: each candidate who still stands, their votes, and their place. A tie goes to the
-candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES 9.3).
-
-It opens the seal: only for an election that is over, or for the close.';
-
-create function private.count_box(p_election private.elections)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.election_candidates as c set votes = t.votes, place = t.place
-  from private.tally(p_election) as t
-  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.user_id = t.user_id;
-  return (
-    select c.user_id from private.election_candidates as c
-    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place = 1 and c.votes > 0
-  );
-end;
-$$;
-comment on function private.count_box is
-'Counts a locked box for good and returns the winner, null without ballots: what becomes of people later changes no
-tally. Only private.decide_election calls it.';
-
-create function private.result_of(p_election private.elections, out user_id uuid, out votes integer, out place integer)
-returns setof record
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  if p_election.status = 'completed' then
-    return query
-    select c.user_id, c.votes, c.place from private.election_candidates as c
-    where c.community_id = p_election.community_id and c.election_id = p_election.id and c.place is not null;
-  elsif private.election_status(p_election.status, p_election.ends_at) = 'completed' then
-    return query select t.user_id, t.votes, t.place from private.tally(p_election) as t;
-  end if;
-end;
-$$;
-comment on function private.result_of is
-'What the close counted or, where it is due and not written yet, would count. While an election is open, and if it was
-called off, nothing: the count is not even made.';
-
-create function private.show_poll(p_election private.elections)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_me uuid := private.caller_id();
-  v_status text := private.election_status(p_election.status, p_election.ends_at);
-  v_candidates jsonb;
-  v_winner jsonb;
-begin
-  select
-    jsonb_agg(
-      jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes)
-      order by t.place, p.person ->> 'display_name', p.id
-    ),
-    (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
-  into v_candidates, v_winner
-  from private.election_candidates as c
-  left join private.result_of(p_election) as t on t.user_id = c.user_id
-  join private.shown_people as p on p.id = c.user_id
-  where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands;
-  return jsonb_build_object(
-    'candidates', coalesce(v_candidates, '[]'),
-    'winner', v_winner,
-    'electors', (
-      select count(*) from private.election_electors as r
-      where r.community_id = p_election.community_id and r.election_id = p_election.id
-    ),
-    'turnout', (
-      select count(*) from private.ballots as b
-      where b.community_id = p_election.community_id and b.election_id = p_election.id
-    ),
-    'my_vote', (
-      select b.candidate_id
-      from private.ballots as b
-      join private.election_candidates as c
-        on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
-      where b.community_id = p_election.community_id and b.election_id = p_election.id and b.user_id = v_me and c.stands
-    ),
-    'can_vote', v_status = 'active' and exists (
-      select from private.election_electors as r
-      where r.community_id = p_election.community_id and r.election_id = p_election.id and r.user_id = v_me
-    )
-  );
-end;
-$$;
-comment on function private.show_poll is
-'What may be seen of an election''s box: candidates, electors, turnout and the caller''s own ballot; votes and winner
-after the close, never of an election that was called off (or else calling one off would be a way to peep).
-
-A ballot for somebody who has left is null to its owner, who may choose again, but stays in the turnout: were it to
-leave it, the turnout would tell how many votes the leaver had.';
-
-create function private.elections_awaiting(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)
-    from private.elections as e
-    join private.election_electors as r
-      on r.community_id = e.community_id and r.election_id = e.id and r.user_id = p_user_id
-    where e.community_id = p_community_id and e.status = 'active' and e.ends_at > private.clock()
-      and not exists (
-        select from private.ballots as b
-        join private.election_candidates as c
-          on c.community_id = b.community_id and c.election_id = b.election_id and c.user_id = b.candidate_id
-        where b.community_id = e.community_id and b.election_id = e.id and b.user_id = p_user_id and c.stands
-      )
-  );
-end;
-$$;
-comment on function private.elections_awaiting is
-'How many open elections of a community still await a person''s ballot; only for that person to see.';
-
-create function private.strike_from_boxes(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_open uuid := (
-    select e.id from private.elections as e where e.community_id = p_community_id and e.status = 'active'
-  );
-begin
-  if v_open is null then
-    return;
-  end if;
-  perform private.lock_box(p_community_id, v_open);
-  delete from private.ballots as b
-  where b.community_id = p_community_id and b.election_id = v_open and b.user_id = p_user_id;
-  delete from private.election_electors as r
-  where r.community_id = p_community_id and r.election_id = v_open and r.user_id = p_user_id;
-  update private.election_candidates as c set stands = false
-  where c.community_id = p_community_id and c.election_id = v_open and c.user_id = p_user_id;
-end;
-$$;
-comment on function private.strike_from_boxes is
-'Takes someone who leaves out of the open election: struck from the roll with their ballot, no candidate any more,
-and neither again if they come back. Elections that are over stay as they were decided (RULES 9.3): the caller has
-settled those.';
-
-create function private.export_ballots(p_user_id uuid, p_community_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'candidacies', (
-      select
-        coalesce(
-          jsonb_agg(
-            jsonb_build_object('election_id', c.election_id, 'roles', c.roles, 'stands', c.stands)
-            order by c.election_id
-          ), '[]'
-        )
-      from private.election_candidates as c
-      where c.community_id = p_community_id and c.user_id = p_user_id
-    ),
-    'election_rolls', (
-      select coalesce(jsonb_agg(r.election_id order by r.election_id), '[]')
-      from private.election_electors as r
-      where r.community_id = p_community_id and r.user_id = p_user_id
-    ),
-    'ballots', (
-      select
-        coalesce(
-          jsonb_agg(
-            jsonb_build_object('election_id', b.election_id, 'candidate_id', b.candidate_id, 'cast_at', b.cast_at)
-            order by b.cast_at, b.election_id
-          ), '[]'
-        )
-      from private.election_electors as r
-      join private.ballots as b
-        on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
-      where r.community_id = p_community_id and r.user_id = p_user_id
-    )
-  );
-end;
-$$;
-comment on function private.export_ballots is
-'What a person has in the boxes of a community: where they stood, whose roll they were on, and their own ballots, each
-as the choice and when it was cast. No counter: it would step when others vote (RULES 13.1).';
-
 -- Opening, voting, closing, reading: the acts of an election (RULES 9).
 
 create view private.shown_elections with (security_invoker = on) as
@@ -7523,133 +8538,6 @@ begin
 end;
 $$;
 comment on function private.show_election is 'What acts on an election answer: {election}.';
-
-create function private.seat_winner(p_election private.elections)
-returns uuid[]
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_released uuid[] := array[]::uuid[];
-  v_moderator uuid;
-begin
-  if p_election.seat_rule = 'renew' then
-    for v_moderator in
-      select m.user_id from private.community_members as m
-      where m.community_id = p_election.community_id and m.left_at is null and 'moderator' = any (m.roles)
-        and m.user_id <> p_election.winner_id
-      order by m.user_id
-    loop
-      perform private.set_role(p_election.community_id, v_moderator, 'moderator', false);
-      v_released := v_released || v_moderator;
-    end loop;
-  end if;
-  perform private.set_role(p_election.community_id, p_election.winner_id, 'moderator', true);
-  return v_released;
-end;
-$$;
-comment on function private.seat_winner is
-'Makes the winner of an election moderator, or by the seat rule renew the only one; returns who ceased to be one.
-Other roles stay, and an election without a winner changes none (null is nobody''s id).';
-
-create function private.note_close(p_election private.elections, p_released uuid[], p_actor_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := jsonb_build_object(
-    'election_id', p_election.id, 'title_id', p_election.title_id, 'winner_id', p_election.winner_id,
-    'seat_rule', p_election.seat_rule, 'released', p_released
-  );
-begin
-  perform private.record_act(
-    p_election.community_id, p_actor_id, 'election_closed', p_election.winner_id, v_facts, p_at
-  );
-  perform private.announce(p_election.community_id, 'election_closed', v_facts, p_at);
-  perform private.notify(
-    private.member_ids(p_election.community_id), p_election.community_id, 'election', 'election_closed',
-    'election', p_election.id, v_facts, p_at => p_at
-  );
-end;
-$$;
-comment on function private.note_close is
-'Tells of a close the audit log (p_actor_id is null where the clock closed it), the Chamber and every member.';
-
-create function private.decide_election(p_election private.elections, p_at timestamptz, p_actor_id uuid default null)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_winner uuid := private.count_box(p_election);
-  v_election private.elections;
-begin
-  update private.elections as e
-  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
-  where e.community_id = p_election.community_id and e.id = p_election.id
-  returning e.* into v_election;
-  perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
-end;
-$$;
-comment on function private.decide_election is
-'Closes an active election: counts the box, seats the winner, tells everyone.
-
-Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
-
-create function private.close_elections(p_community_id uuid, p_now timestamptz)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_election private.elections;
-begin
-  select e.* into v_election from private.elections as e
-  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= p_now;
-  if not found then
-    return 0;
-  end if;
-  perform private.hold_roll(p_community_id);
-  v_election := private.lock_box(p_community_id, v_election.id);
-  if v_election.status <> 'active' then
-    return 0;
-  end if;
-  perform private.decide_election(v_election, p_now);
-  return 1;
-end;
-$$;
-comment on function private.close_elections is
-'Closes a community''s election if its end has come; returns how many it closed, 0 or 1. Twice, or from two sides at
-once, it changes nothing more.';
-
-create function private.settle_elections(p_community_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.close_elections(p_community_id, private.clock());
-end;
-$$;
-comment on function private.settle_elections is
-'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
-leaving, a change of roles) call it first.';
-
-create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
-returns uuid[]
-language plpgsql volatile security definer set search_path = ''
-as $$
-begin
-  return array(
-    select e.community_id
-    from private.elections as e
-    join private.communities as c on c.id = e.community_id
-    where e.status = 'active' and e.ends_at <= p_now and e.community_id <> all(p_except)
-    order by e.ends_at
-    limit p_limit
-    for share of c skip locked
-  );
-end;
-$$;
-comment on function private.elections_due is
-'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; their members
-are held. One that somebody is just leaving is skipped: the next run finds it.';
 
 create function private.create_election(p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text)
 returns jsonb
@@ -7756,7 +8644,9 @@ declare
   v_election private.elections;
 begin
   select e.* into v_election from private.elections as e where e.id = p_election_id;
-  -- Held first and asked then, so that the question is put once: who waited here may moderate no more.
+  -- One that is over is closed first, with the seats it gives; then the roll is held, and only then it is asked who calls:
+  -- who waited here may moderate no more.
+  perform private.settle_elections(v_election.community_id);
   perform private.hold_roll(v_election.community_id);
   perform private.require_moderator_of(v_election);
   v_election := private.lock_box(v_election.community_id, p_election_id);
@@ -7938,7 +8828,7 @@ comment on function public.list_elections is
 Returns {elections: [election], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.list_elections, private.list_elections to authenticated;
 
--- Seats: the council, and the moderators' place that never stays empty (RULES 2.3).
+-- Seats: who is called to the council, and who hands on the moderator's seat (RULES 2.3).
 
 create function private.lock_membership(p_community_id uuid)
 returns void
@@ -7966,47 +8856,6 @@ begin
 end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
-
-create function private.able_moderator_ids(p_community_id uuid)
-returns uuid[]
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_among(array(
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
-  ));
-end;
-$$;
-comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
-
-create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_moderator_ids(p_community_id) = array[p_user_id];
-end;
-$$;
-comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
-
-create function private.find_heir(p_community_id uuid, p_except uuid default null)
-returns uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.user_id is distinct from p_except
-      and m.user_id = any(private.able_member_ids(p_community_id))
-    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
-    limit 1
-  );
-end;
-$$;
-comment on function private.find_heir is
-'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
-member of longest standing (RULES 2.3); null if nobody else can act.';
 
 create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
@@ -8095,30 +8944,6 @@ act, there is no seat to pass and whoever is named as successor is left as they 
 elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
-
-create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_heir uuid := case
-    when cardinality(private.able_moderator_ids(p_community_id)) = 0 then private.find_heir(p_community_id)
-  end;
-begin
-  if v_heir is null then
-    return;
-  end if;
-  perform private.set_role(p_community_id, v_heir, 'moderator', true);
-  perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
-  perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
-  perform private.notify(
-    array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
-  );
-end;
-$$;
-comment on function private.fill_seat is
-'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3). Whoever held the seat keeps the role:
-they moderate again beside the heir once they can. Only under private.lock_membership.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
@@ -8331,6 +9156,149 @@ back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no
 {needs} (oneself, as the last), NOT_FOUND (the member too), INVALID_INPUT.';
 grant execute on function public.remove_member, private.remove_member to authenticated;
 
+-- Bans: keeping out who has gone, and letting them come back (RULES 2.6).
+
+create function private.require_former_member(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are in this community: remove them.', '{"present": true}');
+  elsif not exists (
+    select from private.community_members as m
+    join private.users as u on u.id = m.user_id and u.erased_at is null
+    where m.community_id = p_community_id and m.user_id = p_user_id
+  ) then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+end;
+$$;
+comment on function private.require_former_member is
+'Asks that a person was in a community, has left it and is not erased. Refuses: CONFLICT {present}, NOT_FOUND.';
+
+create function private.ban_member(p_community_id uuid, p_user_id uuid, p_reason text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_reason_id bigint;
+begin
+  -- Nobody comes or goes beside this: whoever is just joining is in already, or finds the ban.
+  perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  perform private.require_moderator(p_community_id);
+  perform private.require_text('reason', p_reason, 280);
+  perform private.require_former_member(p_community_id, p_user_id);
+  if private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
+  end if;
+
+  v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
+  perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
+  perform private.record_act(
+    p_community_id, v_me.user_id, 'member_banned', p_user_id, jsonb_build_object('reason_id', v_reason_id)
+  );
+  return jsonb_build_object('banned', true);
+end;
+$$;
+comment on function private.ban_member is
+'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a notice.';
+
+create function public.ban_member(community_id uuid, user_id uuid, reason text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.ban_member(ban_member.community_id, ban_member.user_id, ban_member.reason);
+end;
+comment on function public.ban_member is
+'A moderator keeps somebody who has left from coming back.
+
+reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
+member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.';
+grant execute on function public.ban_member, private.ban_member to authenticated;
+
+create function private.lift_ban(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  perform private.require_moderator(p_community_id);
+  if not private.unban(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
+  end if;
+  perform private.record_act(p_community_id, v_me.user_id, 'ban_lifted', p_user_id);
+  return jsonb_build_object('banned', false);
+end;
+$$;
+
+create function public.lift_ban(community_id uuid, user_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.lift_ban(lift_ban.community_id, lift_ban.user_id);
+end;
+comment on function public.lift_ban is
+'A moderator lifts a ban: who was banned may join again with a join code.
+
+Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).';
+grant execute on function public.lift_ban, private.lift_ban to authenticated;
+
+create function private.list_bans(p_community_id uuid, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page bigint[];
+begin
+  perform private.require_moderator(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select b.id from private.bans as b
+    where b.community_id = p_community_id and b.id < coalesce(p_before_id, 9223372036854775807)
+    order by b.id desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'bans', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'id', b.id, 'user', p.person, 'reason', private.read_words(b.community_id, b.reason_id),
+              'banned_by', y.person, 'created_at', b.created_at
+            )
+            order by b.id desc
+          ), '[]'
+        )
+      from private.bans as b
+      join private.shown_people as p on p.id = b.user_id
+      join private.shown_people as y on y.id = b.banned_by
+      where b.community_id = p_community_id and b.id = any(v_page[:p_page_size])
+    ),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_bans(community_id uuid, page_size integer default 50, before_id bigint default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_bans(list_bans.community_id, list_bans.page_size, list_bans.before_id);
+end;
+comment on function public.list_bans is
+'Who may not come back to a community, the latest ban first, for its moderators.
+
+Returns {bans: [{id, user, reason, banned_by, created_at}], has_more}; reason is null once whose words it was is erased.
+Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+grant execute on function public.list_bans, private.list_bans to authenticated;
+
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
 create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
@@ -8341,13 +9309,14 @@ declare
   v_types text[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
+  v_said jsonb := jsonb_build_object();
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
   where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election');
+    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -8360,11 +9329,17 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  if 'system' = any(v_types) then
+    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+  end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
+        s.id, s.community_id, s.type, s.user,
+        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
+        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
+        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
         case when s.type = 'declaration' then (
           select row_to_json(d) from private.shown_declarations as d
           where d.community_id = p_community_id and d.id = s.reference_id
@@ -8525,7 +9500,8 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -8631,11 +9607,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members;
+  v_me private.community_members := private.require_acting_moderator(v_line.community_id);
   v_reason_id bigint;
 begin
-  perform private.require_acting_member(v_line.community_id);
-  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
@@ -8868,33 +9842,28 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(p_community_id);
-  v_grant integer := private.next_budget(p_community_id);
-  v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
+  v_dawn record := private.reckon_dawn(p_community_id, v_me.user_id);
 begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_grant) as r
+      from private.repayments_due(p_community_id, v_dawn.granted) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.lender_id
       where d.borrower_id = v_me.user_id
     ), lent as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.borrower_id
       where d.lender_id = v_me.user_id
     )
     select jsonb_build_object(
-      'grant', v_grant, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_refunds,
-      'wake_with', v_grant - owed.total + lent.total + v_refunds
+      'grant', v_dawn.granted, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_dawn.refunded,
+      'wake_with', v_dawn.wake_with
     )
     from owed cross join lent
   );
@@ -8983,7 +9952,8 @@ create function public.get_community(community_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
 begin atomic
-  select private.list_members(get_community.community_id)
+  select
+    private.list_members(get_community.community_id)
     || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
 comment on function public.get_community is
@@ -9082,7 +10052,7 @@ comment on function private.require_week is
 grant execute on function private.require_week to authenticated;
 
 create function private.reckon(
-  p_community_id uuid, p_week_start date, p_timezone text,
+  p_community_id uuid, p_week_start date,
   out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
   out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
@@ -9110,10 +10080,11 @@ begin
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
+      s.user_id is not null and m.joined_day <= p_week_start and private.is_able(m.user_id) as eligible
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
   )
   select
     w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
@@ -9127,10 +10098,13 @@ begin
 end;
 $$;
 comment on function private.reckon is
-'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
-Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
+'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
+members since the week''s Sunday or before who declared a joy in it and can act now; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.
+
+Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone moves
+it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
 
@@ -9139,15 +10113,15 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_today record;
+  v_today date;
   v_week date;
 begin
   perform private.require_member(p_community_id);
-  v_today := private.day_at(p_community_id, private.clock());
-  v_week := private.require_week(coalesce(p_week_start, v_today.day));
+  v_today := (private.day_at(p_community_id, private.clock())).day;
+  v_week := private.require_week(coalesce(p_week_start, v_today));
   return (
     with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week, v_today.timezone) as r
+      select r.* from private.reckon(p_community_id, v_week) as r
     ), board as (
       select
         r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
@@ -9174,7 +10148,7 @@ begin
             'total_cc_spent', b.total_cc_spent,
             'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
             'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today.day),
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
             'active_days', b.active_days
           )
           order by b.rank, b.person ->> 'display_name', b.user_id
@@ -9291,12 +10265,12 @@ create policy members_read_jashn_celebrations on private.jashn_celebrations for 
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
 
-create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
+create function private.record_jashn(p_community_id uuid, p_week_start date, p_now timestamptz)
 returns private.jashns
 language sql security definer set search_path = ''
 begin atomic
   with reckoning as materialized (
-    select r.* from private.reckon(p_community_id, p_week_start, p_timezone) as r
+    select r.* from private.reckon(p_community_id, p_week_start) as r
   ),
 
   verdict as (
@@ -9395,7 +10369,7 @@ begin
   end if;
   v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
   perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
-  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, p_now);
   if v_jashn.id is null then
     return 0;
   end if;
@@ -9651,8 +10625,8 @@ begin
 end;
 $$;
 comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
+reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
 
 create function private.show_notice(p_notice private.notifications)
 returns jsonb
@@ -9816,8 +10790,8 @@ end;
 comment on function public.list_audit is
 'The audit log of a community, newest first, for its moderators.
 
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
 grant execute on function public.list_audit, private.list_audit to authenticated;
 
 -- The caller's communities at a glance.
@@ -9833,7 +10807,7 @@ begin
     select coalesce(jsonb_agg(
       private.show_community(m.community_id) || jsonb_build_object(
         'balance', private.show_balance_of(m.community_id, v_me),
-        'roles', m.roles,
+        'roles', private.roles_now(m),
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
@@ -10097,8 +11071,8 @@ Returns {exported_at, profile, account, admission, audit, invites, invite_misses
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
-Refuses: INVITE_REQUIRED.';
+left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was
+cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -10257,7 +11231,7 @@ begin
       perform private.erase(new.id, old.email);
     end if;
   elsif new.email is distinct from old.email then
-    perform private.note_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
+    perform private.follow_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
   end if;
   return null;
 exception when others or query_canceled then
@@ -10267,8 +11241,8 @@ exception when others or query_canceled then
 end;
 $$;
 comment on function private.follow_auth_user is
-'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
-remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
+'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address
+is remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';
 
 -- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
@@ -10708,8 +11682,8 @@ begin
 end;
 $$;
 comment on function private.list_missing is
-'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
-of people Auth has not.';
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and
+erasures of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
@@ -10771,9 +11745,9 @@ end;
 comment on function public.mend is
 'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
-That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and erasures.
-Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
-[text]}: what it put back, and what it could not.';
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+erasures. Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended:
+[text], missing: [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;
 
 select private.lay_surroundings();
@@ -10904,7 +11878,7 @@ begin
           select
             coalesce(
               jsonb_agg(
-                jsonb_build_object('id', c.id, 'name', c.name, 'roles', m.roles) order by m.joined_at, c.id
+                jsonb_build_object('id', c.id, 'name', c.name, 'roles', private.roles_now(m)) order by m.joined_at, c.id
               ), '[]'
             )
           from private.community_members as m
@@ -11015,6 +11989,31 @@ steward_id says in whose name, for the audit log. Returns {person}, as find_peop
 CONFLICT (suspended), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.admit_person, private.admit_person to service_role;
 
+create function private.fill_seats_of(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '5s'
+as $$
+declare
+  v_community_id uuid;
+begin
+  for v_community_id in
+    select m.community_id from private.community_members as m
+    where m.user_id = p_user_id and m.left_at is null and 'moderator' = any(m.roles)
+    order by m.community_id
+  loop
+    begin
+      perform private.lock_membership(v_community_id);
+      perform private.fill_seat(v_community_id);
+    exception when others then
+      -- A broken or busy community is no reason not to suspend: its seat is filled at the next Dawn.
+      raise warning 'the seat of % is left to the next Dawn: % %', v_community_id, sqlstate, sqlerrm;
+    end;
+  end loop;
+end;
+$$;
+comment on function private.fill_seats_of is
+'Fills the moderators'' seats that a person who can act no more leaves empty (RULES 2.3).';
+
 create function private.suspend_person(p_user_id uuid, p_reason text, p_steward_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -11026,6 +12025,7 @@ begin
   perform private.get_account(p_user_id);
   if private.suspend(p_user_id) then
     perform private.record_bureau_act(p_steward_id, 'steward_suspended', p_user_id, p_reason);
+    perform private.fill_seats_of(p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
@@ -11040,8 +12040,9 @@ end;
 comment on function public.suspend_person is
 'Takes a person''s admission back, from their next call on. For the service role alone.
 
-It holds whether invites are needed or not. reason (1 to 280 characters) is for the audit log. Nothing else changes:
-they stay in their communities, their purse is granted and expires, and what awaits their vote goes on waiting; a
+It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
+had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
+act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
 moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
 NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.suspend_person, private.suspend_person to service_role;
@@ -11070,9 +12071,74 @@ end;
 comment on function public.restore_person is
 'Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
 
-Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
+One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
 steward).';
 grant execute on function public.restore_person, private.restore_person to service_role;
+
+---------------------------------------------------------------------------------------------------- seats
+
+create function private.seat_moderator(p_community_id uuid, p_user_id uuid, p_reason text, p_steward_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_reason_id bigint;
+begin
+  perform private.require_steward(p_steward_id);
+  perform private.require_text('reason', p_reason, 280);
+  perform private.lock_person(p_user_id);
+  perform private.get_account(p_user_id);
+  if not exists (select from private.communities as c where c.id = p_community_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.lock_membership(p_community_id);
+  if not private.is_able(p_user_id) then
+    perform private.refuse('CONFLICT', 'This person cannot act now.',
+      jsonb_build_object('standing', private.standing_of(p_user_id)));
+  elsif private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('FORBIDDEN', 'This person is banned from the community.', '{"banned": true}');
+  end if;
+
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.require_room_for_one_more(p_user_id);
+    perform private.bring_in(private.day_of(p_community_id), p_user_id);
+  end if;
+  if private.set_role(p_community_id, p_user_id, 'moderator', true) then
+    v_reason_id := private.keep_words(p_community_id, p_steward_id, p_reason);
+    perform private.record_act(
+      p_community_id, p_steward_id, 'steward_named_moderator', p_user_id, jsonb_build_object('reason_id', v_reason_id)
+    );
+    perform private.announce(
+      p_community_id, 'moderator_named', jsonb_build_object('user_id', p_user_id, 'reason_id', v_reason_id)
+    );
+    perform private.notify(
+      array[p_user_id], p_community_id, 'system', 'moderator_named', 'moderator_named', p_community_id,
+      jsonb_build_object('reason_id', v_reason_id)
+    );
+  end if;
+  return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
+end;
+$$;
+comment on function private.seat_moderator is
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
+stays so, and nobody is told again.';
+
+create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.seat_moderator(
+    seat_moderator.community_id, seat_moderator.user_id, seat_moderator.reason, seat_moderator.steward_id
+  );
+end;
+comment on function public.seat_moderator is
+'Names a moderator, also of a community everyone has left. For the service role alone.
+
+Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
+purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
+Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
+communities), FORBIDDEN (banned there, or steward_id is no steward).';
+grant execute on function public.seat_moderator, private.seat_moderator to service_role;
 
 -- What stewards do for a community: look, settle what is overdue, mend a purse. For the service role.
 
@@ -11296,9 +12362,16 @@ begin
     perform private.require_present(p_community_id, p_user_id);
 
     v_made := jsonb_build_object('correction_id', gen_random_uuid());
-    perform private.post_entry(
+    if (private.try_entry(
       p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
-    );
+    )).user_id is null then
+      if p_amount > 0 then
+        perform private.refuse_full_purse();
+      end if;
+      perform private.refuse_shortage(
+        p_community_id, p_user_id, -p_amount, private.when_affordable(p_community_id, p_user_id, -p_amount)
+      );
+    end if;
     perform private.note_correction(
       p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
     );
@@ -11335,8 +12408,8 @@ The reason goes to the member, the Chamber and the audit log. amount is signed, 
 1 to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as
 spent. It works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id,
 amount, balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT,
-INSUFFICIENT_CC {short_by, largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no
-steward).';
+INSUFFICIENT_CC {short_by, largest_possible, possible_at} below zero, CONFLICT {most} (a purse holds at most
+1000000000 CC), CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.post_correction, private.post_correction to service_role;
 
 -- What stewards ask about the jobs. For the service role.

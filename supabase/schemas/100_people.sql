@@ -93,67 +93,6 @@ end;
 $$;
 comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
 
-create function private.heal_profile(p_user_id uuid)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
-  if current_setting('transaction_read_only')::boolean then
-    return false;
-  end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
-    return false;
-  end if;
-  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
-  return true;
-end;
-$$;
-comment on function private.heal_profile is
-'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
-returns whether it did (RULES 1.2).';
-
-create function private.heal_profiles(p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)::integer from (
-      select a.id from auth.users as a
-      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
-      limit p_limit
-    ) as missing
-    where private.heal_profile(missing.id)
-  );
-end;
-$$;
-comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
-
-create function private.welcome_user()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
-  perform private.note_address(new.id, new.email);
-  return null;
-exception when others then
-  -- A failure here would break signing up itself; the profile is made at the next call.
-  raise warning 'no profile was made for a new sign-up: %', sqlstate;
-  return null;
-end;
-$$;
-comment on function private.welcome_user is
-'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
-
 create function private.lock_person(p_user_id uuid)
 returns private.users
 language plpgsql security definer set search_path = ''

@@ -1,4 +1,4 @@
--- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
+-- Where everybody stands with the Bureau, from the sign-up on, and who is calling (RULES 1.2).
 
 create table private.admissions (
   user_id uuid not null,
@@ -14,6 +14,16 @@ comment on table private.admissions is
 admitted_at is null). No client role can read or write it.';
 alter table private.admissions enable row level security;
 create policy nobody_reads_admissions on private.admissions for select to authenticated using (false);
+
+create table private.suspended_addresses (
+  address_hash bytea not null,
+  suspended_at timestamptz not null,
+  constraint suspended_addresses_pkey primary key (address_hash)
+);
+comment on table private.suspended_addresses is
+'Every address of suspended accounts that were erased, as a keyed hash: a suspension outlives the account (RULES 1.2).';
+alter table private.suspended_addresses enable row level security;
+create policy nobody_reads_suspended_addresses on private.suspended_addresses for select to authenticated using (false);
 
 create function private.caller_id()
 returns uuid
@@ -229,11 +239,92 @@ $$;
 comment on function private.suspend is
 'Takes an admission back, or keeps out somebody who has none; returns whether that changed anything.';
 
+create function private.follow_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.note_address(p_user_id, p_email);
+  if not private.is_admitted(p_user_id)
+    and exists (select from private.suspended_addresses as s where s.address_hash = private.hash_address(p_email))
+  then
+    perform private.suspend(p_user_id);
+  end if;
+end;
+$$;
+comment on function private.follow_address is
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
+suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
+person.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  insert into private.users (id, display_name, avatar_url)
+  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
+  from auth.users as a
+  where a.id = p_user_id and a.deleted_at is null
+  on conflict (id) do nothing;
+  if not found then
+    return false;
+  end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
+
+create function private.welcome_user()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
+  on conflict (id) do nothing;
+  perform private.follow_address(new.id, new.email);
+  return null;
+exception when others then
+  -- A failure here would break signing up itself; the profile is made at the next call.
+  raise warning 'no profile was made for a new sign-up: %', sqlstate;
+  return null;
+end;
+$$;
+comment on function private.welcome_user is
+'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
+
 create function private.restore(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  delete from private.suspended_addresses as s
+  where s.address_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id);
   -- Who was never let in waits for an invite again.
   delete from private.admissions as a where a.user_id = p_user_id and a.admitted_at is null;
   if found then
@@ -245,7 +336,8 @@ begin
 end;
 $$;
 comment on function private.restore is
-'Lifts a suspension: everything is as it was before; returns whether that changed anything.';
+'Lifts a suspension, also one that outlived an account with the same address: everything is as it was before; returns
+whether that changed anything.';
 
 create function private.is_admitted(p_user_id uuid)
 returns boolean
@@ -267,10 +359,17 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  insert into private.suspended_addresses (address_hash, suspended_at)
+  select a.address_hash, d.suspended_at
+  from private.admissions as d
+  join private.addresses as a on a.user_id = d.user_id
+  where d.user_id = p_user_id and d.suspended_at is not null
+  on conflict (address_hash) do nothing;
   delete from private.admissions as a where a.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_admission is 'Takes away the admission of a person who is erased.';
+comment on function private.erase_admission is
+'Takes away the admission of a person who is erased; what stays of a suspension are the hashes of their addresses.';
 
 create function private.get_access()
 returns jsonb

@@ -54,6 +54,33 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
+create function private.next_dawn(p_timezone text, p_next_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(private.dawn_of(p_timezone, p_day + 1), private.dawn_of(p_next_timezone, p_day + 1));
+end;
+$$;
+comment on function private.next_dawn is
+'When the day after p_day really begins, where p_next_timezone will be the zone from then on: the old date must be over
+where it was lived, and the new one begun where it will be (RULES 6.2). West of here that is hours later; to the east it
+is this zone''s own midnight, and the new date is then the other zone''s.';
+
+create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(
+    private.dawn_of(p_timezone, greatest((p_dawn_at at time zone p_timezone)::date, p_day + 1) + 1) - interval '1 minute',
+    p_dawn_at
+  );
+end;
+$$;
+comment on function private.sunset_after is
+'The Sunset of the day that the Dawn at p_dawn_at opens in a zone, p_day being the last one lived.';
+
 create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -63,7 +90,7 @@ declare
 begin
   update private.community_days as d
   set
-    sunset_at = private.dawn_of(p_timezone, (p_day.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
+    sunset_at = private.sunset_after(p_timezone, p_day.dawn_at, p_day.day),
     last_closed_day = coalesce(p_closed_day, d.last_closed_day)
   where d.community_id = p_day.community_id
   returning d.* into v_day;
@@ -71,7 +98,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar, whose next Sunset is then the one after the next Dawn; returns it.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next Sunset
+is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -79,24 +107,15 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_date date := greatest((p_now at time zone p_timezone)::date, p_day.day + 1);
-  v_dawn timestamptz := private.dawn_of(p_timezone, p_day.day + 1);
+  v_dawn timestamptz := private.dawn_of(p_timezone, v_date + 1);
   v_day private.community_days;
 begin
-  if v_dawn > p_now then
-    -- The zone moved west in the night: its first date later than the last one lived is still to come.
-    v_date := p_day.day;
-  else
-    v_dawn := private.dawn_of(p_timezone, v_date + 1);
-  end if;
   update private.community_days as d
   set
     day = v_date,
-    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
+    days_lived = d.days_lived + 1,
     dawn_at = v_dawn,
-    sunset_at = case
-      when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
-      else v_dawn
-    end - interval '1 minute',
+    sunset_at = v_dawn - interval '1 minute',
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -109,8 +128,37 @@ end;
 $$;
 comment on function private.turn_to_day is
 'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed over.
-Returns the locked day as it then is: with the same date, waiting for the new zone''s next Dawn, where the zone in force
-now has no later date yet (RULES 6.2).';
+Returns the locked day as it then is. private.next_dawn has seen to it that the zone has such a date by now.';
+
+create function private.await_zone(p_day private.community_days, p_timezone text, p_next_timezone text)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- A zone in the west that is called off in the night it made longer: the Dawn it kept waiting is due at once.
+  v_dawn timestamptz := greatest(private.next_dawn(p_timezone, p_next_timezone, p_day.day), private.clock());
+  v_day private.community_days;
+begin
+  update private.community_days as d
+  set
+    dawn_at = v_dawn,
+    sunset_at = case
+      when p_day.is_open then p_day.sunset_at else private.sunset_after(p_next_timezone, v_dawn, p_day.day)
+    end,
+    -- No week is honoured before the Dawn that ends it.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else greatest(private.next_jashn_look(p_next_timezone, p_day.day), v_dawn)
+    end
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.await_zone is
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the day,
+which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+(RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
 returns private.community_days
@@ -181,7 +229,7 @@ begin
   join private.communities as c on c.id = d.community_id
   where d.community_id = p_community_id;
   if v_dawn_at <= p_at then
-    day := greatest(day, (p_at at time zone timezone)::date);
+    day := greatest(day + 1, (p_at at time zone timezone)::date);
   end if;
 end;
 $$;

@@ -22,7 +22,8 @@ begin atomic
   ) as k (kind, is_mutable);
 end;
 comment on function private.notice_kinds is
-'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
+type.';
 
 create table private.notifications (
   community_id uuid not null,

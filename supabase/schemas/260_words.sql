@@ -1,6 +1,6 @@
--- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
--- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
--- gone everywhere at once.
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1,
+-- 13.2). They stand here alone, each with its author; what tells of them names them by id, so that words struck or
+-- erased are gone everywhere at once.
 
 create table private.words (
   community_id uuid not null,

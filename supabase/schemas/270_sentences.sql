@@ -2,8 +2,10 @@
 
 create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
 returns setof record
-language sql immutable set search_path = ''
-begin atomic
+language plpgsql immutable rows 100 set search_path = ''
+as $$
+begin
+  return query
   select
     e.place,
     e.event,
@@ -111,6 +113,7 @@ begin atomic
     ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
   ) as e (place, event, condition, sentence, body);
 end;
+$$;
 comment on function private.events is
 'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
 (sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
@@ -200,47 +203,86 @@ comment on function private.fill_in is
 'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
 fact as it is; null where it is gone.';
 
-create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+create function private.fill_piece(
+  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text;
+  v_part text;
+  v_key text;
+begin
+  if p_piece = '' then
+    return '';
+  end if;
+  foreach v_part in array string_to_array(p_piece, '{') loop
+    if v_said is null then
+      v_said := v_part;
+    else
+      v_key := split_part(v_part, '}', 1);
+      v_said := v_said || coalesce(
+        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+      ) || split_part(v_part, '}', 2);
+    end if;
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.fill_piece is
+'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+
+create function private.make_sentence(
+  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_said text := '';
   v_part text;
-  v_option text;
-  v_piece text;
 begin
   -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  if strpos(p_template, '[') = 0 then
+    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
+  end if;
   for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_option := '';
-    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
-      if starts_with(v_piece, '{') then
-        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
-        if v_piece is null and not starts_with(v_part, '[') then
-          v_piece := 'somebody';
-        end if;
-      end if;
-      v_option := v_option || v_piece;
-    end loop;
-    v_said := v_said || coalesce(v_option, '');
+    v_said := v_said || coalesce(
+      private.fill_piece(
+        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
+        case when not starts_with(v_part, '[') then 'somebody' end
+      ), ''
+    );
   end loop;
   return v_said;
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone.';
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+called.';
+
+create function private.template_of(p_place text, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  );
+end;
+$$;
+comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
 
 create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return private.make_sentence((
-    select e.sentence from private.events() as e
-    where e.place = p_place and e.event = p_event and p_facts @> e.condition
-    limit 1
-  ), p_community_id, p_facts);
+  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
 end;
 $$;
 comment on function private.say is
@@ -252,24 +294,20 @@ returns uuid[]
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return array(
-    select distinct v.id::uuid
-    from (
-      select p_facts ->> k.key as id
-      from unnest(array[
-        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
-      ]) as k (key)
-      union all
-      select r.id from jsonb_array_elements_text(
-        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
-      ) as r (id)
-    ) as v
-    where v.id is not null
-    order by v.id::uuid
+  return array_remove(
+    array[
+      p_facts ->> 'user_id', p_facts ->> 'by_id', p_facts ->> 'lender_id', p_facts ->> 'borrower_id',
+      p_facts ->> 'proposer_id', p_facts ->> 'author_id', p_facts ->> 'winner_id', p_facts ->> 'actor_id',
+      p_facts ->> 'subject_id'
+    ]::uuid[] || case
+      when jsonb_typeof(p_facts -> 'released') = 'array'
+        then array(select r.id::uuid from jsonb_array_elements_text(p_facts -> 'released') as r (id))
+    end,
+    null
   );
 end;
 $$;
-comment on function private.people_in is 'The ids of all people that facts name, each once.';
+comment on function private.people_in is 'The ids of all people that facts name.';
 
 create function private.show_people(p_user_ids uuid[])
 returns jsonb

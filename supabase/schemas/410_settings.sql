@@ -68,13 +68,17 @@ as $$
 declare
   v_me private.community_members := private.require_moderator(p_community_id);
   v_patch jsonb := private.require_patch(p_patch);
-  v_day private.community_days := private.hold_day(p_community_id);
+  -- Another zone moves the next Dawn: nobody else holds the day then.
+  v_day private.community_days := case
+    when v_patch ? 'timezone' then private.hold_day_alone(p_community_id) else private.hold_day(p_community_id)
+  end;
   v_community private.communities := private.lock_community(p_community_id);
   v_in_force jsonb := to_jsonb(v_community);
   v_changed jsonb;
   v_pending jsonb;
 begin
-  -- Asked again, now that nobody changes beside this.
+  -- Asked again, now that nobody changes beside this and an election that is over is written down.
+  perform private.settle_elections(p_community_id);
   perform private.require_moderator(p_community_id);
   select
     coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
@@ -85,6 +89,11 @@ begin
 
   if v_changed <> '{}' or v_pending <> v_community.pending then
     perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
+    if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
+      v_day := private.await_zone(
+        v_day, v_community.timezone, coalesce(v_pending ->> 'timezone', v_community.timezone)
+      );
+    end if;
     perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
   end if;
   return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);

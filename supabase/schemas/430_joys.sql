@@ -107,7 +107,13 @@ begin
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
-  v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_cc_spent,
+      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+    );
+  end if;
   perform private.write_joy(
     v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
   );

@@ -29,13 +29,13 @@ create table private.tip_to_tip_proposals (
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
-An active one past its deadline has expired whether or not the status says so yet.';
+An active one past its deadline is over whether or not the status says so yet.';
 create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
 create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
 create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
-  community_id, proposer_id
+  community_id, proposer_id, created_at
 );
 create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
 create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
@@ -82,15 +82,44 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_state text, p_deadline timestamptz)
+create function private.outcome_at_deadline(p_community_id uuid, p_proposal_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_silent uuid[] := array(
+    select r.user_id from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
+    )
+  );
+begin
+  if private.able_among(v_silent) = '{}' then
+    return 'void';
+  end if;
+  return 'expired';
+end;
+$$;
+comment on function private.outcome_at_deadline is
+'How a proposal ends that nobody has ended by its deadline: expired, but void if all who did not vote are unable to
+(RULES 8.2), as they stand when it is asked.';
+
+create function private.proposal_status(
+  p_community_id uuid, p_proposal_id uuid, p_state text, p_deadline timestamptz
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
+  if p_state = 'active' and p_deadline <= private.clock() then
+    return private.outcome_at_deadline(p_community_id, p_proposal_id);
+  end if;
+  return p_state;
 end;
 $$;
-comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
+comment on function private.proposal_status is
+'A proposal''s status as it is now: that its deadline has passed is a fact of reading.';
 grant execute on function private.proposal_status to authenticated;
 
 create view private.shown_proposals with (security_invoker = on) as
@@ -98,13 +127,13 @@ select
   t.id,
   t.number,
   t.community_id,
-  private.proposal_status(t.status, t.deadline) as status,
+  private.proposal_status(t.community_id, t.id, t.status, t.deadline) as status,
   jsonb_build_object(
     'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
     'title', case when p.is_erased then '' else t.title end,
     'description', case when p.is_erased then '' else t.description end,
     'stake_amount', t.stake_amount, 'deadline', t.deadline,
-    'status', private.proposal_status(t.status, t.deadline),
+    'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
     'votes', (
       select
         coalesce(
@@ -120,7 +149,7 @@ select
     ),
     'electors', t.electors, 'awaiting', t.awaiting,
     'can_vote',
-    private.proposal_status(t.status, t.deadline) = 'active'
+    private.proposal_status(t.community_id, t.id, t.status, t.deadline) = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
@@ -244,6 +273,22 @@ end;
 $$;
 comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
 
+create function private.end_overdue_proposal(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
+returns text
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_outcome text := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
+begin
+  perform private.end_proposal(p_proposal, v_outcome, p_day, p_at);
+  return v_outcome;
+end;
+$$;
+comment on function private.end_overdue_proposal is
+'Ends a locked, active proposal that is past its deadline, on a day that is held; returns how.';
+
 create function private.open_roll(
   p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
 )
@@ -277,7 +322,7 @@ begin
   where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
   for no key update;
   if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, p_day, private.clock());
   elsif v_proposal.id is not null then
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
       jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
@@ -288,6 +333,42 @@ comment on function private.require_no_active_proposal is
 'Makes sure a member has no active proposal; one that is past its deadline is ended first, job or no job.
 
 Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
+
+create function private.require_proposal_rate(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select t.created_at from private.tip_to_tip_proposals as t
+      where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
+        and t.created_at > private.clock() - interval '1 day'
+      order by t.created_at desc
+      limit 20
+    ) as latest
+    having count(*) = 20
+  );
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where the purse holds the stake; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not exists (
+    select from private.purses as b
+    where b.community_id = p_day.community_id and b.user_id = p_proposer_id and b.remaining >= p_stake_amount
+  ) then
+    v_next := private.when_affordable(p_day.community_id, p_proposer_id, p_stake_amount, v_next);
+  end if;
+  perform private.refuse_for_now('Twenty proposals a day are enough.', v_next, '{"most": 20}');
+end;
+$$;
+comment on function private.require_proposal_rate is
+'Asks that a member has made fewer than 20 proposals in this community in the last 24 hours (RULES 3.2). Of two at once
+one finds the other active: so nobody comes past the twentieth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.open_proposal(
   p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
@@ -358,8 +439,10 @@ begin
   perform private.require_member(p_community_id);
   v_electors := private.able_member_ids(p_community_id);
   if cardinality(v_electors) < 2 then
-    perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
+      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
   end if;
+  perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
 
   v_id := private.open_proposal(
     p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
@@ -368,7 +451,12 @@ begin
     perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
   end if;
-  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
+  if (private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount)).user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_stake_amount,
+      private.when_affordable(p_community_id, v_me.user_id, p_stake_amount)
+    );
+  end if;
   v_made := jsonb_build_object(
     'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
   );
@@ -395,9 +483,9 @@ comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
-INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
-NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+1000; at most 20 a day. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
 create function private.require_proposal(p_proposal_id uuid)
@@ -432,7 +520,7 @@ begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t
   where t.community_id = p_community_id and t.id = p_proposal_id;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
   ));
 end;
 $$;
@@ -549,7 +637,10 @@ begin
     select t.id from private.tip_to_tip_proposals as t
     where t.community_id = list_tip_to_tips.community_id
       and t.number < coalesce(v_before, 9223372036854775807)
-      and (list_tip_to_tips.status is null or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status)
+      and (
+        list_tip_to_tips.status is null
+        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
+      )
     order by t.number desc
     limit page_size + 1
   );
@@ -608,7 +699,7 @@ begin
     for no key update
   loop
     if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
+      perform private.end_overdue_proposal(v_proposal, v_day, p_now);
     else
       perform private.remind_electors(v_proposal, p_now);
     end if;
@@ -642,15 +733,15 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_outcome text;
 begin
   if v_proposal.id is null then
     return 0;
+  elsif v_proposal.deadline <= private.clock() then
+    v_outcome := private.end_overdue_proposal(v_proposal, private.day_of(p_community_id), private.clock());
+    return case when v_outcome = 'void' then 0 else v_proposal.stake_amount end;
   end if;
-  perform private.end_proposal(
-    v_proposal,
-    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end,
-    private.day_of(p_community_id), private.clock()
-  );
+  perform private.end_proposal(v_proposal, 'withdrawn', private.day_of(p_community_id), private.clock());
   return v_proposal.stake_amount;
 end;
 $$;
@@ -669,7 +760,7 @@ begin
   if v_proposal.id is null then
     return;
   elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, v_day, private.clock());
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
@@ -688,6 +779,7 @@ as $$
 declare
   v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
+  v_status text;
 begin
   -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in
@@ -704,13 +796,15 @@ begin
     order by t.id
     for no key update
   loop
+    -- Asked while they are still on the roll: one that is over ended with them there.
+    v_status := private.proposal_status(p_community_id, v_proposal.id, v_proposal.status, v_proposal.deadline);
     delete from private.tip_to_tip_rolls as r
     where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
     update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
     where t.community_id = p_community_id and t.id = v_proposal.id
     returning t.* into v_proposal;
-    if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    if v_status <> 'active' then
+      perform private.end_proposal(v_proposal, v_status, v_day, private.clock());
     elsif p_is_removal then
       perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
     elsif v_proposal.awaiting = 0 then

@@ -174,33 +174,28 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(p_community_id);
-  v_grant integer := private.next_budget(p_community_id);
-  v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
+  v_dawn record := private.reckon_dawn(p_community_id, v_me.user_id);
 begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_grant) as r
+      from private.repayments_due(p_community_id, v_dawn.granted) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.lender_id
       where d.borrower_id = v_me.user_id
     ), lent as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.borrower_id
       where d.lender_id = v_me.user_id
     )
     select jsonb_build_object(
-      'grant', v_grant, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_refunds,
-      'wake_with', v_grant - owed.total + lent.total + v_refunds
+      'grant', v_dawn.granted, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_dawn.refunded,
+      'wake_with', v_dawn.wake_with
     )
     from owed cross join lent
   );

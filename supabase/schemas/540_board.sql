@@ -18,7 +18,7 @@ comment on function private.require_week is
 grant execute on function private.require_week to authenticated;
 
 create function private.reckon(
-  p_community_id uuid, p_week_start date, p_timezone text,
+  p_community_id uuid, p_week_start date,
   out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
   out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
@@ -46,10 +46,11 @@ begin
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
+      s.user_id is not null and m.joined_day <= p_week_start and private.is_able(m.user_id) as eligible
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
   )
   select
     w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
@@ -63,10 +64,13 @@ begin
 end;
 $$;
 comment on function private.reckon is
-'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
-Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
+'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
+members since the week''s Sunday or before who declared a joy in it and can act now; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.
+
+Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone moves
+it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
 
@@ -75,15 +79,15 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_today record;
+  v_today date;
   v_week date;
 begin
   perform private.require_member(p_community_id);
-  v_today := private.day_at(p_community_id, private.clock());
-  v_week := private.require_week(coalesce(p_week_start, v_today.day));
+  v_today := (private.day_at(p_community_id, private.clock())).day;
+  v_week := private.require_week(coalesce(p_week_start, v_today));
   return (
     with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week, v_today.timezone) as r
+      select r.* from private.reckon(p_community_id, v_week) as r
     ), board as (
       select
         r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
@@ -110,7 +114,7 @@ begin
             'total_cc_spent', b.total_cc_spent,
             'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
             'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today.day),
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
             'active_days', b.active_days
           )
           order by b.rank, b.person ->> 'display_name', b.user_id

@@ -77,12 +77,12 @@ create policy members_read_jashn_celebrations on private.jashn_celebrations for 
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
 
-create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
+create function private.record_jashn(p_community_id uuid, p_week_start date, p_now timestamptz)
 returns private.jashns
 language sql security definer set search_path = ''
 begin atomic
   with reckoning as materialized (
-    select r.* from private.reckon(p_community_id, p_week_start, p_timezone) as r
+    select r.* from private.reckon(p_community_id, p_week_start) as r
   ),
 
   verdict as (
@@ -181,7 +181,7 @@ begin
   end if;
   v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
   perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
-  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, p_now);
   if v_jashn.id is null then
     return 0;
   end if;

@@ -29,8 +29,8 @@ begin
 end;
 $$;
 comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
+reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
 
 create function private.show_notice(p_notice private.notifications)
 returns jsonb
@@ -194,6 +194,6 @@ end;
 comment on function public.list_audit is
 'The audit log of a community, newest first, for its moderators.
 
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
 grant execute on function public.list_audit, private.list_audit to authenticated;

@@ -138,8 +138,8 @@ begin
 end;
 $$;
 comment on function private.list_missing is
-'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
-of people Auth has not.';
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and
+erasures of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
@@ -201,9 +201,9 @@ end;
 comment on function public.mend is
 'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
-That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and erasures.
-Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
-[text]}: what it put back, and what it could not.';
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+erasures. Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended:
+[text], missing: [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;
 
 select private.lay_surroundings();
