@@ -115,7 +115,9 @@ class Promises:
     def ask(self) -> None:
         who, lender = self.random.sample(self.people, 2)
         amount = self.random.choice([1, 10, 40, 60, 100, 100, 150, 150])
-        self.act(who, "request_borrow", **self.here(lender_id=lender.id, amount=amount, reason="So"))
+        self.act(
+            who, "request_borrow", **self.here(lender_id=lender.id, amount=amount, reason="So")
+        )
 
     def answer(self) -> None:
         asked = self.rows("borrow_requests", status="pending")
@@ -164,7 +166,9 @@ class Promises:
     def hurry(self) -> None:
         """As often as they can: until a limit is met, or what they hold is gone."""
         borrower, lender = self.random.sample(self.people, 2)
-        haste = self.random.choice([self.ask_again, self.propose_again, self.forgive_again, self.talk])
+        haste = self.random.choice(
+            [self.ask_again, self.propose_again, self.forgive_again, self.talk]
+        )
         refusals = 0
         for turn in range(34):
             refusals += not haste(borrower, lender, turn)
