@@ -317,7 +317,10 @@ def test_an_author_erased_before_the_sunset_is_sealed_without_words(
 
 TAMPERINGS = {
     "an item's content": (
-        "update private.gazette_items set content = replace(content, 'Second', 'Seconds') where number = 2",
+        """
+        update private.gazette_items set content = replace(content, 'Second', 'Seconds')
+        where number = 2
+        """,
         (2, 1, "item_changed"),
     ),
     "an item's content, and its digest with it": (
@@ -337,7 +340,10 @@ TAMPERINGS = {
         (2, 1, "item_changed"),
     ),
     "an item's digest": (
-        "update private.gazette_items set digest = repeat('0', 64) where number = 2 and position = 1",
+        """
+        update private.gazette_items set digest = repeat('0', 64)
+        where number = 2 and position = 1
+        """,
         (2, 1, "item_changed"),
     ),
     "an item's salt": (
@@ -349,15 +355,24 @@ TAMPERINGS = {
         (2, 1, "item_changed"),
     ),
     "whose words they are": (
-        "update private.gazette_items set author_id = gen_random_uuid() where number = 2 and position = 1",
+        """
+        update private.gazette_items set author_id = gen_random_uuid()
+        where number = 2 and position = 1
+        """,
         (2, 1, "item_changed"),
     ),
     "an item taken out with nothing behind it": (
-        "update private.gazette_items set salt = null, content = null where number = 2 and position = 1",
+        """
+        update private.gazette_items set salt = null, content = null
+        where number = 2 and position = 1
+        """,
         (2, 1, "item_taken_out"),
     ),
     "the Sunset taken out": (
-        "update private.gazette_items set salt = null, content = null where number = 2 and position = 2",
+        """
+        update private.gazette_items set salt = null, content = null
+        where number = 2 and position = 2
+        """,
         (2, 2, "item_taken_out"),
     ),
     "an item gone": (
@@ -371,7 +386,8 @@ TAMPERINGS = {
     "an item more": (
         """
         insert into private.gazette_items
-        select community_id, number, 3, kind, gen_random_uuid(), null, happened_at, digest, salt, content
+        select community_id, number, 3, kind, gen_random_uuid(), null, happened_at, digest, salt,
+          content
         from private.gazette_items where number = 2 and position = 2
         """,
         (2, 3, "item_changed"),
@@ -415,8 +431,10 @@ TAMPERINGS = {
         )
         update private.gazette_editions as e
         set digest = private.digest_edition(
-          e.community_id, 2, e.day, (select b.digest from private.gazette_editions as b where b.number = 1),
-          array[r.digest, (select i.digest from private.gazette_items as i where i.number = 2 and i.position = 2)]
+          e.community_id, 2, e.day,
+            (select b.digest from private.gazette_editions as b where b.number = 1),
+          array[r.digest,
+            (select i.digest from private.gazette_items as i where i.number = 2 and i.position = 2)]
         )
         from rewritten as r
         where e.number = 2

@@ -42,8 +42,8 @@ begin
 end;
 $$;
 comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election that
-is over is closed, then the edition.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
+that is over is closed, then the edition.';
 
 create function private.open_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day

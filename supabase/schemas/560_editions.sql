@@ -213,7 +213,8 @@ begin
   end;
 end;
 $$;
-comment on function private.item_flaw is 'What is wrong with a sealed item by itself: item_changed, item_taken_out, or null.';
+comment on function private.item_flaw is
+'What is wrong with a sealed item by itself: item_changed, item_taken_out, or null.';
 
 create function private.find_break(p_community_id uuid, p_from integer, p_to integer)
 returns jsonb
