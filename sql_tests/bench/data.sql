@@ -30,10 +30,10 @@ insert into private.communities (id, name, created_by, created_at)
 select bench.community(c), 'Community ' || c, bench.person(case c when 0 then 1 else (c - 1) * :members + 51 end),
   now() - interval '3 years'
 from generate_series(0, :communities) as c;
-insert into private.community_members (community_id, user_id, roles, joined_at)
+insert into private.community_members (community_id, user_id, roles, joined_at, joined_day)
 select bench.community(p.c), p.id,
   case when p.i = 1 or (p.i > 50 and (p.i - 51) % :members = 0) then '{member,moderator}' else '{member}' end::text[],
-  now() - interval '3 years'
+  now() - interval '3 years', current_date - 1096
 from bench.people as p;
 insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, days_lived, last_closed_day)
 select c.id, current_date, current_date + interval '1 day' - interval '1 minute', current_date + interval '1 day',

@@ -28,6 +28,7 @@ OF_NO_COMMUNITY = {
     "private.invites",
     "private.repeats",
     "private.settings",
+    "private.suspended_addresses",
     "private.users",
 }
 

@@ -816,6 +816,20 @@ $$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
 
+create function private.make_profile(p_user_id uuid, p_email text, p_meta jsonb)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (p_user_id, private.profile_name(p_email, p_meta), private.profile_avatar(p_meta))
+  on conflict (id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.make_profile is
+'Makes the profile an account begins with; returns whether it was missing. Who is erased has one still.';
+
 create function private.note_address(p_user_id uuid, p_email text)
 returns void
 language plpgsql security definer set search_path = ''
@@ -1173,20 +1187,18 @@ create function private.heal_profile(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_account record;
 begin
   -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
   if current_setting('transaction_read_only')::boolean then
     return false;
   end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
+  select a.* into v_account from auth.users as a where a.id = p_user_id and a.deleted_at is null;
+  if not found or not private.make_profile(v_account.id, v_account.email, v_account.raw_user_meta_data) then
     return false;
   end if;
-  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  perform private.follow_address(p_user_id, v_account.email);
   return true;
 end;
 $$;
@@ -1216,9 +1228,7 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
+  perform private.make_profile(new.id, new.email, new.raw_user_meta_data);
   perform private.follow_address(new.id, new.email);
   return null;
 exception when others then
@@ -2157,6 +2167,39 @@ $$;
 comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
+
+create function private.make_community(
+  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
+  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+
+create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.community_members as m (community_id, user_id, roles, joined_day)
+  values (p_community_id, p_user_id, p_roles, p_day)
+  on conflict (community_id, user_id) do update
+  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
+  where m.left_at is not null;
+  return found;
+end;
+$$;
+comment on function private.mark_joined is
+'Makes a person a member from a day of the community on; returns false, and changes nothing, if they are one.';
 
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
@@ -3772,6 +3815,44 @@ $$;
 comment on function private.election_status is
 'An election''s status as it is now: the close at ends_at is a fact of reading.';
 
+create function private.begin_election(
+  p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text, p_opener_id uuid
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  insert into private.elections as e (community_id, title_id, ends_at, seat_rule, created_by)
+  values (
+    p_community_id, private.keep_words(p_community_id, p_opener_id, p_title), p_ends_at, p_seat_rule, p_opener_id
+  )
+  on conflict (community_id) where status = 'active' do nothing
+  returning e.* into v_election;
+  return v_election;
+end;
+$$;
+comment on function private.begin_election is
+'Writes down an election that opens, and returns it; nulls where one is open already.';
+
+create function private.end_election(
+  p_election private.elections, p_status text, p_winner_id uuid, p_closed_at timestamptz
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  update private.elections as e set status = p_status, closed_at = p_closed_at, winner_id = p_winner_id
+  where e.community_id = p_election.community_id and e.id = p_election.id
+  returning e.* into v_election;
+  return v_election;
+end;
+$$;
+comment on function private.end_election is 'Writes down how a locked, active election ended, and returns it.';
+
 create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
@@ -4340,10 +4421,7 @@ declare
   v_winner uuid := private.count_box(p_election);
   v_election private.elections;
 begin
-  update private.elections as e
-  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
-  where e.community_id = p_election.community_id and e.id = p_election.id
-  returning e.* into v_election;
+  v_election := private.end_election(p_election, 'completed', v_winner, least(p_at, p_election.ends_at));
   perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
 end;
 $$;
@@ -6062,9 +6140,7 @@ begin
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
+  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
   perform private.make_join_code(v_id);
   perform private.begin_calendar(v_id, p_timezone);
   return v_id;
@@ -6132,12 +6208,7 @@ declare
     select from private.community_members as m where m.community_id = p_day.community_id and m.user_id = p_user_id
   );
 begin
-  insert into private.community_members as m (community_id, user_id, roles, joined_day)
-  values (p_day.community_id, p_user_id, p_roles, p_day.day)
-  on conflict (community_id, user_id) do update
-  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
-  where m.left_at is not null;
-  if not found then
+  if not private.mark_joined(p_day.community_id, p_user_id, p_roles, p_day.day) then
     perform private.refuse('CONFLICT', 'You are already in this community.');
   end if;
   -- Asked last, with the row in hand: a removal under way has been waited for.
@@ -8558,13 +8629,8 @@ begin
   perform private.require_end(p_ends_at);
   perform private.require_choice('seat_rule', p_seat_rule, array['add', 'renew']);
 
-  insert into private.elections (community_id, title_id, ends_at, seat_rule, created_by)
-  values (
-    p_community_id, private.keep_words(p_community_id, v_me.user_id, p_title), p_ends_at, p_seat_rule, v_me.user_id
-  )
-  on conflict (community_id) where status = 'active' do nothing
-  returning * into v_election;
-  if not found then
+  v_election := private.begin_election(p_community_id, p_title, p_ends_at, p_seat_rule, v_me.user_id);
+  if v_election.id is null then
     perform private.refuse('CONFLICT', 'An election is open already.', (
       select jsonb_build_object('election_id', e.id, 'ends_at', e.ends_at) from private.elections as e
       where e.community_id = p_community_id and e.status = 'active'
@@ -8715,8 +8781,7 @@ declare
   v_election private.elections := private.lock_open_election(p_election_id);
 begin
   perform private.require_text('reason', p_reason, 280);
-  update private.elections as e set status = 'cancelled', closed_at = private.clock()
-  where e.community_id = v_election.community_id and e.id = p_election_id;
+  perform private.end_election(v_election, 'cancelled', null, private.clock());
   perform private.note_cancellation(v_election, private.caller_id(), p_reason);
   return private.show_election(v_election.community_id, p_election_id);
 end;
@@ -10032,7 +10097,7 @@ most_expensive_declaration (a declaration or null; the earliest of equals), curr
 witnessed_given, witnessed_received, joined_at, left_at}. Refuses: NOT_FOUND.';
 grant execute on function public.get_member_profile, private.get_member_profile to authenticated;
 
--- The leaderboard of a week (RULES 10.1).
+-- The reckoning of a week: what everybody declared and who was there all of it (RULES 10).
 
 create function private.require_week(p_day date)
 returns date
@@ -10107,84 +10172,6 @@ Joining goes by the day the community lived then, as it was called then, like th
 it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
-
-create function private.get_leaderboard(p_community_id uuid, p_week_start date)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_today date;
-  v_week date;
-begin
-  perform private.require_member(p_community_id);
-  v_today := (private.day_at(p_community_id, private.clock())).day;
-  v_week := private.require_week(coalesce(p_week_start, v_today));
-  return (
-    with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week) as r
-    ), board as (
-      select
-        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
-      from reckoning as r
-      join private.shown_people as p on p.id = r.user_id
-      where r.total_declarations > 0
-    ), honoured as (
-      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
-      select j.honored_user_id as user_id from private.jashns as j
-      where j.community_id = p_community_id and j.week_start = v_week
-      union all
-      select r.user_id from reckoning as r
-      where r.place = 1 and not exists (
-        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
-      )
-    )
-    select jsonb_build_object(
-      'week_start', v_week,
-      'week_end', v_week + 6,
-      'entries', coalesce(
-        jsonb_agg(
-          jsonb_build_object(
-            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
-            'total_cc_spent', b.total_cc_spent,
-            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
-            'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
-            'active_days', b.active_days
-          )
-          order by b.rank, b.person ->> 'display_name', b.user_id
-        ),
-        '[]'
-      ),
-      'most_restrained', (
-        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
-      )
-    )
-    from board as b
-  );
-end;
-$$;
-comment on function private.get_leaderboard is
-'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s
-rights: row by row, row level security would double its cost.';
-
-create function public.get_leaderboard(community_id uuid, week_start date default null)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
-end;
-$$;
-comment on function public.get_leaderboard is
-'The board of one week, Sunday to Saturday.
-
-week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
-a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
-are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
-most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
-[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
-active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
 
 -- Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10.2, 10.3).
 
@@ -10593,6 +10580,86 @@ end;
 $$;
 comment on function private.erase_celebrations_of is
 'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
+
+-- The leaderboard of a week (RULES 10.1).
+
+create function private.get_leaderboard(p_community_id uuid, p_week_start date)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_today date;
+  v_week date;
+begin
+  perform private.require_member(p_community_id);
+  v_today := (private.day_at(p_community_id, private.clock())).day;
+  v_week := private.require_week(coalesce(p_week_start, v_today));
+  return (
+    with reckoning as materialized (
+      select r.* from private.reckon(p_community_id, v_week) as r
+    ), board as (
+      select
+        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+      from reckoning as r
+      join private.shown_people as p on p.id = r.user_id
+      where r.total_declarations > 0
+    ), honoured as (
+      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+      select j.honored_user_id as user_id from private.jashns as j
+      where j.community_id = p_community_id and j.week_start = v_week
+      union all
+      select r.user_id from reckoning as r
+      where r.place = 1 and not exists (
+        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
+      )
+    )
+    select jsonb_build_object(
+      'week_start', v_week,
+      'week_end', v_week + 6,
+      'entries', coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
+            'total_cc_spent', b.total_cc_spent,
+            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
+            'witnessed_received', b.witnessed_received,
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
+            'active_days', b.active_days
+          )
+          order by b.rank, b.person ->> 'display_name', b.user_id
+        ),
+        '[]'
+      ),
+      'most_restrained', (
+        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
+      )
+    )
+    from board as b
+  );
+end;
+$$;
+comment on function private.get_leaderboard is
+'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
+
+create function public.get_leaderboard(community_id uuid, week_start date default null)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
+end;
+$$;
+comment on function public.get_leaderboard is
+'The board of one week, Sunday to Saturday.
+
+week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
+a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
+are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
+most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
+[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
+active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
 
 -- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
 

@@ -80,6 +80,20 @@ $$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
 
+create function private.make_profile(p_user_id uuid, p_email text, p_meta jsonb)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (p_user_id, private.profile_name(p_email, p_meta), private.profile_avatar(p_meta))
+  on conflict (id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.make_profile is
+'Makes the profile an account begins with; returns whether it was missing. Who is erased has one still.';
+
 create function private.note_address(p_user_id uuid, p_email text)
 returns void
 language plpgsql security definer set search_path = ''

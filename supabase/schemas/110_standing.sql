@@ -261,20 +261,18 @@ create function private.heal_profile(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_account record;
 begin
   -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
   if current_setting('transaction_read_only')::boolean then
     return false;
   end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
+  select a.* into v_account from auth.users as a where a.id = p_user_id and a.deleted_at is null;
+  if not found or not private.make_profile(v_account.id, v_account.email, v_account.raw_user_meta_data) then
     return false;
   end if;
-  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
+  perform private.follow_address(p_user_id, v_account.email);
   return true;
 end;
 $$;
@@ -304,9 +302,7 @@ returns trigger
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
+  perform private.make_profile(new.id, new.email, new.raw_user_meta_data);
   perform private.follow_address(new.id, new.email);
   return null;
 exception when others then

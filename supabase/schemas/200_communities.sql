@@ -319,6 +319,39 @@ comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
 
+create function private.make_community(
+  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
+  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+
+create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.community_members as m (community_id, user_id, roles, joined_day)
+  values (p_community_id, p_user_id, p_roles, p_day)
+  on conflict (community_id, user_id) do update
+  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
+  where m.left_at is not null;
+  return found;
+end;
+$$;
+comment on function private.mark_joined is
+'Makes a person a member from a day of the community on; returns false, and changes nothing, if they are one.';
+
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''

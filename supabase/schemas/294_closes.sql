@@ -58,12 +58,8 @@ declare
   v_winner uuid := private.count_box(p_election);
   v_election private.elections;
 begin
-  update private.elections as e
-  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
-  where e.community_id = p_election.community_id and e.id = p_election.id
-  returning e.* into v_election;
+  v_election := private.end_election(p_election, 'completed', v_winner, least(p_at, p_election.ends_at));
   perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
-  perform private.note_election(v_election);
 end;
 $$;
 comment on function private.decide_election is

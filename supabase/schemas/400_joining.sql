@@ -33,9 +33,7 @@ begin
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
+  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
   perform private.make_join_code(v_id);
   perform private.begin_calendar(v_id, p_timezone);
   return v_id;
@@ -103,12 +101,7 @@ declare
     select from private.community_members as m where m.community_id = p_day.community_id and m.user_id = p_user_id
   );
 begin
-  insert into private.community_members as m (community_id, user_id, roles, joined_day)
-  values (p_day.community_id, p_user_id, p_roles, p_day.day)
-  on conflict (community_id, user_id) do update
-  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
-  where m.left_at is not null;
-  if not found then
+  if not private.mark_joined(p_day.community_id, p_user_id, p_roles, p_day.day) then
     perform private.refuse('CONFLICT', 'You are already in this community.');
   end if;
   -- Asked last, with the row in hand: a removal under way has been waited for.

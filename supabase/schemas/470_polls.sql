@@ -48,13 +48,8 @@ begin
   perform private.require_end(p_ends_at);
   perform private.require_choice('seat_rule', p_seat_rule, array['add', 'renew']);
 
-  insert into private.elections (community_id, title_id, ends_at, seat_rule, created_by)
-  values (
-    p_community_id, private.keep_words(p_community_id, v_me.user_id, p_title), p_ends_at, p_seat_rule, v_me.user_id
-  )
-  on conflict (community_id) where status = 'active' do nothing
-  returning * into v_election;
-  if not found then
+  v_election := private.begin_election(p_community_id, p_title, p_ends_at, p_seat_rule, v_me.user_id);
+  if v_election.id is null then
     perform private.refuse('CONFLICT', 'An election is open already.', (
       select jsonb_build_object('election_id', e.id, 'ends_at', e.ends_at) from private.elections as e
       where e.community_id = p_community_id and e.status = 'active'
@@ -205,11 +200,8 @@ declare
   v_election private.elections := private.lock_open_election(p_election_id);
 begin
   perform private.require_text('reason', p_reason, 280);
-  update private.elections as e set status = 'cancelled', closed_at = private.clock()
-  where e.community_id = v_election.community_id and e.id = p_election_id
-  returning e.* into v_election;
+  perform private.end_election(v_election, 'cancelled', null, private.clock());
   perform private.note_cancellation(v_election, private.caller_id(), p_reason);
-  perform private.note_election(v_election);
   return private.show_election(v_election.community_id, p_election_id);
 end;
 $$;
