@@ -75,6 +75,11 @@ FOR_PEOPLE = {
     "get_leaderboard": "community_id, week_start = null",
     "get_jashn": "community_id, week_start = null",
     "celebrate_jashn": "jashn_id, message",
+    "list_honours": "community_id, page_size = 50, before_id = null",
+    # the Gazette's editions
+    "get_edition": "community_id, number = null",
+    "list_editions": "community_id, page_size = 50, before_id = null",
+    "verify_gazette": "community_id, from_number = 1, to_number = null",
     # notifications
     "list_notifications": "unread_only = false, page_size = 50, before_id = null",
     "mark_notification_read": "notification_id",

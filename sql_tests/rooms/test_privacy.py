@@ -46,6 +46,7 @@ SHOWN_AS = {
     "private.ballots": ".ballots",
     "private.jashns": ".jashns_honoured",
     "private.jashn_entries": ".jashn_reckonings",
+    "private.gazette_items": ".gazette_items",
     "private.jashn_celebrations": ".jashn_celebrations",
 }
 

@@ -10,6 +10,7 @@ create table private.community_days (
   jashn_look_at timestamptz not null,
   days_lived integer not null default 1,
   last_closed_day date,
+  editions integer not null default 0,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
 )
@@ -18,7 +19,7 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
+zone, where Sunday comes sooner or later. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -182,6 +183,17 @@ $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
 closed. The first Jashn is that of the week it was founded in.';
+
+create function private.count_edition(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.community_days as d set editions = d.editions + 1 where d.community_id = p_community_id;
+end;
+$$;
+comment on function private.count_edition is
+'Counts an edition of the Gazette on a locked day: kept apart from the editions, so that the last one is missed too.';
 
 create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void

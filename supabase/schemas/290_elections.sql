@@ -83,10 +83,19 @@ begin
   update private.elections as e set status = p_status, closed_at = p_closed_at, winner_id = p_winner_id
   where e.community_id = p_election.community_id and e.id = p_election.id
   returning e.* into v_election;
+  perform private.note_item(
+    v_election.community_id, 'election', v_election.id, jsonb_build_object(
+      'election_id', v_election.id, 'author_id', v_election.created_by, 'seat_rule', v_election.seat_rule,
+      'title', coalesce(private.read_words(v_election.community_id, v_election.title_id), ''),
+      'outcome', v_election.status, 'winner_id', v_election.winner_id
+    ),
+    v_election.created_by, v_election.closed_at
+  );
   return v_election;
 end;
 $$;
-comment on function private.end_election is 'Writes down how a locked, active election ended, and returns it.';
+comment on function private.end_election is
+'Writes down how a locked, active election ended, and returns it; it stands in the edition of its day.';
 
 create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
@@ -96,6 +105,7 @@ begin
   perform private.strike_words(p_community_id, (
     select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
   ));
+  perform private.strike_item(p_community_id, p_election_id);
 end;
 $$;
 comment on function private.strike_election is

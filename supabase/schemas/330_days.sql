@@ -25,17 +25,25 @@ as $$
 declare
   v_timezone text := private.next_timezone(p_day.community_id);
   v_turned private.turned_day;
+  v_expired bigint;
 begin
-  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-  select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
-  get diagnostics v_turned.purses = row_count;
+  with kept as (
+    insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
+    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    returning unspent_cc
+  )
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
+  perform private.close_elections(p_day.community_id, p_day.sunset_at);
+  perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
   v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
   return v_turned;
 end;
 $$;
 comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
+that is over is closed, then the edition.';
 
 create function private.open_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day

@@ -181,6 +181,9 @@ begin
     p_day.community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
     jsonb_build_object('user_id', p_user_id)
   );
+  perform private.note_item(p_day.community_id, 'joined', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when v_is_first then 'joined' else 'returned' end
+  ));
 end;
 $$;
 comment on function private.bring_in is
@@ -244,6 +247,7 @@ begin
   perform private.give_purse(v_day, v_me, true);
   perform private.record_act(v_id, v_me, 'community_founded');
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
   perform private.remember(
     v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)

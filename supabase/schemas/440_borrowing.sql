@@ -439,6 +439,11 @@ begin
   v_line := private.announce(
     v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
   );
+  if p_action = 'approved' then
+    perform private.note_item(
+      v_request.community_id, 'loan', (v_facts ->> 'loan_id')::uuid, v_facts - 'borrow_request_id'
+    );
+  end if;
   perform private.notify(
     array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
     'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
@@ -667,6 +672,7 @@ declare
   v_loan private.loans := private.require_loan(p_loan_id);
   v_day private.community_days;
   v_forgiven integer;
+  v_facts jsonb;
   v_line bigint;
 begin
   if v_loan.lender_id <> private.caller_id() then
@@ -678,9 +684,11 @@ begin
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
   perform private.forgive(v_loan, v_forgiven);
-  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
+  v_facts := jsonb_build_object(
     'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-  ), p_until => v_day.dawn_at);
+  );
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, p_until => v_day.dawn_at);
+  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts);
   return jsonb_build_object(
     'loan', private.show_loan(v_loan.community_id, p_loan_id),
     'system_message', private.show_message(v_loan.community_id, v_line)

@@ -182,12 +182,15 @@ comment on function private.show_proposal is 'The shape proposal of one proposal
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
   update private.tip_to_tip_proposals as t
   set title = '', description = '', struck_at = private.clock()
   where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.strike_item(p_community_id, p_proposal_id);
 end;
+$$;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
 create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
@@ -232,6 +235,13 @@ begin
       'stake_amount', p_proposal.stake_amount
     ),
     p_at
+  );
+  perform private.note_item(
+    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status
+    ),
+    p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
