@@ -3383,7 +3383,7 @@ begin
     ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
     (
       'line', 'jashn_held', '{}',
-      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+      'Jashn-e-Chas honours {user}: {joys} for {total_cc_spent} CC in the week of {week_start}.', null
     ),
     ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
 
@@ -3512,6 +3512,10 @@ begin
     when 'others' then case
       when (p_facts ->> 'count')::integer = 2 then 'one other'
       when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
+    end
+    when 'joys' then case
+      when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
+      else (p_facts ->> 'total_declarations') || ' joys'
     end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
     when 'words' then coalesce(p_facts ->> 'words', '')
