@@ -75,6 +75,7 @@ FOR_PEOPLE = {
     "get_leaderboard": "community_id, week_start = null",
     "get_jashn": "community_id, week_start = null",
     "celebrate_jashn": "jashn_id, message",
+    "get_last_light": "community_id",
     "list_honours": "community_id, page_size = 50, before_id = null",
     # the Gazette's editions
     "get_edition": "community_id, number = null",

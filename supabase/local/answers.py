@@ -752,6 +752,17 @@ class CelebrateJashn(TypedDict):
     celebration: Celebration
 
 
+class LastLight(TypedDict):
+    total: int
+    sunset_at: Moment
+    seconds_left: int
+    unwitnessed: list[Declaration]
+
+
+class GetLastLight(TypedDict):
+    last_light: LastLight | None
+
+
 class ListHonours(TypedDict):
     honours: list[Honour]
     has_more: bool
@@ -993,6 +1004,7 @@ class Answers(TypedDict):
     get_leaderboard: GetLeaderboard
     get_jashn: GetJashn
     celebrate_jashn: CelebrateJashn
+    get_last_light: GetLastLight
     list_honours: ListHonours
     get_edition: GetEdition
     list_editions: ListEditions

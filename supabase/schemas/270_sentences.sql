@@ -83,6 +83,8 @@ begin
     ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
     ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
     ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'last_light', '{}', '{total} CC are about to be lost', 'Sunset comes within the hour.'),
+    ('notice', 'joy_unwitnessed', '{}', 'Nobody has witnessed this joy of {by} yet', '{words}'),
     ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
     ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
 
