@@ -59,7 +59,9 @@ FOR_PEOPLE = {
     "list_loans": "community_id, side = 'both'",
     "repay_loan": "loan_id, amount, request_id = null",
     "forgive_loan": "loan_id, amount = null",
-    "propose_tip_to_tip": "community_id, title, stake_amount, description = '', request_id = null",
+    "propose_tip_to_tip": (
+        "community_id, title, stake_amount, description = '', request_id = null, amendment = null"
+    ),
     "vote_tip_to_tip": "proposal_id, vote",
     "get_tip_to_tip": "proposal_id",
     "list_tip_to_tips": "community_id, status = null, page_size = 50, before_id = null",

@@ -20,7 +20,8 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. last_light_at is when the last hour begins, null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
+zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -101,8 +102,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next Sunset
-is then that of the day it opens.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
+Sunset is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -160,8 +161,8 @@ begin
 end;
 $$;
 comment on function private.await_zone is
-'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the day,
-which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the
+day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
 (RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)

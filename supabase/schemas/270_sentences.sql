@@ -29,6 +29,7 @@ begin
       'line', 'settings_changed', '{}',
       '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
     ),
+    ('line', 'settings_willed', '{}', 'It is the will of all.[ From the next Dawn: {pending}.]', null),
     ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
     ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
     ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
@@ -90,6 +91,7 @@ begin
 
     ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
     ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'settings_willed', '{}', 'All willed it.[ From a Dawn: {pending}.]', null),
     ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
     ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
     ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),
