@@ -62,7 +62,9 @@ FOR_PEOPLE = {
     "list_loans": "community_id, side = 'both'",
     "repay_loan": "loan_id, amount, request_id = null",
     "forgive_loan": "loan_id, amount = null",
-    "propose_tip_to_tip": "community_id, title, stake_amount, description = '', request_id = null",
+    "propose_tip_to_tip": (
+        "community_id, title, stake_amount, description = '', request_id = null, amendment = null"
+    ),
     "vote_tip_to_tip": "proposal_id, vote",
     "get_tip_to_tip": "proposal_id",
     "list_tip_to_tips": "community_id, status = null, page_size = 50, before_id = null",
@@ -78,6 +80,7 @@ FOR_PEOPLE = {
     "get_leaderboard": "community_id, week_start = null",
     "get_jashn": "community_id, week_start = null",
     "celebrate_jashn": "jashn_id, message",
+    "get_last_light": "community_id",
     "list_honours": "community_id, page_size = 50, before_id = null",
     # the Gazette's editions
     "get_edition": "community_id, number = null",

@@ -26,7 +26,8 @@ WORDS = {
 OF_INVITES = {f"invites.{name}" for name in ("email", "note", "welcome_title", "welcome_message")}
 # A community's own, kept by its moderators in turn.
 SETTINGS = {
-    f"communities.{name}" for name in ("name", "description", "timezone", "electorate", "pending")
+    *(f"communities.{name}" for name in ("name", "description", "timezone", "electorate")),
+    *("communities.pending", "communities.willed", "tip_to_tip_proposals.amendment"),
 }
 # Ids, amounts, days and the house's own keywords; facts name words by id.
 HOUSE_S_OWN = {

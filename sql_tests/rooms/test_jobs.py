@@ -19,6 +19,7 @@ EVERY_MINUTE = {
     "daily_sunset",
     "weekly_jashn",
     "election_close",
+    "last_light",
     "housekeeping",
 }
 

@@ -58,7 +58,7 @@ def test_budget_zone_and_electorate_wait_for_dawn_and_are_announced(rain, bram, 
 
     assert answer["pending"] == LATER
     assert answer["community"]["daily_cc_budget"] == 100
-    assert rules(bram, rain) == {"in_force": before, "pending": LATER}
+    assert rules(bram, rain) == {"in_force": before, "pending": LATER, "willed": []}
     (line,) = lines(bram, rain, "settings_changed")
     assert line["facts"]["pending"] == LATER
     assert line["facts"]["next_dawn_at"] == "2026-03-03T00:00:00+00:00"
@@ -66,7 +66,7 @@ def test_budget_zone_and_electorate_wait_for_dawn_and_are_announced(rain, bram, 
     assert bram.preview_dawn(community_id=rain)["grant"] == 250
 
     clock.at("2026-03-03 00:00+00:00")
-    assert rules(bram, rain) == {"in_force": before | LATER, "pending": {}}
+    assert rules(bram, rain) == {"in_force": before | LATER, "pending": {}, "willed": []}
     balance = bram.get_balance(community_id=rain)["balance"]
     assert balance["remaining"] == balance["daily_budget"] == 250
     assert balance["next_dawn_at"] == "2026-03-03T18:30:00+00:00"

@@ -495,7 +495,7 @@ def test_jobs_tell_how_late_they_are(house, service, clock, rain):
 
     assert set(jobs()) == {
         *("daily_reset", "daily_sunset", "weekly_jashn"),
-        *("tip_to_tip_expiry", "election_close", "housekeeping"),
+        *("tip_to_tip_expiry", "election_close", "last_light", "housekeeping"),
     }
     assert all(job["late_seconds"] == 0 and job["active"] for job in jobs().values())
 
@@ -525,4 +525,4 @@ def test_runs_come_page_by_page(service, rain):
     for _ in range(2):
         service.settle_community(community_id=rain)
     runs = paged(service.list_job_runs, "runs", page_size=3)
-    assert len({run["id"] for run in runs}) == len(runs) == 10
+    assert len({run["id"] for run in runs}) == len(runs) == 12

@@ -126,6 +126,12 @@ class Vote(TypedDict):
     created_at: Moment
 
 
+class Amendment(TypedDict):
+    daily_cc_budget: NotRequired[int]
+    timezone: NotRequired[str]
+    electorate: NotRequired[Literal["council", "members"]]
+
+
 class Proposal(TypedDict):
     id: Uuid
     community_id: Uuid
@@ -133,6 +139,7 @@ class Proposal(TypedDict):
     title: str
     description: str
     stake_amount: int
+    amendment: Amendment | None
     deadline: Moment
     status: Literal["active", "completed", "declined", "expired", "withdrawn", "void"]
     votes: list[Vote]
@@ -528,6 +535,9 @@ class GetCommunity(TypedDict):
 class GetRules(TypedDict):
     in_force: Rules
     pending: PendingRules
+    willed: Annotated[
+        list[str], Field(description="What of it all have willed: no moderator sets it till Dawn.")
+    ]
 
 
 class UpdateCommunity(TypedDict):
@@ -771,6 +781,17 @@ class GetJashn(TypedDict):
 
 class CelebrateJashn(TypedDict):
     celebration: Celebration
+
+
+class LastLight(TypedDict):
+    total: int
+    sunset_at: Moment
+    seconds_left: int
+    unwitnessed: list[Declaration]
+
+
+class GetLastLight(TypedDict):
+    last_light: LastLight | None
 
 
 class ListHonours(TypedDict):
@@ -1017,6 +1038,7 @@ class Answers(TypedDict):
     get_leaderboard: GetLeaderboard
     get_jashn: GetJashn
     celebrate_jashn: CelebrateJashn
+    get_last_light: GetLastLight
     list_honours: ListHonours
     get_edition: GetEdition
     list_editions: ListEditions

@@ -8,6 +8,7 @@ create table private.communities (
   daily_cc_budget integer not null default 100,
   electorate text not null default 'council',
   pending jsonb not null default '{}',
+  willed text[] not null default '{}',
   created_by uuid not null,
   created_at timestamptz not null default private.clock(),
   constraint communities_pkey primary key (id),
@@ -18,7 +19,8 @@ create table private.communities (
   constraint communities_electorate_known check (electorate in ('council', 'members'))
 );
 comment on table private.communities is
-'The communities and their settings in force; pending holds what takes force at the next Dawn (RULES 2.4).';
+'The communities and their settings in force; pending holds what takes force at the next Dawn, willed
+which of it all have willed, so that no moderator overrides it (RULES 2.4, 16.1).';
 create index communities_created_by_idx on private.communities (created_by);
 alter table private.communities enable row level security;
 grant select on private.communities to authenticated;
@@ -244,8 +246,9 @@ begin
     timezone = coalesce(c.pending ->> 'timezone', c.timezone),
     daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
     electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}'
-  where c.id = p_community_id and c.pending <> '{}';
+    pending = '{}',
+    willed = '{}'
+  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
   return v_community;
 end;
@@ -273,16 +276,20 @@ comment on function private.hold_roll is
 'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
 names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
 
-create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)
+create function private.change_community(
+  p_community_id uuid, p_name text, p_description text, p_pending jsonb, p_willed text[] default '{}'
+)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.communities as c
-  set name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending
+  set
+    name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending,
+    willed = c.willed || p_willed
   where c.id = p_community_id;
 end;
 comment on function private.change_community is
-'Changes name and description at once (null: as it was) and says what pends.';
+'Changes name and description at once (null: as it was) and says what pends, and what of it all have willed now.';
 
 create function private.with_role(p_roles text[], p_role text, p_granted boolean)
 returns text[]

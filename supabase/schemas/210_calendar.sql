@@ -8,6 +8,7 @@ create table private.community_days (
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
   jashn_look_at timestamptz not null,
+  last_light_at timestamptz,
   days_lived integer not null default 1,
   last_closed_day date,
   editions integer not null default 0,
@@ -19,10 +20,12 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. days_lived counts the days, this one included; editions those of the Gazette.';
+zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
+create index community_days_last_light_at_idx on private.community_days (last_light_at) where last_light_at is not null;
 alter table private.community_days enable row level security;
 create policy members_read_community_days on private.community_days for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -91,6 +94,7 @@ begin
   update private.community_days as d
   set
     sunset_at = private.sunset_after(p_timezone, p_day.dawn_at, p_day.day),
+    last_light_at = null,
     last_closed_day = coalesce(p_closed_day, d.last_closed_day)
   where d.community_id = p_day.community_id
   returning d.* into v_day;
@@ -116,6 +120,7 @@ begin
     days_lived = d.days_lived + 1,
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
+    last_light_at = v_dawn - interval '1 hour 1 minute',
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -169,9 +174,11 @@ declare
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
   v_day private.community_days;
 begin
-  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
+  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at, last_light_at)
   values (
-    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today)
+    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today),
+    -- Founded within that hour, nobody has let anything lie.
+    case when v_dawn - private.clock() > interval '1 hour 1 minute' then v_dawn - interval '1 hour 1 minute' end
   )
   returning d.* into v_day;
   if v_day.sunset_at <= private.clock() then
@@ -183,6 +190,38 @@ $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
 closed. The first Jashn is that of the week it was founded in.';
+
+create function private.pass_last_light(p_community_id uuid, p_now timestamptz)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  update private.community_days as d set last_light_at = null
+  where d.community_id = p_community_id and d.last_light_at <= p_now
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.pass_last_light is
+'Locks the day of a community whose last hour has begun and has not been told, and returns it; nulls where it has.';
+
+create function private.last_lights_due(p_now timestamptz, p_limit integer, p_except uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select d.community_id from private.community_days as d
+    where d.last_light_at <= p_now and d.community_id <> all(p_except)
+    order by d.last_light_at
+    limit p_limit
+  );
+end;
+$$;
+comment on function private.last_lights_due is
+'Up to p_limit communities whose last hour has begun and has not been told, but for those in p_except.';
 
 create function private.count_edition(p_community_id uuid)
 returns void

@@ -29,6 +29,7 @@ begin
       'line', 'settings_changed', '{}',
       '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
     ),
+    ('line', 'settings_willed', '{}', 'It is the will of all.[ From the next Dawn: {pending}.]', null),
     ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
     ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
     ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
@@ -83,11 +84,14 @@ begin
     ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
     ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
     ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'last_light', '{}', '{total} CC are about to be lost', 'Sunset comes within the hour.'),
+    ('notice', 'joy_unwitnessed', '{}', 'Nobody has witnessed this joy of {by} yet', '{words}'),
     ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
     ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
 
     ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
     ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'settings_willed', '{}', 'All willed it.[ From a Dawn: {pending}.]', null),
     ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
     ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
     ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),

@@ -15,6 +15,7 @@ create table private.tip_to_tip_proposals (
   title private.title not null,
   description private.description not null default '',
   stake_amount private.some_coins not null,
+  amendment jsonb,
   deadline timestamptz not null,
   remind_at timestamptz,
   status private.proposal_state not null default 'active',
@@ -132,7 +133,7 @@ select
     'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
     'title', case when p.is_erased then '' else t.title end,
     'description', case when p.is_erased then '' else t.description end,
-    'stake_amount', t.stake_amount, 'deadline', t.deadline,
+    'stake_amount', t.stake_amount, 'amendment', t.amendment, 'deadline', t.deadline,
     'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
     'votes', (
       select
@@ -239,10 +240,14 @@ begin
   perform private.note_item(
     p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
       'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
-      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
+      'amendment', p_proposal.amendment
     ),
     p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
+  if p_proposal.status = 'completed' and p_proposal.amendment is not null then
+    perform private.will_settings(p_proposal.community_id, p_proposal.amendment, p_proposal.id, p_at);
+  end if;
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
       array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
@@ -372,7 +377,7 @@ Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.open_proposal(
   p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
-  p_electors integer
+  p_amendment jsonb, p_electors integer
 )
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -382,10 +387,10 @@ declare
   v_id uuid;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
+    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting, created_at
   )
   values (
-    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, v_now + interval '4 hours',
     v_now + interval '3 hours', p_electors, p_electors - 1, v_now
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
@@ -413,16 +418,19 @@ $$;
 comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
 
 create function private.propose_tip_to_tip(
-  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
+  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid, p_amendment jsonb
 )
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
+  v_arguments jsonb := jsonb_build_array(
+    p_community_id, p_title, p_stake_amount, p_description, p_amendment
+  );
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
+  v_amendment jsonb;
   v_electors uuid[];
   v_id uuid;
 begin
@@ -433,7 +441,11 @@ begin
   perform private.require_text('title', p_title, 120);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
+  if p_amendment is not null then
+    v_amendment := private.require_amendment(p_amendment);
+  end if;
   v_day := private.require_open_day(p_community_id);
+  perform private.require_change(p_community_id, v_amendment);
   perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
@@ -445,7 +457,7 @@ begin
   perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
 
   v_id := private.open_proposal(
-    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
   );
   if v_id is null then
     perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
@@ -469,21 +481,28 @@ comment on function private.propose_tip_to_tip is
 'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
 its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
-  community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
+  community_id uuid,
+  title text,
+  stake_amount integer,
+  description text default '',
+  request_id uuid default null,
+  amendment jsonb default null
 )
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.propose_tip_to_tip(
     propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
-    propose_tip_to_tip.description, propose_tip_to_tip.request_id
+    propose_tip_to_tip.description, propose_tip_to_tip.request_id, propose_tip_to_tip.amendment
   );
 end;
 comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000; at most 20 a day. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
+takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
 possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
 NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
@@ -540,7 +559,11 @@ declare
   v_day private.community_days;
 begin
   perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  v_day := private.hold_day(v_community_id);
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  v_day := case
+    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
+    else private.hold_day(v_community_id)
+  end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
