@@ -589,6 +589,27 @@ class AuditEntry(Act):
     sentence: str
 
 
+class BanMember(TypedDict):
+    banned: Literal[True]
+
+
+class LiftBan(TypedDict):
+    banned: Literal[False]
+
+
+class Ban(TypedDict):
+    id: int
+    user: Person
+    reason: str | None
+    banned_by: Person
+    created_at: Moment
+
+
+class ListBans(TypedDict):
+    bans: list[Ban]
+    has_more: bool
+
+
 class ListAudit(TypedDict):
     entries: list[AuditEntry]
     has_more: bool
@@ -973,6 +994,9 @@ class Answers(TypedDict):
     set_join_code: SetJoinCode
     leave_community: LeaveCommunity
     remove_member: RemoveMember
+    ban_member: BanMember
+    lift_ban: LiftBan
+    list_bans: ListBans
     set_council: OneMember
     step_down: OneMember
     list_members: ListMembers
@@ -1037,6 +1061,7 @@ class Answers(TypedDict):
     admit_person: OneAccount
     suspend_person: OneAccount
     restore_person: OneAccount
+    seat_moderator: OneMember
     inspect_community: InspectCommunity
     settle_community: SettleCommunity
     post_correction: PostCorrection

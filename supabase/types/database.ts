@@ -22,6 +22,11 @@ export interface Act {
   facts: Json
   created_at: Moment
 }
+export interface Amendment {
+  daily_cc_budget?: number
+  timezone?: string
+  electorate?: 'council' | 'members'
+}
 export interface AuditEntry {
   id: number
   community_id: Uuid | null
@@ -49,6 +54,16 @@ export interface Balance {
   day_open: boolean
   next_sunset_at: Moment
   next_dawn_at: Moment
+}
+export interface Ban {
+  id: number
+  user: Person
+  reason: string | null
+  banned_by: Person
+  created_at: Moment
+}
+export interface BanMember {
+  banned: true
 }
 export interface Books {
   minted: number
@@ -91,6 +106,11 @@ export interface Celebration {
   created_at: Moment
   edited_at: Moment | null
 }
+export interface ChainBreak {
+  number: number
+  position: number | null
+  why: 'edition_missing' | 'edition_changed' | 'item_missing' | 'item_changed' | 'item_taken_out'
+}
 export interface Collection {
   borrower: Person
   amount: number
@@ -124,6 +144,47 @@ export interface DeclareJoy {
   declaration: Declaration
   message: Message
   balance: Balance
+}
+export interface Edition {
+  number: number
+  day: Day
+  sealed_at: Moment
+  digest: string
+  previous_digest: string | null
+  totals: EditionTotals
+  items: EditionItem[]
+  people: Person[]
+}
+export interface EditionInList {
+  number: number
+  day: Day
+  digest: string
+  joys: number
+  cc_spent: number
+}
+export interface EditionItem {
+  position: number
+  kind:
+    | 'joined'
+    | 'declaration'
+    | 'loan'
+    | 'forgiveness'
+    | 'proposal'
+    | 'election'
+    | 'left'
+    | 'jashn'
+    | 'sunset'
+  digest: string
+  salt: string | null
+  /**
+   * The very JSON text the digest covers; null if taken out.
+   */
+  content: string | null
+}
+export interface EditionTotals {
+  joys: number
+  cc_spent: number
+  expired: number
 }
 export interface Election {
   id: Uuid
@@ -202,6 +263,9 @@ export interface GetDeclaration {
   declaration: Declaration
   witnesses: Person[]
 }
+export interface GetEdition {
+  edition: Edition | null
+}
 export interface GetHealth {
   status: 'ok' | 'late' | 'broken'
   dawn_late_seconds: number
@@ -212,6 +276,9 @@ export interface GetJashn {
 }
 export interface GetJobs {
   jobs: Job[]
+}
+export interface GetLastLight {
+  last_light: LastLight | null
 }
 export interface GetLeaderboard {
   week_start: Day
@@ -236,6 +303,10 @@ export interface GetMemberProfile {
 export interface GetRules {
   in_force: Rules
   pending: PendingRules
+  /**
+   * What of it all have willed: no moderator sets it till Dawn.
+   */
+  willed: string[]
 }
 export interface GetSunset {
   date: Day | null
@@ -246,6 +317,14 @@ export interface Home {
   id: Uuid
   name: string
   roles: Role[]
+}
+export interface Honour {
+  id: Uuid
+  week_start: Day
+  week_end: Day
+  honored_user: Person | null
+  total_cc_spent: number
+  celebrations: number
 }
 export interface InitializeSettings {
   enforce_invites: boolean
@@ -313,6 +392,12 @@ export interface Joined {
   member: Member
   balance: Balance
 }
+export interface LastLight {
+  total: number
+  sunset_at: Moment
+  seconds_left: number
+  unwitnessed: Declaration[]
+}
 export interface LeaveCommunity {
   left: true
   expired: number
@@ -337,8 +422,19 @@ export interface LedgerSummary {
   remaining_today: number
   spent_today: number
 }
+export interface LiftBan {
+  banned: false
+}
 export interface ListAudit {
   entries: AuditEntry[]
+  has_more: boolean
+}
+export interface ListBans {
+  bans: Ban[]
+  has_more: boolean
+}
+export interface ListEditions {
+  editions: EditionInList[]
   has_more: boolean
 }
 export interface ListElections {
@@ -347,6 +443,10 @@ export interface ListElections {
 }
 export interface ListGazette {
   declarations: Declaration[]
+  has_more: boolean
+}
+export interface ListHonours {
+  honours: Honour[]
   has_more: boolean
 }
 export interface ListInvites {
@@ -572,6 +672,7 @@ export interface Proposal {
   title: string
   description: string
   stake_amount: number
+  amendment: Amendment | null
   deadline: Moment
   status: 'active' | 'completed' | 'declined' | 'expired' | 'withdrawn' | 'void'
   votes: Vote[]
@@ -700,6 +801,15 @@ export interface UpdateCommunity {
   pending: PendingRules
 }
 export type Uuid = string
+export interface VerifyGazette {
+  holds: boolean
+  editions: number
+  items: number
+  taken_out: number
+  head: string | null
+  first_break: ChainBreak | null
+  next_number: number | null
+}
 export interface Vote {
   user: Person
   vote: 'accept' | 'decline'
@@ -729,6 +839,9 @@ export interface Answers {
   set_join_code: SetJoinCode
   leave_community: LeaveCommunity
   remove_member: RemoveMember
+  ban_member: BanMember
+  lift_ban: LiftBan
+  list_bans: ListBans
   set_council: OneMember
   step_down: OneMember
   list_members: ListMembers
@@ -770,6 +883,11 @@ export interface Answers {
   get_leaderboard: GetLeaderboard
   get_jashn: GetJashn
   celebrate_jashn: CelebrateJashn
+  get_last_light: GetLastLight
+  list_honours: ListHonours
+  get_edition: GetEdition
+  list_editions: ListEditions
+  verify_gazette: VerifyGazette
   list_notifications: ListNotifications
   mark_notification_read: MarkNotificationRead
   mark_all_notifications_read: MarkAllNotificationsRead
@@ -788,6 +906,7 @@ export interface Answers {
   admit_person: OneAccount
   suspend_person: OneAccount
   restore_person: OneAccount
+  seat_moderator: OneMember
   inspect_community: InspectCommunity
   settle_community: SettleCommunity
   post_correction: PostCorrection
@@ -808,6 +927,7 @@ export type Database = {
           Functions: {
             "admit_person": { Args: { "steward_id"?: string,"user_id": string }; Returns: Answers["admit_person"] },
 "audit_ledger": { Args: { "community_id": string }; Returns: Answers["audit_ledger"] },
+"ban_member": { Args: { "community_id": string,"reason": string,"user_id": string }; Returns: Answers["ban_member"] },
 "cancel_borrow": { Args: { "borrow_request_id": string }; Returns: Answers["cancel_borrow"] },
 "cancel_election": { Args: { "election_id": string,"reason": string }; Returns: Answers["cancel_election"] },
 "celebrate_jashn": { Args: { "jashn_id": string,"message": string }; Returns: Answers["celebrate_jashn"] },
@@ -827,10 +947,12 @@ export type Database = {
 "get_balance": { Args: { "community_id": string }; Returns: Answers["get_balance"] },
 "get_community": { Args: { "community_id": string }; Returns: Answers["get_community"] },
 "get_declaration": { Args: { "declaration_id": string }; Returns: Answers["get_declaration"] },
+"get_edition": { Args: { "community_id": string,"number"?: number }; Returns: Answers["get_edition"] },
 "get_election": { Args: { "election_id": string }; Returns: Answers["get_election"] },
 "get_health": { Args: Record<PropertyKey, never>; Returns: Answers["get_health"] },
 "get_jashn": { Args: { "community_id": string,"week_start"?: string }; Returns: Answers["get_jashn"] },
 "get_jobs": { Args: Record<PropertyKey, never>; Returns: Answers["get_jobs"] },
+"get_last_light": { Args: { "community_id": string }; Returns: Answers["get_last_light"] },
 "get_leaderboard": { Args: { "community_id": string,"week_start"?: string }; Returns: Answers["get_leaderboard"] },
 "get_me": { Args: Record<PropertyKey, never>; Returns: Answers["get_me"] },
 "get_member_profile": { Args: { "community_id": string,"user_id": string }; Returns: Answers["get_member_profile"] },
@@ -842,9 +964,13 @@ export type Database = {
 "inspect_community": { Args: { "community_id": string,"prove_books"?: boolean,"steward_id"?: string }; Returns: Answers["inspect_community"] },
 "join_community": { Args: { "invite_code": string,"request_id"?: string }; Returns: Answers["join_community"] },
 "leave_community": { Args: { "community_id": string,"successor_id"?: string }; Returns: Answers["leave_community"] },
+"lift_ban": { Args: { "community_id": string,"user_id": string }; Returns: Answers["lift_ban"] },
 "list_audit": { Args: { "before_id"?: number,"community_id": string,"page_size"?: number }; Returns: Answers["list_audit"] },
+"list_bans": { Args: { "before_id"?: number,"community_id": string,"page_size"?: number }; Returns: Answers["list_bans"] },
+"list_editions": { Args: { "before_id"?: number,"community_id": string,"page_size"?: number }; Returns: Answers["list_editions"] },
 "list_elections": { Args: { "before_id"?: string,"community_id": string,"page_size"?: number }; Returns: Answers["list_elections"] },
 "list_gazette": { Args: { "author_id"?: string,"before_id"?: string,"community_id": string,"page_size"?: number }; Returns: Answers["list_gazette"] },
+"list_honours": { Args: { "before_id"?: string,"community_id": string,"page_size"?: number }; Returns: Answers["list_honours"] },
 "list_invites": { Args: { "before_id"?: string,"page_size"?: number }; Returns: Answers["list_invites"] },
 "list_job_runs": { Args: { "before_id"?: number,"failed_only"?: boolean,"job"?: string,"page_size"?: number }; Returns: Answers["list_job_runs"] },
 "list_ledger": { Args: { "before_id"?: number,"community_id": string,"entry_type"?: string,"page_size"?: number }; Returns: Answers["list_ledger"] },
@@ -864,7 +990,7 @@ export type Database = {
 "post_correction": { Args: { "amount": number,"community_id": string,"reason": string,"request_id"?: string,"steward_id"?: string,"user_id": string }; Returns: Answers["post_correction"] },
 "preview_dawn": { Args: { "community_id": string }; Returns: Answers["preview_dawn"] },
 "preview_invite": { Args: { "code": string }; Returns: Answers["preview_invite"] },
-"propose_tip_to_tip": { Args: { "community_id": string,"description"?: string,"request_id"?: string,"stake_amount": number,"title": string }; Returns: Answers["propose_tip_to_tip"] },
+"propose_tip_to_tip": { Args: { "amendment"?: Json,"community_id": string,"description"?: string,"request_id"?: string,"stake_amount": number,"title": string }; Returns: Answers["propose_tip_to_tip"] },
 "redeem_invite": { Args: { "code": string,"user_id": string }; Returns: Answers["redeem_invite"] },
 "remove_member": { Args: { "ban"?: boolean,"community_id": string,"reason": string,"user_id": string }; Returns: Answers["remove_member"] },
 "repay_loan": { Args: { "amount": number,"loan_id": string,"request_id"?: string }; Returns: Answers["repay_loan"] },
@@ -872,6 +998,7 @@ export type Database = {
 "respond_borrow": { Args: { "action": string,"amount"?: number,"borrow_request_id": string }; Returns: Answers["respond_borrow"] },
 "restore_person": { Args: { "steward_id"?: string,"user_id": string }; Returns: Answers["restore_person"] },
 "revoke_invite": { Args: { "invite_id": string }; Returns: Answers["revoke_invite"] },
+"seat_moderator": { Args: { "community_id": string,"reason": string,"steward_id"?: string,"user_id": string }; Returns: Answers["seat_moderator"] },
 "send_message": { Args: { "community_id": string,"content": string,"request_id"?: string }; Returns: Answers["send_message"] },
 "set_council": { Args: { "community_id": string,"granted": boolean,"user_id": string }; Returns: Answers["set_council"] },
 "set_join_code": { Args: { "community_id": string,"expires_at"?: string,"open"?: boolean,"rotate"?: boolean }; Returns: Answers["set_join_code"] },
@@ -881,6 +1008,7 @@ export type Database = {
 "suspend_person": { Args: { "reason": string,"steward_id"?: string,"user_id": string }; Returns: Answers["suspend_person"] },
 "update_community": { Args: { "community_id": string,"patch": Json }; Returns: Answers["update_community"] },
 "update_me": { Args: { "avatar_url"?: string,"display_name"?: string }; Returns: Answers["update_me"] },
+"verify_gazette": { Args: { "community_id": string,"from_number"?: number,"to_number"?: number }; Returns: Answers["verify_gazette"] },
 "vote_election": { Args: { "candidate_id": string,"election_id": string }; Returns: Answers["vote_election"] },
 "vote_tip_to_tip": { Args: { "proposal_id": string,"vote": string }; Returns: Answers["vote_tip_to_tip"] },
 "witness_declaration": { Args: { "declaration_id": string }; Returns: Answers["witness_declaration"] }
