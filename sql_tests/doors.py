@@ -29,6 +29,8 @@ FOR_PEOPLE = {
     "set_join_code": "community_id, rotate = false, open = null, expires_at = null",
     "leave_community": "community_id, successor_id = null",
     "remove_member": "community_id, user_id, reason, ban = false",
+    "declare_absence": "community_id, from_day, to_day",
+    "end_absence": "community_id",
     "set_council": "community_id, user_id, granted",
     "step_down": "community_id, successor_id = null",
     "list_members": "community_id",

@@ -108,6 +108,8 @@ IN_ORDER = {
     "cc_spent": 1,
     "content": "Hello",
     "ends_at": "2026-03-17 12:00+00:00",
+    "from_day": "2026-03-20",
+    "to_day": "2026-03-21",
     "granted": True,
     "message": "Well done",
     "muted": True,

@@ -374,7 +374,7 @@ class Bench:
                         took = latency(connection, "select public.list_messages(%s)", home)
                         if number:
                             found[person].append(took)
-        what = "a page of 50 lines with 5 of the house's own : with none"
+        what = "a page with 5 lines of the house's own : their sentences left out"
         self.compare(what, found[55], found[105], 1.1)
 
     # ------------------------------------------------------------------------------ the day

@@ -95,8 +95,9 @@ begin
 end;
 $$;
 
--- Fifty new lines in a person's community, every tenth of them the house's own or none; answers which community it is.
-create function bench.talk(p_person integer, p_has_events boolean) returns uuid
+-- Fifty new lines in a person's community, every tenth of them the house's own; answers which community it is. Of lines
+-- that are not said no sentence is made, but all else of them is shown.
+create function bench.talk(p_person integer, p_is_said boolean) returns uuid
 language plpgsql set search_path = ''
 as $$
 declare
@@ -104,7 +105,7 @@ declare
     select m from private.community_members as m where m.user_id = bench.person(p_person) limit 1
   );
 begin
-  insert into private.chat_messages (community_id, user_id, type, content, event, facts, created_at)
+  insert into private.chat_messages (community_id, user_id, type, content, event, facts, created_at, deleted_at)
   select
     v_member.community_id, case when e.is_event then null else v_member.user_id end,
     case when e.is_event then 'system' else 'message' end, case when e.is_event then '' else 'Line ' || n end,
@@ -113,9 +114,10 @@ begin
       when e.is_event then jsonb_build_object(
         'lender_id', v_member.user_id, 'borrower_id', bench.person(p_person + 1), 'amount', 5
       )
-    end, now()
+    end,
+    now(), case when e.is_event and not p_is_said then now() end
   from generate_series(1, 50) as n
-  cross join lateral (select p_has_events and n % 10 = 0 as is_event) as e;
+  cross join lateral (select n % 10 = 0 as is_event) as e;
   return v_member.community_id;
 end;
 $$;

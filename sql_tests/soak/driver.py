@@ -164,7 +164,7 @@ class Driver:
             self.remove: 0.5,
             self.ban_or_lift: 0.7,
             self.disable_or_restore: 1.2,
-            self.erase: 0.08,
+            self.erase: 0.2,
             self.settings: 1.5,
         }
         (deed,) = self.random.choices(list(deeds), list(deeds.values()))
@@ -599,9 +599,10 @@ class Driver:
         return "\n".join(lines)
 
     def moves(self) -> Counter[str]:
-        """How many entries of each type; refunds that waited for Dawn are named apart."""
+        """How many entries of each type; refunds that waited and proposals void are named apart."""
         moves = Counter(entry.type for entry in self.model.ledger)
         moves["refunded at Dawn"] = self.model.refunded_at_dawn
+        moves["proposals void"] = sum(tip.status == "void" for tip in self.model.tips.values())
         return moves
 
 

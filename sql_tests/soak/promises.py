@@ -334,7 +334,8 @@ class Promises:
             self.house.connection("postgres") as connection,
             connection.transaction(force_rollback=True),
         ):
-            if self.random.random() < 0.5:
+            # What a refused act settled is undone with it: an overdue day is the jobs' to turn.
+            if self.day()["due_at"] <= self.house.clock.now or self.random.random() < 0.5:
                 self.let_it_turn(connection, moment)
             self.become(connection, moment, call.who)
             names = ", ".join(f"{name} => %({name})s" for name in call.said)

@@ -973,6 +973,8 @@ class Answers(TypedDict):
     set_join_code: SetJoinCode
     leave_community: LeaveCommunity
     remove_member: RemoveMember
+    declare_absence: OneMember
+    end_absence: OneMember
     set_council: OneMember
     step_down: OneMember
     list_members: ListMembers

@@ -2229,6 +2229,7 @@ create table private.community_days (
   jashn_look_at timestamptz not null,
   days_lived integer not null default 1,
   last_closed_day date,
+  editions integer not null default 0,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
 )
@@ -2237,7 +2238,7 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
+zone, where Sunday comes sooner or later. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -2316,8 +2317,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next Sunset
-is then that of the day it opens.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
+Sunset is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -2374,8 +2375,8 @@ begin
 end;
 $$;
 comment on function private.await_zone is
-'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the day,
-which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the
+day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
 (RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
@@ -2401,6 +2402,17 @@ $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
 closed. The first Jashn is that of the week it was founded in.';
+
+create function private.count_edition(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.community_days as d set editions = d.editions + 1 where d.community_id = p_community_id;
+end;
+$$;
+comment on function private.count_edition is
+'Counts an edition of the Gazette on a locked day: kept apart from the editions, so that the last one is missed too.';
 
 create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void
@@ -3037,8 +3049,8 @@ begin
 end;
 $$;
 comment on function private.require_line_rate is
-'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the moment
-from which the same act would not do any more, whatever its rate: nothing is promised then.
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the
+moment from which the same act would not do any more, whatever its rate: nothing is promised then.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
@@ -3319,12 +3331,12 @@ begin
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -3371,7 +3383,7 @@ begin
     ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
     (
       'line', 'jashn_held', '{}',
-      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+      'Jashn-e-Chas honours {user}: {joys} for {total_cc_spent} CC in the week of {week_start}.', null
     ),
     ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
 
@@ -3501,6 +3513,10 @@ begin
       when (p_facts ->> 'count')::integer = 2 then 'one other'
       when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
     end
+    when 'joys' then case
+      when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
+      else (p_facts ->> 'total_declarations') || ' joys'
+    end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
     when 'words' then coalesce(p_facts ->> 'words', '')
     when 'changed' then private.list_settings(p_facts -> 'changed')
@@ -3533,7 +3549,9 @@ begin
     else
       v_key := split_part(v_part, '}', 1);
       v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
       ) || split_part(v_part, '}', 2);
     end if;
   end loop;
@@ -3662,6 +3680,7 @@ declare
   v_people jsonb;
   v_called jsonb;
   v_line record;
+  v_id uuid;
 begin
   -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
   select
@@ -3682,13 +3701,20 @@ begin
     order by m.id, e.turn
   loop
     id := v_line.id;
-    content := case
-      when v_line.is_gone then '' else private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called)
-    end;
     facts := private.show_facts(p_community_id, v_line.facts);
-    people := coalesce((
-      select jsonb_agg(distinct v_people -> i.id::text) from unnest(private.people_in(v_line.facts)) as i (id)
-    ), '[]');
+    if v_line.is_gone then
+      content := '';
+    elsif strpos(v_line.sentence, '[') = 0 then
+      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
+    else
+      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
+    end if;
+    people := '[]'::jsonb;
+    foreach v_id in array private.people_in(v_line.facts) loop
+      if not people @> jsonb_build_array(v_people -> v_id::text) then
+        people := people || (v_people -> v_id::text);
+      end if;
+    end loop;
     return next;
   end loop;
 end;
@@ -3762,6 +3788,243 @@ end;
 $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
+
+-- The Gazette's editions as they are stored: what happened, noted as it happens and sealed at Sunset (RULES 15).
+
+create type private.item_kind as enum (
+  'joined', 'declaration', 'loan', 'forgiveness', 'proposal', 'election', 'left', 'jashn', 'sunset'
+);
+
+create table private.gazette_editions (
+  community_id uuid not null,
+  number integer not null,
+  day date not null,
+  digest text not null,
+  sealed_at timestamptz not null,
+  constraint gazette_editions_pkey primary key (community_id, number),
+  constraint gazette_editions_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint gazette_editions_number_positive check (number > 0)
+);
+comment on table private.gazette_editions is
+'Every edition closed, numbered from 1 without a gap; the digest is made of the one before and of all its items.';
+create unique index gazette_editions_one_a_day on private.gazette_editions (community_id, day);
+alter table private.gazette_editions enable row level security;
+create policy nobody_reads_gazette_editions on private.gazette_editions for select to authenticated using (false);
+
+create table private.gazette_items (
+  community_id uuid not null,
+  number integer not null default 0,
+  position bigint generated by default as identity,
+  kind private.item_kind not null,
+  subject_id uuid,
+  author_id uuid,
+  happened_at timestamptz not null,
+  digest text,
+  salt text,
+  content text,
+  constraint gazette_items_pkey primary key (community_id, number, position),
+  constraint gazette_items_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
+  constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
+);
+comment on table private.gazette_items is
+'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the
+next Sunset to give them number, position, salt and digest. author_id is whose words an item holds, null where it holds
+none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign keys but
+the community''s: a digest vouches for what an item says, whatever becomes of the rest.';
+create unique index gazette_items_words_once on private.gazette_items (community_id, subject_id)
+where author_id is not null;
+create index gazette_items_community_id_author_id_idx on private.gazette_items (community_id, author_id)
+where author_id is not null;
+alter table private.gazette_items enable row level security;
+create policy nobody_reads_gazette_items on private.gazette_items for select to authenticated using (false);
+
+create type private.item_draft as (
+  kind private.item_kind, subject_id uuid, author_id uuid, happened_at timestamptz, content jsonb
+);
+comment on type private.item_draft is 'An item before it is sealed.';
+
+create function private.note_item(
+  p_community_id uuid, p_kind private.item_kind, p_subject_id uuid, p_content jsonb, p_author_id uuid default null,
+  p_at timestamptz default private.clock()
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.gazette_items (community_id, kind, subject_id, author_id, happened_at, content)
+  values (p_community_id, p_kind, p_subject_id, p_author_id, p_at, p_content || jsonb_build_object('kind', p_kind));
+end;
+$$;
+comment on function private.note_item is
+'Notes something for the next edition: ids, numbers, days and, of p_author_id, a title and a description; never a name.
+Joys are not noted, their day names them.';
+
+create function private.without_words(p_content jsonb)
+returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_content || '{"title": ""}' || case when p_content ? 'description' then '{"description": ""}' else '{}' end::jsonb;
+end;
+$$;
+comment on function private.without_words is 'An item that is not sealed yet, with its words taken away.';
+
+create function private.digest_text(p_text text)
+returns text
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return encode(sha256(convert_to(p_text, 'UTF8')), 'hex');
+end;
+$$;
+comment on function private.digest_text is 'The SHA-256 of a text in UTF-8, in lower-case hexadecimal.';
+
+create function private.digest_edition(
+  p_community_id uuid, p_number integer, p_day date, p_previous text, p_items text[]
+)
+returns text
+language plpgsql stable set search_path = ''
+as $$
+begin
+  return private.digest_text(array_to_string(
+    array[p_community_id::text, p_number::text, to_char(p_day, 'YYYY-MM-DD'), coalesce(p_previous, '')] || p_items, e'\n'
+  ));
+end;
+$$;
+comment on function private.digest_edition is
+'The digest of an edition: of community, number, day, the digest of the edition before (empty for the first) and each
+item''s digest in order, joined by line feeds (RULES 15.3).';
+
+create function private.seal_edition(
+  p_day private.community_days, p_joys private.item_draft[], p_expired bigint, p_now timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_before private.gazette_editions;
+  v_joys integer := coalesce(cardinality(p_joys), 0);
+  v_digests text[];
+begin
+  if v_joys = 0 and not exists (
+    select from private.gazette_items as i
+    where i.community_id = p_day.community_id and i.number = 0 and i.happened_at < p_day.sunset_at
+  ) then
+    return;
+  end if;
+  select e.* into v_before from private.gazette_editions as e
+  where e.community_id = p_day.community_id
+  order by e.number desc
+  limit 1;
+  v_before.number := coalesce(v_before.number, 0);
+
+  with drafts as (
+    select d.*, null::bigint as noted, d.ordinality as place
+    from unnest(p_joys) with ordinality as d
+    union all
+    select i.kind, i.subject_id, i.author_id, i.happened_at, i.content::jsonb, i.position, i.position, i.position
+    from private.gazette_items as i
+    where i.community_id = p_day.community_id and i.number = 0 and i.happened_at < p_day.sunset_at
+    union all
+    select
+      'sunset', null, null, p_day.sunset_at,
+      jsonb_build_object(
+        'kind', 'sunset', 'day', p_day.day, 'joys', v_joys, 'expired', p_expired,
+        'cc_spent', (select coalesce(sum((j.content ->> 'cc_spent')::integer), 0) from unnest(p_joys) as j)
+      ),
+      null, null, null
+  ), items as materialized (
+    select
+      d.kind,
+      d.subject_id,
+      d.author_id,
+      d.happened_at,
+      d.noted,
+      row_number() over (order by d.happened_at, d.kind, d.place) as position,
+      encode(extensions.gen_random_bytes(16), 'hex') as salt,
+      -- An erasure may have committed whose batches have not come here yet.
+      (case when u.erased_at is null then d.content else private.without_words(d.content) end)::text as content
+    from drafts as d
+    left join private.users as u on u.id = d.author_id
+  ), digested as materialized (
+    select i.*, private.digest_text(i.salt || i.content) as digest from items as i
+  ), noted as (
+    update private.gazette_items as o
+    set
+      number = v_before.number + 1, position = i.position, digest = i.digest, salt = i.salt, content = i.content
+    from digested as i
+    where o.community_id = p_day.community_id and o.number = 0 and o.position = i.noted
+  ), added as (
+    insert into private.gazette_items (
+      community_id, number, position, kind, subject_id, author_id, happened_at, digest, salt, content
+    )
+    select
+      p_day.community_id, v_before.number + 1, i.position, i.kind, i.subject_id, i.author_id, i.happened_at, i.digest,
+      i.salt, i.content
+    from digested as i
+    where i.noted is null
+  )
+  select array_agg(i.digest order by i.position) into v_digests from digested as i;
+
+  insert into private.gazette_editions (community_id, number, day, digest, sealed_at)
+  values (
+    p_day.community_id, v_before.number + 1, p_day.day,
+    private.digest_edition(
+      p_day.community_id, v_before.number + 1, p_day.day, v_before.digest, v_digests
+    ),
+    p_now
+  );
+  perform private.count_edition(p_day.community_id);
+  perform private.tell_community(
+    p_day.community_id, 'edition', jsonb_build_object('number', v_before.number + 1, 'day', p_day.day)
+  );
+end;
+$$;
+comment on function private.seal_edition is
+'Closes the edition of a locked day that is over: the joys given, what was noted before the day''s Sunset, and the
+Sunset''s total last; without joys and notes there is none. What is noted from Sunset on waits for the next.';
+
+create function private.strike_item(p_community_id uuid, p_subject_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.gazette_items as i
+  set salt = null, content = case when i.number = 0 then private.without_words(i.content::jsonb)::text end
+  where i.community_id = p_community_id and i.subject_id = p_subject_id and i.author_id is not null;
+end;
+$$;
+comment on function private.strike_item is
+'Takes the words of a joy, proposal or election that is struck out of its edition: salt and content go, the digest stays
+and the chain holds. One that waits to be sealed is sealed without them.';
+
+create function private.erase_items_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.gazette_items as i
+  set salt = null, content = case when i.number = 0 then private.without_words(i.content::jsonb)::text end
+  where (i.community_id, i.number, i.position) in (
+    select o.community_id, o.number, o.position
+    from private.community_members as s
+    join private.gazette_items as o on o.community_id = s.community_id and o.author_id = s.user_id
+    where s.user_id = p_user_id
+      and case
+        when o.number = 0 then private.without_words(o.content::jsonb) <> o.content::jsonb
+        else o.content is not null
+      end
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_items_of is
+'Takes the words of up to p_limit items of a person who is erased, as private.strike_item does; returns how many.';
 
 -- Elections for moderator, as everyone reads them (RULES 9).
 
@@ -3848,10 +4111,19 @@ begin
   update private.elections as e set status = p_status, closed_at = p_closed_at, winner_id = p_winner_id
   where e.community_id = p_election.community_id and e.id = p_election.id
   returning e.* into v_election;
+  perform private.note_item(
+    v_election.community_id, 'election', v_election.id, jsonb_build_object(
+      'election_id', v_election.id, 'author_id', v_election.created_by, 'seat_rule', v_election.seat_rule,
+      'title', coalesce(private.read_words(v_election.community_id, v_election.title_id), ''),
+      'outcome', v_election.status, 'winner_id', v_election.winner_id
+    ),
+    v_election.created_by, v_election.closed_at
+  );
   return v_election;
 end;
 $$;
-comment on function private.end_election is 'Writes down how a locked, active election ended, and returns it.';
+comment on function private.end_election is
+'Writes down how a locked, active election ended, and returns it; it stands in the edition of its day.';
 
 create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
@@ -3861,6 +4133,7 @@ begin
   perform private.strike_words(p_community_id, (
     select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
   ));
+  perform private.strike_item(p_community_id, p_election_id);
 end;
 $$;
 comment on function private.strike_election is
@@ -5065,8 +5338,8 @@ begin atomic
   select 1000000000;
 end;
 comment on function private.purse_ceiling is
-'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor is
-what a Dawn brings, so the domain leaves room above.';
+'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor
+is what a Dawn brings, so the domain leaves room above.';
 
 create function private.refuse_full_purse()
 returns void
@@ -5375,8 +5648,8 @@ begin
 end;
 $$;
 comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or null
-and nothing written where the lender''s holds too little.
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or
+null and nothing written where the lender''s holds too little.
 
 Refuses: CONFLICT {most} (the borrower''s purse is full).';
 
@@ -5502,7 +5775,8 @@ begin
 end;
 $$;
 comment on function private.debt_of is
-'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe now.';
+'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
+now.';
 
 create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
 returns void
@@ -5731,6 +6005,164 @@ end;
 $$;
 comment on function private.stakes_due is 'What the next Dawn will refund a member, in CC.';
 
+-- Joys as they are stored: below the day, for its Sunset gathers them into an edition (RULES 4, 15).
+
+create domain private.title as text constraint title_length check (char_length(value) <= 120);
+comment on domain private.title is
+'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+create domain private.description as text constraint description_length check (char_length(value) <= 1000);
+comment on domain private.description is 'What is said below a title: at most 1000 characters.';
+
+create table private.declarations (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  user_id uuid not null,
+  title private.title not null,
+  description private.description not null default '',
+  cc_spent private.some_coins not null,
+  image_url text,
+  witnessed_count integer not null default 0,
+  day date not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint declarations_pkey primary key (community_id, id),
+  constraint declarations_author_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+)
+with (fillfactor = 80);
+comment on table private.declarations is
+'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
+their money and lose their words.';
+create index declarations_id_idx on private.declarations (id);
+create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
+create index declarations_community_id_user_id_day_number_idx on private.declarations (
+  community_id, user_id, day, number
+);
+alter table private.declarations enable row level security;
+create policy members_read_declarations on private.declarations for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.declarations to authenticated;
+-- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
+-- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
+alter table private.declarations replica identity full;
+
+create table private.witnesses (
+  community_id uuid not null,
+  declaration_id uuid not null,
+  user_id uuid not null,
+  created_at timestamptz not null default private.clock(),
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
+  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
+  references private.declarations (community_id, id),
+  constraint witnesses_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.witnesses is 'Who bore witness to which joy, once each.';
+create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
+alter table private.witnesses enable row level security;
+create policy members_read_witnesses on private.witnesses for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.witnesses to authenticated;
+
+create function private.write_joy(
+  p_id uuid, p_community_id uuid, p_user_id uuid, p_title text, p_description text, p_cc_spent integer,
+  p_image_url text, p_day date, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
+  values (p_id, p_community_id, p_user_id, p_title, p_description, p_cc_spent, p_image_url, p_day, p_at);
+end;
+$$;
+comment on function private.write_joy is 'Writes a joy down that has been paid for.';
+
+create function private.write_witness(p_community_id uuid, p_declaration_id uuid, p_user_id uuid)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  insert into private.witnesses (community_id, declaration_id, user_id)
+  values (p_community_id, p_declaration_id, p_user_id)
+  on conflict do nothing;
+  if found then
+    update private.declarations as d set witnessed_count = d.witnessed_count + 1
+    where d.community_id = p_community_id and d.id = p_declaration_id
+    returning d.witnessed_count into v_count;
+  end if;
+  return v_count;
+end;
+$$;
+comment on function private.write_witness is
+'Writes down that somebody bore witness to a joy, and counts it; returns how many have, or null if they had already.';
+
+create function private.joys_of_day(p_day private.community_days)
+returns private.item_draft[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select
+      row(
+        'declaration', d.id, d.user_id, d.created_at, jsonb_build_object(
+          'kind', 'declaration', 'declaration_id', d.id, 'author_id', d.user_id, 'title', d.title,
+          'description', d.description, 'cc_spent', d.cc_spent,
+          -- A witness who came after the Sunset, before anybody wrote it down, came too late for the edition.
+          'witnessed', d.witnessed_count - case when d.witnessed_count = 0 then 0 else (
+            select count(*) from private.witnesses as w
+            where w.community_id = d.community_id and w.declaration_id = d.id and w.created_at >= p_day.sunset_at
+          ) end
+        )
+      )::private.item_draft
+    from private.declarations as d
+    where d.community_id = p_day.community_id and d.day = p_day.day
+    order by d.number
+  );
+end;
+$$;
+comment on function private.joys_of_day is
+'The joys of a day as its edition tells them, with the witnesses they had at its Sunset.';
+
+create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null, struck_at = private.clock()
+  where d.community_id = p_community_id and d.id = p_declaration_id;
+  perform private.strike_item(p_community_id, p_declaration_id);
+end;
+$$;
+comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
+
+create function private.erase_joys_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null
+  where (d.community_id, d.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_joys_of is
+'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
+
 -- The day's turn: what Sunset takes and Dawn gives (RULES 6).
 
 create table private.sunset_entries (
@@ -5758,17 +6190,25 @@ as $$
 declare
   v_timezone text := private.next_timezone(p_day.community_id);
   v_turned private.turned_day;
+  v_expired bigint;
 begin
-  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-  select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
-  get diagnostics v_turned.purses = row_count;
+  with kept as (
+    insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
+    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    returning unspent_cc
+  )
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
+  perform private.close_elections(p_day.community_id, p_day.sunset_at);
+  perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
   v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
   return v_turned;
 end;
 $$;
 comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
+that is over is closed, then the edition.';
 
 create function private.open_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day
@@ -5990,8 +6430,8 @@ $$;
 comment on function private.show_balance_of is
 'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
 
--- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the very
--- functions by which that Dawn goes.
+-- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the
+-- very functions by which that Dawn goes.
 
 create function private.reckon_dawn(
   p_community_id uuid, p_user_id uuid,
@@ -6018,10 +6458,12 @@ begin
 end;
 $$;
 comment on function private.reckon_dawn is
-'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it grants,
-repays, collects and refunds, and what purse and debt are after it; all in CC.
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
+grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
 
-Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing.';
+Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
+jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
+whole.';
 
 create function private.when_affordable(
   p_community_id uuid, p_user_id uuid, p_amount integer, p_from timestamptz default '-infinity'
@@ -6288,6 +6730,9 @@ begin
     p_day.community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
     jsonb_build_object('user_id', p_user_id)
   );
+  perform private.note_item(p_day.community_id, 'joined', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when v_is_first then 'joined' else 'returned' end
+  ));
 end;
 $$;
 comment on function private.bring_in is
@@ -6351,6 +6796,7 @@ begin
   perform private.give_purse(v_day, v_me, true);
   perform private.record_act(v_id, v_me, 'community_founded');
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
   perform private.remember(
     v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
@@ -6644,64 +7090,6 @@ comment on function private.longest_streak is 'A member''s longest streak ever i
 
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
-create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is
-'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
-create domain private.description as text constraint description_length check (char_length(value) <= 1000);
-comment on domain private.description is 'What is said below a title: at most 1000 characters.';
-
-create table private.declarations (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  user_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
-  cc_spent private.some_coins not null,
-  image_url text,
-  witnessed_count integer not null default 0,
-  day date not null,
-  created_at timestamptz not null default private.clock(),
-  struck_at timestamptz,
-  constraint declarations_pkey primary key (community_id, id),
-  constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-)
-with (fillfactor = 80);
-comment on table private.declarations is
-'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
-their money and lose their words.';
-create index declarations_id_idx on private.declarations (id);
-create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
-create index declarations_community_id_user_id_day_number_idx on private.declarations (
-  community_id, user_id, day, number
-);
-alter table private.declarations enable row level security;
-create policy members_read_declarations on private.declarations for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.declarations to authenticated;
--- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
--- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
-alter table private.declarations replica identity full;
-
-create table private.witnesses (
-  community_id uuid not null,
-  declaration_id uuid not null,
-  user_id uuid not null,
-  created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
-  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
-  references private.declarations (community_id, id),
-  constraint witnesses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.witnesses is 'Who bore witness to which joy, once each.';
-create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
-alter table private.witnesses enable row level security;
-create policy members_read_witnesses on private.witnesses for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.witnesses to authenticated;
-
 create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
@@ -6747,39 +7135,6 @@ begin
 end;
 $$;
 comment on function private.show_declaration is 'The shape declaration of one joy.';
-
-create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.declarations as d
-  set title = '', description = '', image_url = null, struck_at = private.clock()
-  where d.community_id = p_community_id and d.id = p_declaration_id;
-end;
-comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
-
-create function private.erase_joys_of(p_user_id uuid, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_gone integer;
-begin
-  update private.declarations as d
-  set title = '', description = '', image_url = null
-  where (d.community_id, d.id) in (
-    select o.community_id, o.id
-    from private.community_members as s
-    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
-    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
-    limit p_limit
-  );
-  get diagnostics v_gone = row_count;
-  return v_gone;
-end;
-$$;
-comment on function private.erase_joys_of is
-'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
 
 create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
 returns void
@@ -6849,8 +7204,9 @@ begin
       private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
     );
   end if;
-  insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
-  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
+  perform private.write_joy(
+    v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
+  );
   if v_purse.joys_today = 1 then
     perform private.keep_streak(v_day, v_me.user_id);
   end if;
@@ -6924,27 +7280,23 @@ as $$
 declare
   v_joy private.declarations := private.require_declaration(p_declaration_id);
   v_me uuid := private.caller_id();
+  v_count integer;
 begin
   if v_joy.user_id = v_me then
     perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
   end if;
-  insert into private.witnesses (community_id, declaration_id, user_id)
-  values (v_joy.community_id, v_joy.id, v_me)
-  on conflict do nothing;
-  if not found then
+  v_count := private.write_witness(v_joy.community_id, v_joy.id, v_me);
+  if v_count is null then
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
-  update private.declarations as d set witnessed_count = d.witnessed_count + 1
-  where d.community_id = v_joy.community_id and d.id = v_joy.id
-  returning d.* into v_joy;
   if private.is_member(v_joy.community_id, v_joy.user_id) then
     perform private.notify(
       array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
     );
   end if;
   perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
-  return jsonb_build_object('witnessed', true, 'witnessed_count', v_joy.witnessed_count);
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;
 $$;
 create function public.witness_declaration(declaration_id uuid)
@@ -7486,6 +7838,11 @@ begin
   v_line := private.announce(
     v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
   );
+  if p_action = 'approved' then
+    perform private.note_item(
+      v_request.community_id, 'loan', (v_facts ->> 'loan_id')::uuid, v_facts - 'borrow_request_id'
+    );
+  end if;
   perform private.notify(
     array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
     'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
@@ -7714,6 +8071,7 @@ declare
   v_loan private.loans := private.require_loan(p_loan_id);
   v_day private.community_days;
   v_forgiven integer;
+  v_facts jsonb;
   v_line bigint;
 begin
   if v_loan.lender_id <> private.caller_id() then
@@ -7725,9 +8083,11 @@ begin
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
   perform private.forgive(v_loan, v_forgiven);
-  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
+  v_facts := jsonb_build_object(
     'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-  ), p_until => v_day.dawn_at);
+  );
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, p_until => v_day.dawn_at);
+  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts);
   return jsonb_build_object(
     'loan', private.show_loan(v_loan.community_id, p_loan_id),
     'system_message', private.show_message(v_loan.community_id, v_line)
@@ -7931,12 +8291,15 @@ comment on function private.show_proposal is 'The shape proposal of one proposal
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
   update private.tip_to_tip_proposals as t
   set title = '', description = '', struck_at = private.clock()
   where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.strike_item(p_community_id, p_proposal_id);
 end;
+$$;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
 create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
@@ -7981,6 +8344,13 @@ begin
       'stake_amount', p_proposal.stake_amount
     ),
     p_at
+  );
+  perform private.note_item(
+    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status
+    ),
+    p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
@@ -9089,6 +9459,9 @@ begin
   end if;
   select e.expired, e.forfeited into expired, forfeited
   from private.end_membership(p_community_id, p_user_id, p_how) as e;
+  perform private.note_item(p_community_id, 'left', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when p_how = 'removed' then 'removed' else 'left' end
+  ));
   if p_how <> 'removed' then
     perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
     perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
@@ -10361,6 +10734,14 @@ begin
     return 0;
   end if;
   perform private.note_jashn(v_jashn);
+  perform private.note_item(p_community_id, 'jashn', v_jashn.id, (
+    select jsonb_build_object(
+      'jashn_id', v_jashn.id, 'week_start', v_jashn.week_start, 'user_id', v_jashn.honored_user_id,
+      'total_declarations', coalesce(sum(e.total_declarations), 0), 'total_cc_spent', coalesce(sum(e.total_cc_spent), 0)
+    )
+    from private.jashn_entries as e
+    where e.community_id = p_community_id and e.jashn_id = v_jashn.id and e.user_id = v_jashn.honored_user_id
+  ), p_at => p_now);
   return 1;
 end;
 $$;
@@ -10581,6 +10962,60 @@ $$;
 comment on function private.erase_celebrations_of is
 'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
 
+create function private.list_honours(p_community_id uuid, p_page_size integer, p_before_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_before date := date 'infinity';
+  v_page jsonb[];
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select j.week_start into v_before from private.jashns as j
+    where j.community_id = p_community_id and j.id = p_before_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such Jashn.');
+    end if;
+  end if;
+  v_page := array(
+    select
+      jsonb_build_object(
+        'id', j.id, 'week_start', j.week_start, 'week_end', j.week_start + 6, 'honored_user', p.person,
+        'total_cc_spent', coalesce(h.total_cc_spent, 0),
+        'celebrations', (
+          select count(*) from private.shown_celebrations as c
+          where c.community_id = j.community_id and c.jashn_id = j.id
+        )
+      )
+    from private.jashns as j
+    left join private.jashn_entries as h
+      on h.community_id = j.community_id and h.jashn_id = j.id and h.user_id = j.honored_user_id
+    left join private.shown_people as p on p.id = j.honored_user_id
+    where j.community_id = p_community_id and j.week_start < v_before
+    order by j.week_start desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'honours', to_jsonb(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_honours(community_id uuid, page_size integer default 50, before_id uuid default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_honours(list_honours.community_id, list_honours.page_size, list_honours.before_id);
+end;
+comment on function public.list_honours is
+'Every Jashn held in a community, newest first, those that honoured nobody too.
+
+before_id is a Jashn''s id: only older ones. Returns {honours: [{id, week_start, week_end, honored_user (a person or
+null), total_cc_spent, celebrations (how many)}], has_more}. Refuses: NOT_FOUND (the anchor too), INVALID_INPUT.';
+grant execute on function public.list_honours, private.list_honours to authenticated;
+
 -- The leaderboard of a week (RULES 10.1).
 
 create function private.get_leaderboard(p_community_id uuid, p_week_start date)
@@ -10660,6 +11095,371 @@ most_restrained is whom its Jashn honoured, or would as things stand. Returns {w
 [{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
 active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
+
+-- The Gazette's editions, read and proved (RULES 15).
+
+create view private.shown_items with (security_invoker = on) as
+select
+  i.community_id,
+  i.number,
+  i.position,
+  i.kind,
+  i.digest,
+  case when not coalesce(a.is_erased, false) then i.salt end as salt,
+  case when not coalesce(a.is_erased, false) then i.content end as content
+from private.gazette_items as i
+left join private.shown_people as a on i.author_id = a.id
+where i.number > 0;
+comment on view private.shown_items is
+'The sealed items as they may be read now: salt and content are null once the words were struck or their author is
+erased. Only for the kernel.';
+
+create function private.read_item(p_content text)
+returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_content::jsonb;
+exception when others then
+  return null;
+end;
+$$;
+comment on function private.read_item is
+'What an item says; null where it is taken out, or where somebody wrote into it what is no JSON.';
+
+create function private.sunset_of(p_community_id uuid, p_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.read_item(i.content) from private.gazette_items as i
+    where i.community_id = p_community_id and i.number = p_number
+    order by i.position desc
+    limit 1
+  );
+end;
+$$;
+comment on function private.sunset_of is 'The last item of an edition, its Sunset, which holds the totals.';
+
+create function private.get_edition(p_community_id uuid, p_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_edition private.gazette_editions;
+  v_items jsonb;
+  v_people uuid[];
+begin
+  perform private.require_member(p_community_id);
+  select e.* into v_edition from private.gazette_editions as e
+  where e.community_id = p_community_id and e.number = coalesce(p_number, (
+    select max(l.number) from private.gazette_editions as l where l.community_id = p_community_id
+  ));
+  if not found then
+    if p_number is not null then
+      perform private.refuse('NOT_FOUND', 'There is no such edition.');
+    end if;
+    return jsonb_build_object('edition', null);
+  end if;
+
+  select
+    jsonb_agg(
+      jsonb_build_object(
+        'position', s.position, 'kind', s.kind, 'digest', s.digest, 'salt', s.salt, 'content', s.content
+      )
+      order by s.position
+    ),
+    array(
+      select distinct p.id
+      from unnest(array_agg(s.content)) as c (content), unnest(private.people_in(private.read_item(c.content))) as p (id)
+      order by p.id
+    )
+  into v_items, v_people
+  from private.shown_items as s
+  where s.community_id = p_community_id and s.number = v_edition.number;
+  return jsonb_build_object('edition', jsonb_build_object(
+    'number', v_edition.number, 'day', v_edition.day, 'sealed_at', v_edition.sealed_at, 'digest', v_edition.digest,
+    'previous_digest', (
+      select e.digest from private.gazette_editions as e
+      where e.community_id = p_community_id and e.number = v_edition.number - 1
+    ),
+    'totals', private.sunset_of(p_community_id, v_edition.number) - array['kind', 'day'],
+    'items', coalesce(v_items, '[]'), 'people', private.show_people(v_people)
+  ));
+end;
+$$;
+
+create function public.get_edition(community_id uuid, number integer default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.get_edition(get_edition.community_id, get_edition.number);
+end;
+comment on function public.get_edition is
+'One edition of the Gazette, the last one by default, as it may be read now.
+
+Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest covers:
+ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
+author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
+items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
+verify_gazette. Refuses: NOT_FOUND (the number too).';
+grant execute on function public.get_edition, private.get_edition to authenticated;
+
+create function private.list_editions(p_community_id uuid, p_page_size integer, p_before_id integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page jsonb[];
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select
+      jsonb_build_object(
+        'number', e.number, 'day', e.day, 'digest', e.digest, 'joys', s.sunset -> 'joys',
+        'cc_spent', s.sunset -> 'cc_spent'
+      )
+    from private.gazette_editions as e
+    cross join lateral (select private.sunset_of(e.community_id, e.number) as sunset) as s
+    where e.community_id = p_community_id and e.number < coalesce(p_before_id, 2147483647)
+    order by e.number desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'editions', to_jsonb(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_editions(community_id uuid, page_size integer default 50, before_id integer default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_editions(list_editions.community_id, list_editions.page_size, list_editions.before_id);
+end;
+comment on function public.list_editions is
+'The Gazette''s editions, newest first.
+
+before_id is an edition''s number: only older ones. Returns {editions: [{number, day, digest, joys, cc_spent}],
+has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_editions, private.list_editions to authenticated;
+
+create function private.may_be_taken_out(p_item private.gazette_items, p_day date)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_item.kind
+    when 'declaration' then exists (
+      select
+      from private.declarations as d
+      join private.users as u on u.id = d.user_id
+      where d.community_id = p_item.community_id and d.id = p_item.subject_id and d.user_id = p_item.author_id
+        and d.day = p_day and (d.struck_at is not null or u.erased_at is not null)
+    )
+    when 'proposal' then exists (
+      select
+      from private.tip_to_tip_proposals as t
+      join private.users as u on u.id = t.proposer_id
+      where t.community_id = p_item.community_id and t.id = p_item.subject_id and t.proposer_id = p_item.author_id
+        and t.status <> 'active' and (t.struck_at is not null or u.erased_at is not null)
+    )
+    when 'election' then exists (
+      select
+      from private.elections as e
+      join private.words as w on w.community_id = e.community_id and w.id = e.title_id
+      where e.community_id = p_item.community_id and e.id = p_item.subject_id and e.created_by = p_item.author_id
+        and e.status <> 'active' and w.struck_at is not null
+    ) or exists (
+      select
+      from private.elections as e
+      join private.users as u on u.id = e.created_by
+      where e.community_id = p_item.community_id and e.id = p_item.subject_id and e.created_by = p_item.author_id
+        and u.erased_at is not null
+    )
+    else false
+  end;
+end;
+$$;
+comment on function private.may_be_taken_out is
+'Whether a strike or an erasure is behind an item of a day that has no content: the thing it was about says so.';
+
+create function private.item_flaw(p_item private.gazette_items, p_day date)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said jsonb;
+begin
+  if p_item.salt is null or p_item.content is null then
+    return case when not private.may_be_taken_out(p_item, p_day) then 'item_taken_out' end;
+  elsif p_item.digest <> private.digest_text(p_item.salt || p_item.content) then
+    return 'item_changed';
+  end if;
+  -- What stands beside the content decides who may take it out: it must be what the content says.
+  v_said := private.read_item(p_item.content);
+  return case
+    when v_said ->> 'kind' is distinct from p_item.kind::text
+      or coalesce(v_said ->> 'author_id', v_said ->> 'proposer_id') is distinct from p_item.author_id::text
+      or coalesce(
+        v_said ->> 'declaration_id', v_said ->> 'proposal_id', v_said ->> 'election_id', v_said ->> 'loan_id',
+        v_said ->> 'jashn_id', v_said ->> 'user_id'
+      ) is distinct from p_item.subject_id::text
+    then 'item_changed'
+  end;
+end;
+$$;
+comment on function private.item_flaw is
+'What is wrong with a sealed item by itself: item_changed, item_taken_out, or null.';
+
+create function private.find_break(p_community_id uuid, p_from integer, p_to integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object('number', f.number, 'position', f.position, 'why', f.why)
+    from (
+      select n.number, null::bigint as position, 'edition_missing' as why
+      from generate_series(p_from, p_to) as n (number)
+      where not exists (
+        select from private.gazette_editions as e
+        where e.community_id = p_community_id and e.number = n.number
+      )
+      union all
+      select i.number, i.position, private.item_flaw(i, e.day)
+      from private.gazette_editions as e
+      join private.gazette_items as i on i.community_id = e.community_id and i.number = e.number
+      where e.community_id = p_community_id and e.number between p_from and p_to
+      union all
+      select s.number, s.expected, 'item_missing'
+      from (
+        select i.number, i.position, row_number() over (partition by i.number order by i.position) as expected
+        from private.gazette_items as i
+        where i.community_id = p_community_id and i.number between p_from and p_to
+      ) as s
+      where s.position <> s.expected
+      union all
+      select e.number, null, 'edition_changed'
+      from private.gazette_editions as e
+      left join private.gazette_editions as b on b.community_id = e.community_id and b.number = e.number - 1
+      where e.community_id = p_community_id and e.number between p_from and p_to
+        and e.digest <> private.digest_edition(e.community_id, e.number, e.day, b.digest, array(
+          select i.digest from private.gazette_items as i
+          where i.community_id = e.community_id and i.number = e.number
+          order by i.position
+        ))
+    ) as f
+    where f.why is not null
+    order by f.number, f.position nulls last
+    limit 1
+  );
+end;
+$$;
+comment on function private.find_break is
+'The first place where editions do not hold, of an item before that of its edition; null where all do.';
+
+create function private.missing_last(p_community_id uuid, p_last integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day date := (
+    select max(e.day) from private.gazette_editions as e where e.community_id = p_community_id and e.number <= p_last
+  );
+begin
+  return (
+    select jsonb_build_object('number', p_last + 1, 'position', null, 'why', 'edition_missing')
+    from private.community_days as c
+    where c.community_id = p_community_id
+      and exists (
+        select from private.declarations as d
+        where d.community_id = p_community_id and d.day <= c.last_closed_day and d.day > coalesce(v_day, '-infinity')
+      )
+  );
+end;
+$$;
+comment on function private.missing_last is
+'A break where a joy was declared on a closed day after the last edition; null where none was.';
+
+create function private.verify_gazette(p_community_id uuid, p_from_number integer, p_to_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_last integer;
+  v_to integer;
+  v_break jsonb;
+  v_shown record;
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_number('from_number', p_from_number, 1, 2147483647);
+  if p_to_number < p_from_number then
+    perform private.refuse(
+      'INVALID_INPUT', 'to_number must not come before from_number.', jsonb_build_object('field', 'to_number')
+    );
+  end if;
+  -- How many there should be is told by the calendar, how many there are by the editions; either may have been cut.
+  select greatest(d.editions, coalesce(max(e.number), 0)) into v_last
+  from private.community_days as d
+  left join private.gazette_editions as e on e.community_id = d.community_id
+  where d.community_id = p_community_id
+  group by d.editions;
+  v_to := least(coalesce(p_to_number, v_last), v_last, p_from_number::bigint + 399);
+  v_break := private.find_break(p_community_id, p_from_number, v_to);
+  if v_break is null and v_to = v_last and coalesce(p_to_number, v_last) >= v_last then
+    v_break := private.missing_last(p_community_id, v_last);
+  end if;
+  select count(*) as items, count(*) filter (where s.content is null) as taken_out into v_shown
+  from private.shown_items as s
+  where s.community_id = p_community_id and s.number between p_from_number and v_to;
+  return jsonb_build_object(
+    'holds', v_break is null,
+    'editions', (
+      select count(*) from private.gazette_editions as e
+      where e.community_id = p_community_id and e.number between p_from_number and v_to
+    ),
+    'items', v_shown.items, 'taken_out', v_shown.taken_out,
+    'head', (
+      select e.digest from private.gazette_editions as e where e.community_id = p_community_id and e.number = v_to and v_to >= p_from_number
+    ),
+    'first_break', v_break,
+    'next_number', case when v_to < least(coalesce(p_to_number, v_last), v_last) then v_to + 1 end
+  );
+end;
+$$;
+comment on function private.verify_gazette is
+'From a later number on, the digest of the edition before the first is taken as it stands. A missing last edition shows
+twice: the calendar counted it, and a joy of a closed day after the last edition belongs to one.';
+
+create function public.verify_gazette(
+  community_id uuid, from_number integer default 1, to_number integer default null
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.verify_gazette(
+    verify_gazette.community_id, verify_gazette.from_number, verify_gazette.to_number
+  );
+end;
+comment on function public.verify_gazette is
+'Recomputes the Gazette''s chain of editions and says whether it holds; at most 400 editions a call.
+
+An item''s digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
+00112233445566778899aabbccddeeff and content {"a": 1} it is
+d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
+An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id, the
+number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
+of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
+one item it is
+98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
+Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
+first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
+edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
+NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.verify_gazette, private.verify_gazette to authenticated;
 
 -- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
 
@@ -11080,6 +11880,10 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(e) order by e.jashn_id), '[]') from private.jashn_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
+    'gazette_items', (
+      select coalesce(jsonb_agg(to_jsonb(i) order by i.number, i.position), '[]') from private.gazette_items as i
+      where i.community_id = p_community_id and (i.author_id = p_user_id or i.subject_id = p_user_id)
+    ),
     'jashn_celebrations', (
       select coalesce(jsonb_agg(to_jsonb(c) order by c.created_at), '[]') from private.jashn_celebrations as c
       where c.community_id = p_community_id and c.user_id = p_user_id
@@ -11137,9 +11941,9 @@ comment on function public.export_my_data is
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was
-cast. Refuses: INVITE_REQUIRED.';
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
+jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -11174,7 +11978,7 @@ declare
   v_gone integer := private.erase_lines_of(p_user_id, p_limit) + private.erase_words_by(p_user_id, p_limit)
     + private.erase_joys_of(p_user_id, p_limit) + private.erase_borrow_reasons_of(p_user_id, p_limit)
     + private.erase_proposals_of(p_user_id, p_limit) + private.erase_celebrations_of(p_user_id, p_limit)
-    + private.erase_notices_of(p_user_id, p_limit);
+    + private.erase_items_of(p_user_id, p_limit) + private.erase_notices_of(p_user_id, p_limit);
 begin
   perform private.erase_repeats_of(p_user_id);
   perform private.erase_bureau_reasons_of(p_user_id);

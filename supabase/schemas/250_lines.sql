@@ -183,8 +183,8 @@ begin
 end;
 $$;
 comment on function private.require_line_rate is
-'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the moment
-from which the same act would not do any more, whatever its rate: nothing is promised then.
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the
+moment from which the same act would not do any more, whatever its rate: nothing is promised then.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 

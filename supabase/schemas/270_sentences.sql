@@ -9,12 +9,12 @@ begin
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -62,7 +62,7 @@ begin
     ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
     (
       'line', 'jashn_held', '{}',
-      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+      'Jashn-e-Chas honours {user}: {joys} for {total_cc_spent} CC in the week of {week_start}.', null
     ),
     ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
 
@@ -195,6 +195,10 @@ begin
       when (p_facts ->> 'count')::integer = 2 then 'one other'
       when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
     end
+    when 'joys' then case
+      when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
+      else (p_facts ->> 'total_declarations') || ' joys'
+    end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
     when 'words' then coalesce(p_facts ->> 'words', '')
     when 'changed' then private.list_settings(p_facts -> 'changed')
@@ -227,7 +231,9 @@ begin
     else
       v_key := split_part(v_part, '}', 1);
       v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')), private.fill_in(p_community_id, p_facts, v_key), p_default
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
       ) || split_part(v_part, '}', 2);
     end if;
   end loop;

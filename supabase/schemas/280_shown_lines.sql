@@ -10,6 +10,7 @@ declare
   v_people jsonb;
   v_called jsonb;
   v_line record;
+  v_id uuid;
 begin
   -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
   select
@@ -30,13 +31,20 @@ begin
     order by m.id, e.turn
   loop
     id := v_line.id;
-    content := case
-      when v_line.is_gone then '' else private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called)
-    end;
     facts := private.show_facts(p_community_id, v_line.facts);
-    people := coalesce((
-      select jsonb_agg(distinct v_people -> i.id::text) from unnest(private.people_in(v_line.facts)) as i (id)
-    ), '[]');
+    if v_line.is_gone then
+      content := '';
+    elsif strpos(v_line.sentence, '[') = 0 then
+      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
+    else
+      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
+    end if;
+    people := '[]'::jsonb;
+    foreach v_id in array private.people_in(v_line.facts) loop
+      if not people @> jsonb_build_array(v_people -> v_id::text) then
+        people := people || (v_people -> v_id::text);
+      end if;
+    end loop;
     return next;
   end loop;
 end;
