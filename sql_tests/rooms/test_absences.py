@@ -1,4 +1,4 @@
-"""Being away: nothing granted, nothing collected, on no roll (RULES 16.2). It begins on a Monday."""
+"""Being away: nothing granted, nothing collected, on no roll (RULES 16.2), from a Monday on."""
 
 import json
 from functools import partial

@@ -78,7 +78,8 @@ begin
   return greatest((p_day.dawn_at at time zone p_timezone)::date, p_day.day + 1);
 end;
 $$;
-comment on function private.next_day is 'The date that a day''s next Dawn opens, where p_timezone is the zone from then on.';
+comment on function private.next_day is
+'The date that a day''s next Dawn opens, where p_timezone is the zone from then on.';
 
 create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
 returns timestamptz

@@ -46,7 +46,8 @@ begin
 end;
 $$;
 comment on function private.present_able_ids is
-'Who in a community can act now and is not away on the day it lives, in id order: of whom rolls and candidates are made.';
+'Who in a community can act now and is not away on the day it lives, in id order: of whom rolls and candidates are
+made.';
 
 create function private.absence_of(p_community_id uuid, p_user_id uuid, p_day date)
 returns private.absences
@@ -92,5 +93,5 @@ begin
 end;
 $$;
 comment on function private.cut_absence is
-'Takes back an absence that has not begun on a day, or ends one that has with that day; returns whether there is one that
-is not over.';
+'Takes back an absence that has not begun on a day, or ends one that has with that day; returns whether there is one
+that is not over.';

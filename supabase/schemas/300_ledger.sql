@@ -334,8 +334,8 @@ begin
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To the
-purses of who is away the day begins too, with nothing.';
+'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To
+the purses of who is away the day begins too, with nothing.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void

@@ -187,7 +187,8 @@ begin
 end;
 $$;
 comment on function private.repayments_due is
-'What the Dawn of a day with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
+'What the Dawn of a day with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES
+7.4).
 
 It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. Loans of who
 is away that day wait, on both sides (RULES 16.2). A loan of somebody just erased is as good as released or asleep: the

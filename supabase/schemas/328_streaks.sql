@@ -13,10 +13,10 @@ create table private.streaks (
 )
 with (fillfactor = 80);
 comment on table private.streaks is
-'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, or the last day of an
-absence that followed it, counted in days
-the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
-the joys themselves, a streak would cost every board and profile the whole history.';
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, or the last
+day of an absence that followed it, counted in days the community lived: so neither a change of zone nor a date that
+nobody lived breaks a streak (RULES 6.2). Counted from the joys themselves, a streak would cost every board and
+profile the whole history.';
 alter table private.streaks enable row level security;
 create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
 

@@ -3,7 +3,8 @@
 
 create function private.reckon_dawn(
   p_community_id uuid, p_user_id uuid,
-  out dawn_at timestamptz, out sunset_at timestamptz, out day date, out budget integer, out granted integer, out repaid bigint, out collected bigint,
+  out dawn_at timestamptz, out sunset_at timestamptz, out day date, out budget integer, out granted integer,
+  out repaid bigint, out collected bigint,
   out refunded integer, out wake_with bigint, out debt bigint
 )
 language plpgsql stable security definer set search_path = ''
@@ -28,8 +29,8 @@ begin
 end;
 $$;
 comment on function private.reckon_dawn is
-'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
-grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, that
+day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt are after it; all in CC.
 
 Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
 jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed

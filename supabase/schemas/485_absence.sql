@@ -43,13 +43,13 @@ begin atomic
   select private.declare_absence(declare_absence.community_id, declare_absence.from_day, declare_absence.to_day);
 end;
 comment on function public.declare_absence is
-'Declares that the caller will be away, from one day to another, both included: 1 to 14 days, beginning tomorrow at the
-earliest and within 60 days, in days of the community; one at a time.
+'Declares that the caller will be away, from one day to another, both included.
 
-Away, one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
-breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it. Returns
-{member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest}, CONFLICT {from, to},
-NOT_FOUND.';
+1 to 14 days, beginning tomorrow at the earliest and within 60 days, in days of the community; one at a time. Away,
+one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
+breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
+Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
+CONFLICT {from, to}, NOT_FOUND.';
 grant execute on function public.declare_absence, private.declare_absence to authenticated;
 
 create function private.end_absence(p_community_id uuid)
@@ -76,7 +76,7 @@ begin atomic
   select private.end_absence(end_absence.community_id);
 end;
 comment on function public.end_absence is
-'Takes back the caller''s absence if it has not begun; one that has ends with today, so that they are back from tomorrow on.
+'Takes back the caller''s absence if it has not begun; one that has ends with today.
 
 Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.';
 grant execute on function public.end_absence, private.end_absence to authenticated;
