@@ -77,7 +77,8 @@ class World:
         for person in self.members:
             person.mark_chamber_read(message_id=words["id"], **here)
             person.mute_notifications(type="system", muted=True, **here)
-        self.moderator.declare_absence(from_day="2026-03-20", to_day="2026-03-21", **here)
+        for person in (self.moderator, self.council):
+            person.declare_absence(from_day="2026-03-20", to_day="2026-03-21", **here)
         self.things |= {
             **here,
             "declaration_id": joy["declaration"]["id"],

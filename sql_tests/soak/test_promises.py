@@ -5,7 +5,7 @@ import os
 import pytest
 from promises import Promises
 
-ACTS = 3300
+ACTS = 4000
 
 
 @pytest.fixture

@@ -1857,6 +1857,7 @@ create table private.communities (
   daily_cc_budget integer not null default 100,
   electorate text not null default 'council',
   pending jsonb not null default '{}',
+  willed text[] not null default '{}',
   created_by uuid not null,
   created_at timestamptz not null default private.clock(),
   constraint communities_pkey primary key (id),
@@ -1867,7 +1868,8 @@ create table private.communities (
   constraint communities_electorate_known check (electorate in ('council', 'members'))
 );
 comment on table private.communities is
-'The communities and their settings in force; pending holds what takes force at the next Dawn (RULES 2.4).';
+'The communities and their settings in force; pending holds what takes force at the next Dawn, willed
+which of it all have willed, so that no moderator overrides it (RULES 2.4, 16.1).';
 create index communities_created_by_idx on private.communities (created_by);
 alter table private.communities enable row level security;
 grant select on private.communities to authenticated;
@@ -2093,8 +2095,9 @@ begin
     timezone = coalesce(c.pending ->> 'timezone', c.timezone),
     daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
     electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}'
-  where c.id = p_community_id and c.pending <> '{}';
+    pending = '{}',
+    willed = '{}'
+  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
   return v_community;
 end;
@@ -2122,16 +2125,20 @@ comment on function private.hold_roll is
 'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
 names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
 
-create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)
+create function private.change_community(
+  p_community_id uuid, p_name text, p_description text, p_pending jsonb, p_willed text[] default '{}'
+)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.communities as c
-  set name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending
+  set
+    name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending,
+    willed = c.willed || p_willed
   where c.id = p_community_id;
 end;
 comment on function private.change_community is
-'Changes name and description at once (null: as it was) and says what pends.';
+'Changes name and description at once (null: as it was) and says what pends, and what of it all have willed now.';
 
 create function private.with_role(p_roles text[], p_role text, p_granted boolean)
 returns text[]
@@ -2227,6 +2234,7 @@ create table private.community_days (
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
   jashn_look_at timestamptz not null,
+  last_light_at timestamptz,
   days_lived integer not null default 1,
   last_closed_day date,
   editions integer not null default 0,
@@ -2238,10 +2246,12 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. days_lived counts the days, this one included; editions those of the Gazette.';
+zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
+create index community_days_last_light_at_idx on private.community_days (last_light_at) where last_light_at is not null;
 alter table private.community_days enable row level security;
 create policy members_read_community_days on private.community_days for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -2310,6 +2320,7 @@ begin
   update private.community_days as d
   set
     sunset_at = private.sunset_after(p_timezone, p_day.dawn_at, p_day.day),
+    last_light_at = null,
     last_closed_day = coalesce(p_closed_day, d.last_closed_day)
   where d.community_id = p_day.community_id
   returning d.* into v_day;
@@ -2335,6 +2346,7 @@ begin
     days_lived = d.days_lived + 1,
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
+    last_light_at = v_dawn - interval '1 hour 1 minute',
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -2388,9 +2400,11 @@ declare
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
   v_day private.community_days;
 begin
-  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
+  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at, last_light_at)
   values (
-    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today)
+    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today),
+    -- Founded within that hour, nobody has let anything lie.
+    case when v_dawn - private.clock() > interval '1 hour 1 minute' then v_dawn - interval '1 hour 1 minute' end
   )
   returning d.* into v_day;
   if v_day.sunset_at <= private.clock() then
@@ -2402,6 +2416,38 @@ $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
 closed. The first Jashn is that of the week it was founded in.';
+
+create function private.pass_last_light(p_community_id uuid, p_now timestamptz)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  update private.community_days as d set last_light_at = null
+  where d.community_id = p_community_id and d.last_light_at <= p_now
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.pass_last_light is
+'Locks the day of a community whose last hour has begun and has not been told, and returns it; nulls where it has.';
+
+create function private.last_lights_due(p_now timestamptz, p_limit integer, p_except uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select d.community_id from private.community_days as d
+    where d.last_light_at <= p_now and d.community_id <> all(p_except)
+    order by d.last_light_at
+    limit p_limit
+  );
+end;
+$$;
+comment on function private.last_lights_due is
+'Up to p_limit communities whose last hour has begun and has not been told, but for those in p_except.';
 
 create function private.count_edition(p_community_id uuid)
 returns void
@@ -2477,6 +2523,57 @@ end;
 $$;
 comment on function private.next_jashn_look is
 'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';
+
+-- Absences: who is away from which day to which (RULES 16.2).
+
+create table private.absences (
+  community_id uuid not null,
+  user_id uuid not null,
+  from_day date not null,
+  to_day date not null,
+  declared_at timestamptz not null default private.clock(),
+  constraint absences_pkey primary key (community_id, user_id, from_day),
+  constraint absences_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint absences_days_in_order check (from_day <= to_day)
+);
+comment on table private.absences is
+'Every absence of a member, both days included, in days of the community; those that are over stay, for streaks and
+weeks go by them.';
+create index absences_community_id_to_day_idx on private.absences (community_id, to_day);
+alter table private.absences enable row level security;
+create policy members_read_absences on private.absences for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.absences to authenticated;
+
+create function private.away_ids(p_community_id uuid, p_from_day date, p_to_day date)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select distinct a.user_id from private.absences as a
+    where a.community_id = p_community_id and a.to_day >= p_from_day and a.from_day <= p_to_day
+    order by a.user_id
+  );
+end;
+$$;
+comment on function private.away_ids is 'Who is away on a day from p_from_day to p_to_day, in id order.';
+
+create function private.absence_of(p_community_id uuid, p_user_id uuid, p_day date)
+returns private.absences
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_absence private.absences;
+begin
+  select a.* into v_absence from private.absences as a
+  where a.community_id = p_community_id and a.user_id = p_user_id and a.to_day >= p_day;
+  return v_absence;
+end;
+$$;
+comment on function private.absence_of is
+'A member''s absence that is not over on a day, begun or not; nulls if there is none. There is never more than one.';
 
 -- The audit log: who did what to whom, for moderators and stewards (RULES 2.3). Entries are facts; the sentence is made
 -- when it is read.
@@ -3351,6 +3448,7 @@ begin
       'line', 'settings_changed', '{}',
       '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
     ),
+    ('line', 'settings_willed', '{}', 'It is the will of all.[ From the next Dawn: {pending}.]', null),
     ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
     ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
     ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
@@ -3405,11 +3503,14 @@ begin
     ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
     ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
     ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'last_light', '{}', '{total} CC are about to be lost', 'Sunset comes within the hour.'),
+    ('notice', 'joy_unwitnessed', '{}', 'Nobody has witnessed this joy of {by} yet', '{words}'),
     ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
     ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
 
     ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
     ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'settings_willed', '{}', 'All willed it.[ From a Dawn: {pending}.]', null),
     ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
     ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
     ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),
@@ -6936,6 +7037,110 @@ comment on function private.note_settings is
 'Tells the Chamber and the audit log what changed and what now pends. A new name or description is told of, not quoted:
 what they are is read where they stand.';
 
+create function private.require_not_willed(p_community private.communities, p_patch jsonb, p_dawn_at timestamptz)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_field text := (
+    select w.key from unnest(p_community.willed) as w (key)
+    where p_patch ? w.key
+    order by w.key
+    limit 1
+  );
+begin
+  if v_field is not null then
+    perform private.refuse(
+      'CONFLICT', 'That has just been willed by all; until it is in force it stands.',
+      jsonb_build_object('field', v_field, 'possible_at', p_dawn_at)
+    );
+  end if;
+end;
+$$;
+comment on function private.require_not_willed is
+'Asks that a patch sets nothing that all have willed and that waits for its Dawn (RULES 16.1). Refuses: CONFLICT {field,
+possible_at}.';
+
+create function private.require_amendment(p_amendment jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_amendment) is distinct from 'object' or p_amendment = '{}'
+    or p_amendment - array['daily_cc_budget', 'timezone', 'electorate'] <> '{}'
+  then
+    perform private.refuse('INVALID_INPUT', 'An amendment changes the daily budget, the zone or the electorate.',
+      '{"field": "amendment", "choices": ["daily_cc_budget", "timezone", "electorate"]}');
+  end if;
+  return private.require_patch(p_amendment);
+end;
+$$;
+comment on function private.require_amendment is
+'Returns an amendment, each setting in the type it is kept in, or refuses it.
+
+Refuses: INVALID_INPUT {field}: amendment, or the setting whose value will not do.';
+
+create function private.require_change(p_community_id uuid, p_amendment jsonb)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_field text := (
+    select a.key
+    from jsonb_each(p_amendment) as a
+    join private.communities as c on c.id = p_community_id and to_jsonb(c) -> a.key = a.value
+    order by a.key
+    limit 1
+  );
+begin
+  if v_field is not null then
+    perform private.refuse('INVALID_INPUT', format('%s is in force as it is.', replace(v_field, '_', ' ')),
+      jsonb_build_object('field', v_field));
+  end if;
+end;
+$$;
+comment on function private.require_change is
+'Asks that an amendment would change everything it names. Refuses: INVALID_INPUT {field}.';
+
+create function private.will_settings(
+  p_community_id uuid, p_amendment jsonb, p_proposal_id uuid, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.day_of(p_community_id);
+  v_community private.communities := private.lock_community(p_community_id);
+  v_pending jsonb := (
+    select coalesce(jsonb_object_agg(s.key, s.value), '{}')
+    from jsonb_each(v_community.pending || p_amendment) as s
+    where to_jsonb(v_community) -> s.key <> s.value
+  );
+  v_facts jsonb := jsonb_build_object('proposal_id', p_proposal_id, 'pending', p_amendment);
+begin
+  perform private.change_community(
+    p_community_id, null, null, v_pending, array(
+      select a.key from jsonb_object_keys(p_amendment) as a (key)
+      where a.key <> all(v_community.willed)
+      order by a.key
+    )
+  );
+  if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
+    v_day := private.await_zone(
+      v_day, v_community.timezone, coalesce(v_pending ->> 'timezone', v_community.timezone)
+    );
+  end if;
+  perform private.record_act(p_community_id, null, 'settings_willed', null, v_facts, p_at);
+  perform private.announce(
+    p_community_id, 'settings_willed', v_facts || jsonb_build_object('next_dawn_at', v_day.dawn_at), p_at
+  );
+end;
+$$;
+comment on function private.will_settings is
+'Makes an amendment that all have accepted pending, in place of what was pending for the same things, on a day that is
+held, alone where it moves the zone. No moderator sets these until they are in force, even where one of them is what was
+in force all along; a later unanimity may.';
+
 create function private.update_community(p_community_id uuid, p_patch jsonb)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -6962,6 +7167,7 @@ begin
   from jsonb_each(v_community.pending || v_patch) as s
   where v_in_force -> s.key <> s.value;
 
+  perform private.require_not_willed(v_community, v_patch, v_day.dawn_at);
   if v_changed <> '{}' or v_pending <> v_community.pending then
     perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
     if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
@@ -6988,7 +7194,8 @@ comment on function public.update_community is
 
 At once: name (1 to 50 characters), description (up to 200). At the next Dawn, announced now: daily_cc_budget (10 to
 1000), timezone (an IANA name), electorate (council or members); set to what is in force, it pends no more. Returns
-{community, pending}. Refuses: FORBIDDEN, INVALID_INPUT {field}, NOT_FOUND.';
+{community, pending}. Refuses: FORBIDDEN, CONFLICT {field, possible_at} (all have willed
+it, and it waits for Dawn), INVALID_INPUT {field}, NOT_FOUND.';
 grant execute on function public.update_community, private.update_community to authenticated;
 
 create function public.get_rules(community_id uuid)
@@ -7003,7 +7210,7 @@ begin
         'name', c.name, 'description', c.description, 'daily_cc_budget', c.daily_cc_budget, 'timezone', c.timezone,
         'electorate', c.electorate
       ),
-      'pending', c.pending
+      'pending', c.pending, 'willed', c.willed
     )
     from private.communities as c
     where c.id = get_rules.community_id
@@ -7013,7 +7220,7 @@ $$;
 comment on function public.get_rules is
 'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
 
-Returns {in_force, pending}, each {name, description, daily_cc_budget, timezone, electorate}; in pending only what
+Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
 will change. Refuses: NOT_FOUND.';
 grant execute on function public.get_rules to authenticated;
 
@@ -8124,6 +8331,7 @@ create table private.tip_to_tip_proposals (
   title private.title not null,
   description private.description not null default '',
   stake_amount private.some_coins not null,
+  amendment jsonb,
   deadline timestamptz not null,
   remind_at timestamptz,
   status private.proposal_state not null default 'active',
@@ -8241,7 +8449,7 @@ select
     'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
     'title', case when p.is_erased then '' else t.title end,
     'description', case when p.is_erased then '' else t.description end,
-    'stake_amount', t.stake_amount, 'deadline', t.deadline,
+    'stake_amount', t.stake_amount, 'amendment', t.amendment, 'deadline', t.deadline,
     'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
     'votes', (
       select
@@ -8348,10 +8556,14 @@ begin
   perform private.note_item(
     p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
       'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
-      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
+      'amendment', p_proposal.amendment
     ),
     p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
+  if p_proposal.status = 'completed' and p_proposal.amendment is not null then
+    perform private.will_settings(p_proposal.community_id, p_proposal.amendment, p_proposal.id, p_at);
+  end if;
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
       array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
@@ -8481,7 +8693,7 @@ Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.open_proposal(
   p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
-  p_electors integer
+  p_amendment jsonb, p_electors integer
 )
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -8491,10 +8703,10 @@ declare
   v_id uuid;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
+    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting, created_at
   )
   values (
-    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, v_now + interval '4 hours',
     v_now + interval '3 hours', p_electors, p_electors - 1, v_now
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
@@ -8522,16 +8734,19 @@ $$;
 comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
 
 create function private.propose_tip_to_tip(
-  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
+  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid, p_amendment jsonb
 )
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
+  v_arguments jsonb := jsonb_build_array(
+    p_community_id, p_title, p_stake_amount, p_description, p_amendment
+  );
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
+  v_amendment jsonb;
   v_electors uuid[];
   v_id uuid;
 begin
@@ -8542,7 +8757,11 @@ begin
   perform private.require_text('title', p_title, 120);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
+  if p_amendment is not null then
+    v_amendment := private.require_amendment(p_amendment);
+  end if;
   v_day := private.require_open_day(p_community_id);
+  perform private.require_change(p_community_id, v_amendment);
   perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
@@ -8554,7 +8773,7 @@ begin
   perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
 
   v_id := private.open_proposal(
-    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
   );
   if v_id is null then
     perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
@@ -8578,21 +8797,28 @@ comment on function private.propose_tip_to_tip is
 'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
 its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
-  community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
+  community_id uuid,
+  title text,
+  stake_amount integer,
+  description text default '',
+  request_id uuid default null,
+  amendment jsonb default null
 )
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.propose_tip_to_tip(
     propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
-    propose_tip_to_tip.description, propose_tip_to_tip.request_id
+    propose_tip_to_tip.description, propose_tip_to_tip.request_id, propose_tip_to_tip.amendment
   );
 end;
 comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000; at most 20 a day. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
+takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
 possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
 NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
@@ -8649,7 +8875,11 @@ declare
   v_day private.community_days;
 begin
   perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  v_day := private.hold_day(v_community_id);
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  v_day := case
+    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
+    else private.hold_day(v_community_id)
+  end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
@@ -11461,6 +11691,169 @@ edition_changed, item_missing, item_changed or item_taken_out (with no strike an
 NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.verify_gazette, private.verify_gazette to authenticated;
 
+-- The last hour: what is about to be lost, and the joys nobody has witnessed (RULES 17).
+
+create function private.unwitnessed_joys(p_community_id uuid, p_day date, p_limit integer)
+returns setof private.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select d.* from private.declarations as d
+  join private.shown_people as p on p.id = d.user_id and not p.is_erased
+  where d.community_id = p_community_id and d.day = p_day and d.witnessed_count = 0 and d.struck_at is null
+  order by d.number
+  limit p_limit;
+end;
+$$;
+comment on function private.unwitnessed_joys is
+'The joys of a day nobody has witnessed, in the order of declaring; none that is struck or whose author is erased.';
+
+create function private.least_witnessing(p_community_id uuid, p_day date, out ids uuid[], out alike integer)
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  with counted as (
+    select m.id, count(w.user_id) as witnessed
+    from unnest(private.able_member_ids(p_community_id)) as m (id)
+    left join (
+      select o.user_id
+      from private.declarations as d
+      join private.witnesses as o on o.community_id = d.community_id and o.declaration_id = d.id
+      where d.community_id = p_community_id and d.day = p_day
+    ) as w on w.user_id = m.id
+    where m.id <> all(private.away_ids(p_community_id, p_day, p_day))
+    group by m.id
+  )
+  select
+    array_agg(c.id order by c.witnessed, c.id),
+    count(*) filter (where c.witnessed = (select min(l.witnessed) from counted as l))
+  into ids, alike
+  from counted as c;
+end;
+$$;
+comment on function private.least_witnessing is
+'The able members who are not away, who has witnessed least of the day''s joys first; alike of them witnessed as little
+as the first.';
+
+create function private.ask_for_witnesses(p_community_id uuid, p_day date, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_least record;
+  v_joy private.declarations;
+  v_turn integer := 0;
+  v_asked uuid[];
+begin
+  for v_joy in select j.* from private.unwitnessed_joys(p_community_id, p_day, 1000) as j loop
+    if v_turn = 0 then
+      v_least := private.least_witnessing(p_community_id, p_day);
+    end if;
+    -- Where more than three are alike the joys go round among them: nobody is asked for all.
+    v_asked := array(
+      select a.id
+      from generate_series(0, 3) as k (step)
+      cross join lateral (
+        select v_least.ids[1 + case when v_least.alike > 3 then (3 * v_turn + k.step) % v_least.alike else k.step end] as id
+      ) as a
+      where a.id <> v_joy.user_id
+      order by k.step
+      limit 3
+    );
+    perform private.notify(
+      v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_joy.id, p_by => v_joy.user_id,
+      p_at => p_now
+    );
+    v_turn := v_turn + 1;
+  end loop;
+  return v_turn;
+end;
+$$;
+comment on function private.ask_for_witnesses is
+'Puts each joy of a day nobody has witnessed before the three members who witnessed least; returns how many joys, at
+most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns.';
+
+create function private.send_last_light(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.pass_last_light(p_community_id, p_now);
+  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
+  v_members uuid[] := private.member_ids(p_community_id);
+  v_total bigint;
+  v_holders uuid[];
+  v_joys integer;
+begin
+  if v_day.community_id is null or v_day.sunset_at <= p_now then
+    return 0;
+  end if;
+  select
+    coalesce(sum(b.remaining), 0),
+    coalesce(
+      array_agg(b.user_id) filter (where b.remaining * 5 > v_budget and b.user_id = any(v_members)), '{}'
+    )
+  into v_total, v_holders
+  from private.purses as b
+  where b.community_id = p_community_id and b.remaining > 0;
+  v_joys := private.ask_for_witnesses(p_community_id, v_day.day, p_now);
+  if v_total = 0 and v_joys = 0 then
+    return 0;
+  end if;
+  perform private.tell_community(p_community_id, 'last_light', jsonb_build_object('day', v_day.day));
+  perform private.notify(
+    v_holders, p_community_id, 'last_light', 'last_light', 'last_light', p_community_id,
+    jsonb_build_object('total', v_total, 'day', v_day.day, 'sunset_at', v_day.sunset_at), p_at => p_now
+  );
+  return cardinality(v_holders) + v_joys;
+end;
+$$;
+comment on function private.send_last_light is
+'The last light of a community''s day, if its hour has begun: one broadcast, a notice to each member whose purse holds
+more than a fifth of the budget, and the joys nobody witnessed put before those who witnessed least. Once a day; after
+Sunset, or where nothing is unspent and nothing unwitnessed, nothing. Returns how many purses and joys it was about.';
+
+create function private.get_last_light(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(p_community_id);
+  v_day private.community_days := private.day_of(p_community_id);
+  v_left interval := v_day.sunset_at - private.clock();
+begin
+  if not v_day.is_open or v_left > interval '1 hour' or v_left <= interval '0' then
+    return jsonb_build_object('last_light', null);
+  end if;
+  return jsonb_build_object('last_light', jsonb_build_object(
+    'total', (
+      select coalesce(sum(b.remaining), 0) from private.purses as b where b.community_id = v_me.community_id
+    ),
+    'sunset_at', v_day.sunset_at, 'seconds_left', ceil(extract(epoch from v_left))::integer,
+    'unwitnessed', (
+      select coalesce(jsonb_agg(to_jsonb(s) order by j.number), '[]')
+      from private.unwitnessed_joys(p_community_id, v_day.day, 200) as j
+      join private.shown_declarations as s on s.community_id = j.community_id and s.id = j.id
+    )
+  ));
+end;
+$$;
+
+create function public.get_last_light(community_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.get_last_light(get_last_light.community_id);
+end;
+comment on function public.get_last_light is
+'In the hour before Sunset, what the community is about to lose and the joys of the day nobody has witnessed.
+
+An overdue day is settled first. total is that of all purses, without names; unwitnessed holds at most 200 joys, first
+declared first. Returns {last_light: {total, sunset_at, seconds_left, unwitnessed: [declaration]}}, or null before that
+hour and after it. Refuses: NOT_FOUND.';
+grant execute on function public.get_last_light, private.get_last_light to authenticated;
+
 -- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
 
 create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
@@ -12120,7 +12513,7 @@ change its table.';
 
 create function private.jobs(out name text, out schedule text, out serves text)
 returns setof record
-language plpgsql immutable rows 6 set search_path = ''
+language plpgsql immutable rows 7 set search_path = ''
 as $$
 begin
   -- In the order in which a community that is late with everything wants them. Every minute asks whose local hour it
@@ -12131,6 +12524,7 @@ begin
     ('tip_to_tip_expiry', '*/15 * * * *', 'expire_proposals'),
     ('election_close', '* * * * *', 'close_elections'),
     ('weekly_jashn', '* * * * *', 'honour_week'),
+    ('last_light', '* * * * *', 'send_last_light'),
     ('housekeeping', '* * * * *', null);
 end;
 $$;
@@ -12335,6 +12729,20 @@ $$;
 comment on function private.weekly_jashn is
 'Holds the Jashn of the week just ended, for up to 20 communities whose Sunday has come to 00:05; returns how many it
 served, 0 when nothing is due.';
+
+create function private.last_light(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch(
+    'last_light', private.last_lights_due(p_now, 20, private.in_trouble('last_light', p_now)), p_now
+  );
+end;
+$$;
+comment on function private.last_light is
+'Tells of the hour before Sunset, for up to 20 communities in which it has begun; returns how many it served, 0 when
+none is due.';
 
 create function private.housekeeping(p_now timestamptz default private.clock())
 returns integer
@@ -13335,6 +13743,7 @@ begin
   return case p_job
     when 'daily_reset' then (select min(d.dawn_at) from private.community_days as d)
     when 'daily_sunset' then (select min(d.sunset_at) from private.community_days as d where d.is_open)
+    when 'last_light' then (select min(d.last_light_at) from private.community_days as d)
     when 'weekly_jashn' then (select min(d.jashn_look_at) from private.community_days as d)
     when 'tip_to_tip_expiry' then (
       select min(t.deadline) from private.tip_to_tip_proposals as t where t.status = 'active'
