@@ -997,6 +997,8 @@ class Answers(TypedDict):
     ban_member: BanMember
     lift_ban: LiftBan
     list_bans: ListBans
+    declare_absence: OneMember
+    end_absence: OneMember
     set_council: OneMember
     step_down: OneMember
     list_members: ListMembers
