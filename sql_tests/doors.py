@@ -94,6 +94,7 @@ FOR_THE_SERVICE = {
     "erase_user": "user_id",
     "get_account": "user_id",
     "get_health": "",
+    "mend": "",
     "initialize_settings": "enforce_invites",
     # stewards
     "find_people": "query = null, page_size = 50, before_id = null",

@@ -60,15 +60,18 @@ select
   1 + j.n % 9, (j.c = 0 and j.n % 21 < 20)::integer, j.at::date, j.at
 from bench.joys as j
 order by j.at;
-insert into private.joy_runs (community_id, user_id, first_day, last_day, longest)
-select r.community_id, r.user_id, min(r.day), max(r.day),
-  max(max(r.day) + 1 - min(r.day)) over (partition by r.community_id, r.user_id order by min(r.day))
+insert into private.streaks (community_id, user_id, longest, last_lived)
+select r.community_id, r.user_id, max(r.length), 0
 from (
-  select d.community_id, d.user_id, d.day,
-    d.day - (row_number() over (partition by d.community_id, d.user_id order by d.day))::integer as island
-  from (select distinct o.community_id, o.user_id, o.day from private.declarations as o) as d
+  select i.community_id, i.user_id, count(*)::integer as length
+  from (
+    select d.community_id, d.user_id,
+      d.day - (row_number() over (partition by d.community_id, d.user_id order by d.day))::integer as island
+    from (select distinct o.community_id, o.user_id, o.day from private.declarations as o) as d
+  ) as i
+  group by i.community_id, i.user_id, i.island
 ) as r
-group by r.community_id, r.user_id, r.island;
+group by r.community_id, r.user_id;
 insert into private.chat_messages (community_id, user_id, type, content, reference_id, created_at)
 select l.community_id, l.user_id, l.type, l.content, l.reference_id, l.at
 from (
@@ -100,8 +103,11 @@ from private.community_members as m;
 insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
 select bench.community(0), current_date - d, bench.person(1 + i), 10 + i
 from generate_series(1, 60) as d, generate_series(0, 49) as i;
-insert into private.notifications (community_id, user_id, type, title, ref_kind, ref_id, created_at, read_at)
-select bench.community(j.c), j.user_id, 'witnessed', 'Somebody witnessed your joy', 'declaration', j.id, j.at, j.at
+insert into private.notifications (
+  community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at, read_at
+)
+select bench.community(j.c), j.user_id, 'witnessed', 'witnessed', '{}', '{}', 'declaration', j.id,
+  row_number() over (order by j.at), j.at, j.at, j.at
 from bench.joys as j where j.at > now() - interval '90 days';
 
 drop table bench.joys;

@@ -107,6 +107,7 @@ def steward(world, service, zoe):
     service.initialize_settings(enforce_invites=True)
     service.get_account(user_id=zoe.id)
     service.get_health()
+    service.mend()
     service.admit_person(user_id=zoe.id)
     service.suspend_person(user_id=zoe.id, reason="Because")
     service.restore_person(user_id=zoe.id)

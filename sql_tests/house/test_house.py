@@ -20,8 +20,10 @@ from servers import ROOMS
 
 # Tables of people and of the whole Bureau; every other table names the community it belongs to.
 OF_NO_COMMUNITY = {
+    "private.addresses",
     "private.admissions",
-    "private.former_names",
+    "private.bureau_acts",
+    "private.erasures",
     "private.invite_misses",
     "private.invites",
     "private.repeats",
@@ -211,12 +213,11 @@ def test_public_holds_doors_and_nothing_else(catalogue):
 # A function more in this list is one more that a signed-in caller of SQL could call by itself.
 WITHOUT_A_DOOR = {
     "authenticated": {
-        *("caller_id", "clock", "describe_entry", "may_hear"),
-        *("my_communities", "my_id", "my_moderated_communities", "proposal_status", "refuse"),
-        *("require_admitted", "require_choice", "require_declaration"),
-        *("require_member", "require_member_today", "require_moderator", "require_page_size"),
-        *("require_proposal", "require_user", "require_week", "show_community"),
-        "week_of",
+        *("caller_id", "clock", "entry_kinds", "may_hear", "my_communities", "my_id"),
+        *("my_moderated_communities", "proposal_status", "read_words", "refuse"),
+        *("require_admitted", "require_choice", "require_declaration", "require_member"),
+        *("require_member_today", "require_moderator", "require_page_size", "require_proposal"),
+        *("require_seen", "require_user", "require_week", "say", "show_community", "week_of"),
     },
     "service_role": {"caller_id", "clock", "refuse", "require_choice", "require_page_size"},
 }
@@ -555,6 +556,8 @@ def complaints(house: House, since: int = 0) -> list[str]:
         ) as c
         where
           p.oid > %(since)s
+          -- Of a trigger's function nothing can be said before there is the trigger.
+          and (p.prorettype <> 'trigger'::regtype or t.oid is not null)
           and p.pronamespace::regnamespace::text in ('public', 'private')
           and p.prolang = (select l.oid from pg_language as l where l.lanname = 'plpgsql')
         """,
@@ -585,14 +588,13 @@ def test_a_room_speaks_only_to_rooms_below_it(empty_house):
 
 
 def test_a_room_writes_only_its_own_tables():
-    texts = {room.name: room.read_bytes() for room in ROOMS}
     owners = owners_of_tables()
     foreign = {
-        f"{room} writes {table}"
-        for room, text in texts.items()
-        for definition in definitions(text)
+        f"{room.name} writes {table}"
+        for room in ROOMS
+        for _, definition in statements(room, ast.CreateFunctionStmt)
         for statement in writes(definition)
-        if owners.get(table := statement.relation.relname, room) != room
+        if owners.get(table := statement.relation.relname, room.name) != room.name
     }
     assert not foreign
 
@@ -643,19 +645,11 @@ def owners_of_tables() -> dict[str, str]:
 
 def statements(room: Path, kind: type) -> Iterator[tuple[Any, str]]:
     """Those of one kind, each with its text."""
-    text = room.read_bytes()
-    for raw in parsed(text.decode()):
+    text = room.read_text()
+    for raw in parsed(text):
         if isinstance(raw.stmt, kind):
             start = raw.stmt_location
-            yield raw.stmt, text[start : start + raw.stmt_len].decode().strip()
-
-
-def definitions(room: bytes) -> Iterator[str]:
-    """The `create function` statements of a room."""
-    for raw in parsed(room.decode()):
-        if isinstance(raw.stmt, ast.CreateFunctionStmt):
-            start = raw.stmt_location
-            yield room[start : start + raw.stmt_len].decode()
+            yield raw.stmt, text[start : start + raw.stmt_len].strip()
 
 
 # ------------------------------------------------------------------------------ both modes
@@ -717,8 +711,11 @@ def test_the_ground_closes_functions_tables_and_sequences():
 
 @pytest.mark.parametrize("line", CLOSING)
 def test_without_a_closing_line_of_the_ground_these_tests_are_red(house_in, line):
-    """What lets the rooms do without a `revoke` beside each function."""
-    ground, *others = TEXTS
+    """What lets the rooms do without a `revoke` beside each function.
+
+    Asked below the machinery, which lays again what is missing of it.
+    """
+    ground, *others = (text for room, text in zip(ROOMS, TEXTS, strict=True) if room.name < "9")
     with house_in("hosted_old", [ground.replace(line, ""), *others]) as house:
         assert open_to_anybody(house) or open_tomorrow(house)
 

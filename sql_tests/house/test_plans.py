@@ -135,4 +135,5 @@ def test_a_scan_would_be_seen(crowd, big_tables):
 
 def test_no_room_pages_by_offset():
     for room in ROOMS:
-        assert not re.search(r"\boffset\b", room.read_text(), re.IGNORECASE), room.name
+        words = re.sub(r"--.*|'[^']*'", "", room.read_text())
+        assert not re.search(r"\boffset\b", words, re.IGNORECASE), room.name

@@ -51,7 +51,7 @@ def judged(rest, world):
         if not came_to[1].startswith("PGRST"):
             claims = jwt.decode(token, options={"verify_signature": False, "verify_sub": False})
             believed = Caller(house=rest.house, role="authenticated", claims=claims)
-            for table in ("communities", "chat_messages", "shown_members"):
+            for table in ("communities", "chat_messages", "community_members"):
                 assert believed.read(table) == []
         return came_to
 

@@ -274,7 +274,16 @@ def test_at_once_nothing_shows_what_a_person_was_called_or_wrote(
         ]
         + [asha.list_audit(**here)]
     )
-    for word in ("Bram ", "Bram.", '"Bram"', "“Bram”", "Elder", "bram@", "bram.png", *WORDS.split()):
+    for word in (
+        "Bram ",
+        "Bram.",
+        '"Bram"',
+        "“Bram”",
+        "Elder",
+        "bram@",
+        "bram.png",
+        *WORDS.split(),
+    ):
         assert word not in shown, word
     members = asha.list_members(**here)["members"]
     assert life.id not in [member["user"]["id"] for member in members]
@@ -553,9 +562,7 @@ def test_auth_s_soft_delete_erases_too(house, rain, bram, asha):
     """Auth obscures the address and keeps the row (RULES 13.3)."""
     (invite,) = house.service.mint_invites(email="bram@chas.test")["invites"]
     auth = Caller(house=house, role="supabase_auth_admin", login="supabase_auth_admin")
-    auth.sql(
-        "update auth.users set deleted_at = now(), email = 'x9' where id = %(id)s", id=bram.id
-    )
+    auth.sql("update auth.users set deleted_at = now(), email = 'x9' where id = %(id)s", id=bram.id)
     assert name_of(house, bram) == "a former member"
     (kept,) = house.owner.read("invites", id=invite["id"])
     assert (kept["email"], kept["email_hash"]) == (None, None)
@@ -711,7 +718,7 @@ def test_nobody_can_make_themselves_or_another_unerasable(house, rain, service, 
         clock.forward(hours=24)
         for name in (f"{n}(" * 20, f"\\{n}[" * 20):
             bram.update_me(display_name=name[:80])
-    for n in range(3):
+    for _ in range(3):
         election = asha.create_election(
             community_id=rain, title="Bo " * 40, ends_at=clock.now + timedelta(hours=2)
         )["election"]

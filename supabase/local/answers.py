@@ -72,11 +72,17 @@ class Community(TypedDict):
 Role = TypeAliasType("Role", Literal["member", "moderator", "council"])
 
 
+# The keys of a span of days; `from` is a word of Python's own.
+Away = TypedDict("Away", {"from": Day, "to": Day})
+
+
 class Member(TypedDict):
     user: Person
     community_id: Uuid
     roles: list[Role]
     joined_at: Moment
+    able: bool
+    away: Away | None
 
 
 class Declaration(TypedDict):
@@ -167,6 +173,7 @@ class Message(TypedDict):
     content: str
     event: str | None
     facts: Json
+    people: list[Person]
     declaration: Declaration | None
     borrow_request: BorrowRequest | None
     tip_to_tip: Proposal | None
@@ -234,13 +241,17 @@ class Notification(TypedDict):
     id: int
     community_id: Uuid
     type: NoticeType
+    event: str
     title: str
     body: str
+    facts: Json
+    people: list[Person]
     read: bool
     count: int
     ref_kind: str
     ref_id: Uuid
     created_at: Moment
+    updated_at: Moment
 
 
 class Rules(TypedDict):
@@ -397,6 +408,7 @@ RefusalCode = TypeAliasType(
             "DEBT_LIMIT",
             "INVALID_INPUT",
             "RATE_LIMITED",
+            "READ_REPLICA",
             "INSUFFICIENT_CC",
         ],
         Field(description="`error.code` of a refusal; its facts are `JSON.parse(error.details)`."),
@@ -500,8 +512,13 @@ class GetMemberProfile(TypedDict):
     left_at: Moment | None
 
 
+class AuditEntry(Act):
+    people: list[Person]
+    sentence: str
+
+
 class ListAudit(TypedDict):
-    entries: list[Act]
+    entries: list[AuditEntry]
     has_more: bool
 
 
@@ -749,8 +766,14 @@ class GetAccount(Person):
 
 
 class GetHealth(TypedDict):
-    status: Literal["ok"]
+    status: Literal["ok", "late", "broken"]
     dawn_late_seconds: int
+    missing: list[str]
+
+
+class Mended(TypedDict):
+    mended: list[str]
+    missing: list[str]
 
 
 class InitializeSettings(TypedDict):
@@ -896,6 +919,7 @@ class Answers(TypedDict):
     erase_user: Erased
     get_account: GetAccount
     get_health: GetHealth
+    mend: Mended
     initialize_settings: InitializeSettings
     find_people: FindPeople
     admit_person: OneAccount

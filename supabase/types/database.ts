@@ -22,6 +22,21 @@ export interface Act {
   facts: Json
   created_at: Moment
 }
+export interface AuditEntry {
+  id: number
+  community_id: Uuid | null
+  action: string
+  actor: Person | null
+  subject: Person | null
+  facts: Json
+  created_at: Moment
+  people: Person[]
+  sentence: string
+}
+export interface Away {
+  from: Day
+  to: Day
+}
 export interface Balance {
   community_id: Uuid
   user_id: Uuid
@@ -188,8 +203,9 @@ export interface GetDeclaration {
   witnesses: Person[]
 }
 export interface GetHealth {
-  status: 'ok'
+  status: 'ok' | 'late' | 'broken'
   dawn_late_seconds: number
+  missing: string[]
 }
 export interface GetJashn {
   jashn: Jashn | null
@@ -322,7 +338,7 @@ export interface LedgerSummary {
   spent_today: number
 }
 export interface ListAudit {
-  entries: Act[]
+  entries: AuditEntry[]
   has_more: boolean
 }
 export interface ListElections {
@@ -407,6 +423,12 @@ export interface Member {
   community_id: Uuid
   roles: Role[]
   joined_at: Moment
+  able: boolean
+  away: Away | null
+}
+export interface Mended {
+  mended: string[]
+  missing: string[]
 }
 export interface Message {
   id: number
@@ -416,6 +438,7 @@ export interface Message {
   content: string
   event: string | null
   facts: Json
+  people: Person[]
   declaration: Declaration | null
   borrow_request: BorrowRequest | null
   tip_to_tip: Proposal | null
@@ -476,13 +499,17 @@ export interface Notification {
   id: number
   community_id: Uuid
   type: NoticeType
+  event: string
   title: string
   body: string
+  facts: Json
+  people: Person[]
   read: boolean
   count: number
   ref_kind: string
   ref_id: Uuid
   created_at: Moment
+  updated_at: Moment
 }
 export interface OneAccount {
   person: Account
@@ -602,6 +629,7 @@ export type RefusalCode =
   | 'DEBT_LIMIT'
   | 'INVALID_INPUT'
   | 'RATE_LIMITED'
+  | 'READ_REPLICA'
   | 'INSUFFICIENT_CC'
 export interface RefusedInvite {
   refused: InviteRefusal
@@ -754,6 +782,7 @@ export interface Answers {
   erase_user: Erased
   get_account: GetAccount
   get_health: GetHealth
+  mend: Mended
   initialize_settings: InitializeSettings
   find_people: FindPeople
   admit_person: OneAccount
@@ -829,6 +858,7 @@ export type Database = {
 "mark_all_notifications_read": { Args: Record<PropertyKey, never>; Returns: Answers["mark_all_notifications_read"] },
 "mark_chamber_read": { Args: { "community_id": string,"message_id": number }; Returns: Answers["mark_chamber_read"] },
 "mark_notification_read": { Args: { "notification_id": number }; Returns: Answers["mark_notification_read"] },
+"mend": { Args: Record<PropertyKey, never>; Returns: Answers["mend"] },
 "mint_invites": { Args: { "count"?: number,"email"?: string,"expires_at"?: string,"max_uses"?: number,"note"?: string,"theme"?: string,"welcome_message"?: string,"welcome_title"?: string }; Returns: Answers["mint_invites"] },
 "mute_notifications": { Args: { "community_id": string,"muted": boolean,"type": string }; Returns: Answers["mute_notifications"] },
 "post_correction": { Args: { "amount": number,"community_id": string,"reason": string,"request_id"?: string,"steward_id"?: string,"user_id": string }; Returns: Answers["post_correction"] },
