@@ -159,12 +159,13 @@ export function fill(place, nodes) {
   fresh.forEach((node, n) => { node.dataset.key ??= `${node.tagName}-${n}` })
   const before = new Map([...place.children].map((node) => [node.dataset.key, node]))
   const held = document.activeElement
+  const kept = new Set()
   let next = place.firstElementChild
   for (const node of fresh) {
     const old = before.get(node.dataset.key)
-    before.delete(node.dataset.key)
     if (old && old === next) next = next.nextElementSibling
     if (old?.isEqualNode(node)) {
+      kept.add(old)
       if (old.nextElementSibling !== next) place.insertBefore(old, next)
       continue
     }
@@ -175,7 +176,7 @@ export function fill(place, nodes) {
       if (old.contains(held)) hold(held, node)
     }
   }
-  for (const gone of before.values()) gone.remove()
+  for (const gone of [...place.children]) if (!fresh.includes(gone) && !kept.has(gone)) gone.remove()
   if (held.isConnected && document.activeElement !== held && place.contains(held)) held.focus({ preventScroll: true })
 }
 
