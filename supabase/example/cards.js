@@ -63,7 +63,7 @@ export function borrowing(one) {
     h('small', {}, pending ? 'It lapses at Sunset.' : `This request is ${one.status}.`),
     pending && isMe(one.lender) && form('Answer a request', [
       { name: 'amount', label: 'CC', type: 'number', min: 1, max: one.amount, value: one.amount, required: true },
-    ], 'Lend', (given) => answer('approved', given.amount)()),
+    ], 'Lend', (given) => answer('approved', given.amount)(), { plain: true }),
     pending && isMe(one.lender) && row(button('Decline', answer('declined'), { class: 'quiet' })),
     pending && isMe(one.borrower) && row(button('Take it back', () => rpc('cancel_borrow', { borrow_request_id: one.id }), { class: 'quiet' })),
   ]
@@ -102,7 +102,7 @@ export function election(one) {
     ], one.my_vote ? 'Change my ballot' : 'Cast my ballot', async (given) => {
       await rpc('vote_election', { election_id: one.id, ...given })
       return 'Your ballot is in the box.'
-    }),
+    }, { plain: true }),
     open && one.my_vote && faint('Your ballot is in the box; it may be changed until the close.'),
     !open && one.status === 'completed' && table('Votes', ['Candidate', 'Votes'],
       one.candidates.map(({ user, votes }) => [name(user), votes ?? 0])),
@@ -149,10 +149,10 @@ function more(one) {
   if (one.deleted || !own && !moderates()) return null
   return h('details', { class: 'more', 'data-act': 'More' }, h('summary', {}, 'More'), h('div', {},
     own && young && form('Edit this line', [{ name: 'content', label: 'Words', type: 'textarea', value: one.content, maxlength: 2000, required: true }],
-      'Save', (given) => rpc('edit_message', { message_id: one.id, ...given })),
+      'Save', (given) => rpc('edit_message', { message_id: one.id, ...given }), { plain: true }),
     own && row(button('Delete', () => rpc('delete_message', { message_id: one.id }), { class: 'quiet' })),
     moderates() && form('Strike this line', [{ name: 'reason', label: 'Strike it, because', required: true, maxlength: 280 }],
-      'Strike', (given) => rpc('strike_message', { message_id: one.id, ...given }), { class: 'quiet' })))
+      'Strike', (given) => rpc('strike_message', { message_id: one.id, ...given }), { class: 'quiet', plain: true })))
 }
 
 // What a listener is told of a new line.

@@ -44,10 +44,10 @@ export function field({ label, type = 'text', options, value, ...props }) {
   return type === 'checkbox' ? h('label', { class: 'check' }, input, label) : h('label', {}, h('span', {}, label), input)
 }
 
-// name is what a screen reader calls the form, and no two on a page are called alike.
+// name is what a screen reader calls the form; one that stands in each of many cards is `plain`, and not called anything.
 export function form(name, fields, send, act, props = {}) {
   const submit = h('button', { 'data-act': send, class: props.class }, send)
-  const node = h('form', { 'aria-label': name, 'data-act': name }, fields.map(field), submit)
+  const node = h('form', { 'aria-label': !props.plain && name, 'data-act': name }, fields.map(field), submit)
   node.addEventListener('input', () => forgive(node))
   node.addEventListener('submit', (event) => {
     event.preventDefault()
