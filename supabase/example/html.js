@@ -51,7 +51,11 @@ export function form(name, fields, send, act, props = {}) {
   node.addEventListener('input', () => forgive(node))
   node.addEventListener('submit', (event) => {
     event.preventDefault()
-    run(submit, async () => { await act(given(node)); node.reset() }, node)
+    run(submit, async () => {
+      const done = await act(given(node))
+      node.reset()
+      return done
+    }, node)
   })
   return node
 }
