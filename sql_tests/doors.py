@@ -59,7 +59,9 @@ FOR_PEOPLE = {
     "list_loans": "community_id, side = 'both'",
     "repay_loan": "loan_id, amount, request_id = null",
     "forgive_loan": "loan_id, amount = null",
-    "propose_tip_to_tip": "community_id, title, stake_amount, description = '', request_id = null",
+    "propose_tip_to_tip": (
+        "community_id, title, stake_amount, description = '', request_id = null, amendment = null"
+    ),
     "vote_tip_to_tip": "proposal_id, vote",
     "get_tip_to_tip": "proposal_id",
     "list_tip_to_tips": "community_id, status = null, page_size = 50, before_id = null",
@@ -75,6 +77,12 @@ FOR_PEOPLE = {
     "get_leaderboard": "community_id, week_start = null",
     "get_jashn": "community_id, week_start = null",
     "celebrate_jashn": "jashn_id, message",
+    "get_last_light": "community_id",
+    "list_honours": "community_id, page_size = 50, before_id = null",
+    # the Gazette's editions
+    "get_edition": "community_id, number = null",
+    "list_editions": "community_id, page_size = 50, before_id = null",
+    "verify_gazette": "community_id, from_number = 1, to_number = null",
     # notifications
     "list_notifications": "unread_only = false, page_size = 50, before_id = null",
     "mark_notification_read": "notification_id",

@@ -256,7 +256,13 @@ class House:
         return audit
 
     def _anybody_in(self, community: str) -> "Member":
-        anybody, *_ = self.owner.read("community_members", community_id=community, left_at=None)
+        anybody, *_ = self.owner.sql(
+            """
+            select user_id from private.community_members
+            where community_id = %(community)s and left_at is null and private.is_able(user_id)
+            """,
+            community=community,
+        )
         return Member.of(self, {"id": anybody["user_id"], "email": "anybody@chas.test"}, {})
 
 

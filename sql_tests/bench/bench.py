@@ -342,6 +342,41 @@ class Bench:
                     small.append(median(few))
         self.compare("a proposal among 2,000 : among 5", big, small, 100)
 
+    # ------------------------------------------------------------------------------ the erasure
+
+    def erasure(self) -> None:
+        """It touches a handful of rows, however much a person wrote (RULES 13.2)."""
+        self.copy("erasing", HOUSE)
+        long: list[float] = []
+        short: list[float] = []
+        erase = "select private.erase_user(bench.person(%s))"
+        with session(self.admin("erasing")) as connection:
+            for number in range(self.form.rounds + 1):
+                one(connection, "select bench.live_long(%s)", 60 + number)
+                took = [once(connection, erase, [person]) for person in (60 + number, 160 + number)]
+                if number:
+                    long.append(took[0])
+                    short.append(took[1])
+        what = "erase_user with 10,000 messages and 5,000 joys : of one with ten joys"
+        self.compare(what, long, short, 3)
+
+    def sentences(self) -> None:
+        """What the house says is made when a page is read, and must hardly be felt (RULES 3.1)."""
+        self.copy("speaking", HOUSE)
+        found: dict[int, list[float]] = {55: [], 105: []}
+        with session(self.admin("speaking")) as connection:
+            talk = "select bench.talk(%s, %s)"
+            homes = {person: one(connection, talk, person, person == 55) for person in found}
+            with on_one_core(connection):
+                for number in range(self.form.rounds + 1):
+                    for person, home in homes.items():
+                        act_as(connection, one(connection, "select bench.person(%s)", person))
+                        took = latency(connection, "select public.list_messages(%s)", home)
+                        if number:
+                            found[person].append(took)
+        what = "a page with 5 lines of the house's own : their sentences left out"
+        self.compare(what, found[55], found[105], 1.1)
+
     # ------------------------------------------------------------------------------ the day
 
     def day(self) -> None:
@@ -506,6 +541,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "cpu": Bench.cpu,
     "pages": Bench.pages,
     "proposals": Bench.proposals,
+    "erasure": Bench.erasure,
+    "sentences": Bench.sentences,
     "day": Bench.day,
     "growth": Bench.growth,
     "edge": Bench.edge,

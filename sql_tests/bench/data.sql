@@ -30,14 +30,14 @@ insert into private.communities (id, name, created_by, created_at)
 select bench.community(c), 'Community ' || c, bench.person(case c when 0 then 1 else (c - 1) * :members + 51 end),
   now() - interval '3 years'
 from generate_series(0, :communities) as c;
-insert into private.community_members (community_id, user_id, roles, joined_at)
+insert into private.community_members (community_id, user_id, roles, joined_at, joined_day)
 select bench.community(p.c), p.id,
   case when p.i = 1 or (p.i > 50 and (p.i - 51) % :members = 0) then '{member,moderator}' else '{member}' end::text[],
-  now() - interval '3 years'
+  now() - interval '3 years', current_date - 1096
 from bench.people as p;
-insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, last_closed_day)
+insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, days_lived, last_closed_day)
 select c.id, current_date, current_date + interval '1 day' - interval '1 minute', current_date + interval '1 day',
-  now() + interval '1 day', current_date - 1
+  now() + interval '1 day', 1096, current_date - 1
 from private.communities as c;
 -- Deep purses: a benchmark that ran out of coins would measure refusals.
 insert into private.purses (community_id, user_id, remaining, day, granted_at)
@@ -60,18 +60,19 @@ select
   1 + j.n % 9, (j.c = 0 and j.n % 21 < 20)::integer, j.at::date, j.at
 from bench.joys as j
 order by j.at;
-insert into private.streaks (community_id, user_id, longest, last_lived)
-select r.community_id, r.user_id, max(r.length), 0
+insert into private.streaks (community_id, user_id, days, longest, last_lived)
+select distinct on (r.community_id, r.user_id) r.community_id, r.user_id, r.days,
+  max(r.days) over (partition by r.community_id, r.user_id), 1096 - (current_date - r.last_day)
 from (
-  select i.community_id, i.user_id, count(*)::integer as length
+  select d.community_id, d.user_id, count(*)::integer as days, max(d.day) as last_day
   from (
-    select d.community_id, d.user_id,
-      d.day - (row_number() over (partition by d.community_id, d.user_id order by d.day))::integer as island
-    from (select distinct o.community_id, o.user_id, o.day from private.declarations as o) as d
-  ) as i
-  group by i.community_id, i.user_id, i.island
+    select o.community_id, o.user_id, o.day,
+      o.day - (row_number() over (partition by o.community_id, o.user_id order by o.day))::integer as island
+    from (select distinct j.community_id, j.user_id, j.day from private.declarations as j) as o
+  ) as d
+  group by d.community_id, d.user_id, d.island
 ) as r
-group by r.community_id, r.user_id;
+order by r.community_id, r.user_id, r.last_day desc;
 insert into private.chat_messages (community_id, user_id, type, content, reference_id, created_at)
 select l.community_id, l.user_id, l.type, l.content, l.reference_id, l.at
 from (
@@ -106,8 +107,8 @@ from generate_series(1, 60) as d, generate_series(0, 49) as i;
 insert into private.notifications (
   community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at, read_at
 )
-select bench.community(j.c), j.user_id, 'witnessed', 'witnessed', '{}', '{}', 'declaration', j.id,
-  row_number() over (order by j.at), j.at, j.at, j.at
+select bench.community(j.c), j.user_id, 'witnessed', 'joy_witnessed', '{}', array[bench.person(1 + (j.n + 7) % 50)],
+  'declaration', j.id, nextval('private.notifications_position_seq'), j.at, j.at, j.at
 from bench.joys as j where j.at > now() - interval '90 days';
 
 drop table bench.joys;

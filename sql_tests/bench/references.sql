@@ -1,7 +1,7 @@
 -- What CHAS is measured against, in the same database: each does only what cannot be left out.
 
--- The least a declaration must write: the purse, the ledger, the joy, its card, the request's id with an answer as long
--- as the real one (RULES 5.4), and the two broadcasts RULES 11.2 asks for. Same tables, same constraints; nobody is asked
+-- The least a declaration must write: the purse, the ledger, the joy, its card, the request's id with what it made (RULES
+-- 5.4), and the two broadcasts RULES 11.2 asks for. Same tables, same constraints; nobody is asked
 -- who they are and nothing is answered.
 create function bench.declare_minimum(p_community_id uuid, p_user_id uuid, p_title text, p_cc_spent integer)
 returns uuid
@@ -28,8 +28,11 @@ begin
   insert into private.chat_messages (community_id, user_id, type, reference_id, created_at)
   values (p_community_id, p_user_id, 'declaration', v_id, now())
   returning id into v_message_id;
-  insert into private.repeats (user_id, rpc, request_id, arguments_hash, answer, created_at)
-  values (p_user_id, 'minimum', gen_random_uuid(), '', jsonb_build_object('answer', repeat('x', 1650)), now());
+  insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
+  values (
+    p_user_id, 'minimum', gen_random_uuid(), '',
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id), now()
+  );
   perform realtime.send(jsonb_build_object('kind', 'balance'), 'balance', 'user:' || p_user_id::text, true);
   perform realtime.send(
     jsonb_build_object('message_id', v_message_id), 'message', 'community:' || p_community_id::text, true
@@ -73,5 +76,48 @@ begin
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select g.community_id, g.user_id, 'daily_reset', g.remaining, g.remaining, g.remaining, g.day, p_at
   from granted as g;
+end;
+$$;
+
+-- A person with a long history: 10,000 messages and 5,000 joys in the community they are in.
+create function bench.live_long(p_person integer) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+  v_member private.community_members := (
+    select m from private.community_members as m where m.user_id = bench.person(p_person) limit 1
+  );
+begin
+  insert into private.chat_messages (community_id, user_id, type, content, created_at)
+  select v_member.community_id, v_member.user_id, 'message', 'Line ' || n, now() from generate_series(1, 10000) as n;
+  insert into private.declarations (community_id, user_id, title, cc_spent, day, created_at)
+  select v_member.community_id, v_member.user_id, 'Joy ' || n, 1, current_date, now() from generate_series(1, 5000) as n;
+end;
+$$;
+
+-- Fifty new lines in a person's community, every tenth of them the house's own; answers which community it is. Of lines
+-- that are not said no sentence is made, but all else of them is shown.
+create function bench.talk(p_person integer, p_is_said boolean) returns uuid
+language plpgsql set search_path = ''
+as $$
+declare
+  v_member private.community_members := (
+    select m from private.community_members as m where m.user_id = bench.person(p_person) limit 1
+  );
+begin
+  insert into private.chat_messages (community_id, user_id, type, content, event, facts, created_at, deleted_at)
+  select
+    v_member.community_id, case when e.is_event then null else v_member.user_id end,
+    case when e.is_event then 'system' else 'message' end, case when e.is_event then '' else 'Line ' || n end,
+    case when e.is_event then 'borrow_approved' end,
+    case
+      when e.is_event then jsonb_build_object(
+        'lender_id', v_member.user_id, 'borrower_id', bench.person(p_person + 1), 'amount', 5
+      )
+    end,
+    now(), case when e.is_event and not p_is_said then now() end
+  from generate_series(1, 50) as n
+  cross join lateral (select n % 10 = 0 as is_event) as e;
+  return v_member.community_id;
 end;
 $$;

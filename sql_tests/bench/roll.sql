@@ -10,8 +10,8 @@ select -2 - n, 51 + 5 * n + m from generate_series(0, 15) as n, generate_series(
 
 insert into private.communities (id, name, created_by)
 select distinct bench.community(r.c), 'Roll ' || r.c, bench.person(51) from rolls as r;
-insert into private.community_members (community_id, user_id, joined_at)
-select bench.community(r.c), bench.person(r.i), now() - interval '1 year' from rolls as r;
+insert into private.community_members (community_id, user_id, joined_at, joined_day)
+select bench.community(r.c), bench.person(r.i), now() - interval '1 year', current_date - 365 from rolls as r;
 insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at)
 select distinct bench.community(r.c), current_date, current_date + interval '1 day' - interval '1 minute',
   current_date + interval '1 day', now() + interval '1 day'

@@ -72,7 +72,8 @@ def look_around(world):
         *("get_community", "get_rules", "list_members", "list_audit", "list_messages"),
         *("list_gazette", "get_balance", "list_ledger", "audit_ledger", "preview_dawn"),
         *("list_loans", "list_tip_to_tips", "get_sunset", "list_elections", "get_leaderboard"),
-        *("get_jashn", "get_active_election"),
+        *("get_jashn", "get_active_election", "list_honours", "get_edition", "list_editions"),
+        *("verify_gazette", "get_last_light"),
     ):
         for person in (asha, bram):
             if (door, person) != ("list_audit", bram):

@@ -88,6 +88,7 @@ def test_a_place_in_the_list_of_others_is_no_place(house, rain, hill):
     elsewhere = {
         "list_gazette": "declaration_id",
         "list_elections": "election_id",
+        "list_honours": "jashn_id",
         "list_tip_to_tips": "proposal_id",
     }
     by_id = house.owner.sql("""

@@ -133,6 +133,16 @@ def test_declining_moves_nothing_and_is_told(rain, asha, bram, ask, books):
     books(rain)
 
 
+def test_declining_asks_for_no_amount(asha, bram, ask):
+    request = ask(bram, asha, 20)
+    declined = {"borrow_request_id": request["id"], "action": "declined", "amount": 21}
+    answer = asha.respond_borrow(**declined)
+    assert (answer["borrow_request"]["status"], answer["borrow_request"]["amount"]) == (
+        "declined",
+        20,
+    )
+
+
 def test_only_who_was_asked_answers(asha, bram, chloe, ask):
     request = ask(bram, asha, 20)
     for other in (bram, chloe):
@@ -332,6 +342,27 @@ def test_a_lender_forgives_part_of_a_loan_or_all_of_it(rain, asha, bram, lend, b
     with refused("CONFLICT"):
         asha.forgive_loan(loan_id=loan["id"])
     assert (purse(asha, rain), purse(bram, rain)) == (80, 120)
+    books(rain)
+
+
+def test_debts_follow_a_borrower_who_leaves_and_returns_and_a_lender_who_leaves(
+    rain, asha, bram, chloe, lend, books
+):
+    code = asha.get_community(community_id=rain)["community"]["invite_code"]
+    lent = lend(asha, bram, 20)
+    lend(chloe, bram, 10)
+
+    def debt():
+        return bram.get_balance(community_id=rain)["balance"]["debt"]
+
+    assert debt() == 30
+    bram.leave_community(community_id=rain)
+    asha.forgive_loan(loan_id=lent["id"], amount=5)
+    books(rain)
+    bram.join_community(invite_code=code)
+    assert debt() == 25
+    chloe.leave_community(community_id=rain)
+    assert debt() == 15
     books(rain)
 
 

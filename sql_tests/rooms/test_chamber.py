@@ -122,7 +122,7 @@ def test_a_system_line_has_no_author_and_an_event(rain, bram):
         " select id, 'system', 'You have all won' from private.communities",
         "update private.chat_messages set content = 'forged' where true",
         "delete from private.chat_messages where true",
-        "select private.announce(id, 'x', 'You have all won') from private.communities",
+        "select private.announce(id, 'member_left') from private.communities",
     ],
 )
 def test_nothing_in_the_chamber_can_be_forged(rain, bram, deed):

@@ -1,12 +1,14 @@
 """Founding, joining, and what members see of their community (RULES 2)."""
 
+import time
 import uuid
+from contextlib import ExitStack
 from functools import partial
 
 import psycopg
 import pytest
 from doors import assert_shape
-from people import Refusal, refused, together
+from people import Refusal, meanwhile, refused, together
 
 
 @pytest.fixture
@@ -188,6 +190,124 @@ def test_only_moderators_see_the_code(rain, code, asha, bram):
     assert bram.read("join_codes") == []
     assert "invite_code" not in bram.get_community(community_id=rain)["community"]
     assert code not in str(bram.list_my_communities())
+
+
+def test_twenty_joinings_an_hour_are_enough(rain, code, stranger, clock):
+    for _ in range(20):
+        stranger.join_community(invite_code=code)
+        stranger.leave_community(community_id=rain)
+        clock.forward(minutes=1)
+
+    with refused("RATE_LIMITED", most=20, retry_after=2400) as refusal:
+        stranger.join_community(invite_code=code)
+    with refused("RATE_LIMITED", most=20):
+        stranger.create_community(name="One more")
+    clock.at(refusal.facts["possible_at"])
+    stranger.join_community(invite_code=code)
+    with refused("RATE_LIMITED", retry_after=60):
+        stranger.create_community(name="One more")
+
+
+def test_foundings_count_as_joinings(rain, code, stranger, clock):
+    for _ in range(10):
+        stranger.create_community(name="One of ten")
+    for _ in range(10):
+        stranger.join_community(invite_code=code)
+        stranger.leave_community(community_id=rain)
+    with refused("RATE_LIMITED", most=20, retry_after=3600):
+        stranger.join_community(invite_code=code)
+
+
+def test_of_many_joinings_at_once_no_more_than_twenty_succeed(
+    house, sign_up, admit, stranger, clock
+):
+    codes = []
+    for n in range(3):
+        founder = admit(sign_up(f"f{n}@chas.test", f"F{n}"))
+        codes += [
+            founder.create_community(name="One")["community"]["invite_code"] for _ in range(8)
+        ]
+    answers = together(*(partial(stranger.join_community, invite_code=code) for code in codes))
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert {refusal.code for refusal in refusals} == {"RATE_LIMITED"}
+    assert len(refusals) == 4
+
+
+def test_a_hundred_communities_at_a_time_are_enough(house, rain, code, stranger):
+    house.owner.sql(
+        """
+        with many as (
+          insert into private.communities (name, created_by)
+          select 'One of many', %(me)s from generate_series(1, 100) returning id
+        )
+        insert into private.community_members (community_id, user_id, joined_at, joined_day)
+        select id, %(me)s, '2026-01-01 00:00+00:00', '2026-01-01' from many
+        """,
+        me=stranger.id,
+    )
+    with refused("CONFLICT", most=100):
+        stranger.join_community(invite_code=code)
+    house.owner.sql(
+        """
+        update private.community_members set left_at = private.clock()
+        where user_id = %(me)s and community_id =
+          (select min(community_id::text)::uuid from private.community_members where user_id = %(me)s)
+        """,
+        me=stranger.id,
+    )
+    stranger.join_community(invite_code=code)
+    with refused("CONFLICT"):
+        stranger.create_community(name="One more")
+
+
+def test_nobody_joins_with_a_code_that_is_just_being_paused(house, rain, code, asha, stranger):
+    with ExitStack() as pausing:
+        moderator = pausing.enter_context(asha.transaction())
+        moderator.set_join_code(community_id=rain, open=False)
+        with meanwhile(partial(stranger.join_community, invite_code=code)) as coming:
+            wait_for_a_lock(house, coming)
+            pausing.close()
+    with pytest.raises(Refusal, match="NOT_FOUND"):
+        coming.result()
+
+
+def test_nobody_joins_a_community_its_last_member_is_just_leaving(
+    house, rain, code, asha, stranger
+):
+    with ExitStack() as leaving:
+        last = leaving.enter_context(asha.transaction())
+        last.leave_community(community_id=rain)
+        with meanwhile(partial(stranger.join_community, invite_code=code)) as coming:
+            wait_for_a_lock(house, coming)
+            leaving.close()
+    with pytest.raises(Refusal, match="NOT_FOUND"):
+        coming.result()
+    assert house.owner.read("community_members", community_id=rain, left_at=None) == []
+
+
+def test_of_leaving_last_and_joining_at_once_nobody_is_left_without_a_moderator(
+    house, sign_up, admit
+):
+    for n in range(10):
+        asha, bram = (
+            admit(sign_up(f"{name}{n}@chas.test", f"{name} {n}")) for name in ("last", "next")
+        )
+        community = asha.create_community(name="Rain")["community"]
+        together(
+            partial(asha.leave_community, community_id=community["id"]),
+            partial(bram.join_community, invite_code=community["invite_code"]),
+        )
+        there = house.owner.read("community_members", community_id=community["id"], left_at=None)
+        assert not there or any("moderator" in one["roles"] for one in there)
+
+
+def wait_for_a_lock(house, call):
+    while not house.owner.sql("""
+      select pid from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'
+    """):
+        assert not call.done(), call.result()
+        time.sleep(0.01)
 
 
 # ------------------------------------------------------------------------------ request_id

@@ -173,12 +173,42 @@ def test_a_refusal_is_not_remembered(rain, asha, clock):
     assert asha.declare_joy(**joy)["balance"]["remaining"] == 40
 
 
+def test_a_repeat_is_answered_as_things_stand_now(house, rain, asha, bram, clock, books):
+    said = {"community_id": rain, "title": "Oops", "cc_spent": 10, "request_id": str(uuid.uuid4())}
+    first = bram.declare_joy(**said)
+    asha.witness_declaration(declaration_id=first["declaration"]["id"])
+    asha.strike_message(message_id=first["message"]["id"], reason="Not here")
+    clock.forward(days=1)
+
+    again = bram.declare_joy(**said)
+    assert again["declaration"]["id"] == first["declaration"]["id"]
+    assert (again["declaration"]["title"], again["declaration"]["witnessed_count"]) == ("", 1)
+    assert again["message"]["deleted"] is True
+    # The day is settled first: what the balance shows is true now.
+    assert again["balance"] == bram.get_balance(community_id=rain)["balance"]
+    assert (again["balance"]["day"], again["balance"]["remaining"]) == ("2026-03-03", 100)
+    assert books(rain)["spent"] == 10
+    (kept,) = house.owner.read("repeats", rpc="declare_joy")
+    assert kept["made"] == {
+        "declaration_id": first["declaration"]["id"],
+        "message_id": first["message"]["id"],
+    }
+
+
+def test_who_has_left_is_not_answered_again(rain, asha, bram):
+    said = {"community_id": rain, "title": "Bye", "cc_spent": 10, "request_id": str(uuid.uuid4())}
+    bram.declare_joy(**said)
+    bram.leave_community(community_id=rain)
+    with refused("NOT_FOUND"):
+        bram.declare_joy(**said)
+
+
 def test_a_request_id_is_kept_seven_days(rain, asha, clock):
     joy = {"community_id": rain, "title": "Again", "cc_spent": 1, "request_id": str(uuid.uuid4())}
     first = asha.declare_joy(**joy)
 
     clock.forward(days=7, seconds=-1)
-    assert asha.declare_joy(**joy) == first
+    assert asha.declare_joy(**joy)["declaration"] == first["declaration"]
     clock.forward(seconds=1)
     other = asha.declare_joy(**joy | {"title": "Another"})
     assert other["declaration"]["title"] == "Another"

@@ -783,6 +783,7 @@ def test_the_job_serves_twenty_communities_a_call(house, sign_up, admit, clock, 
     for n in range(3):
         founder = admit(sign_up(f"founder{n}@chas.test", f"Founder {n}"))
         for _ in range(7):
+            clock.forward(minutes=4)
             community = founder.create_community(name="One of many")["community"]
             voter.join_community(invite_code=community["invite_code"])
             founder.set_council(community_id=community["id"], user_id=voter.id, granted=True)

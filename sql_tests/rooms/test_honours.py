@@ -329,6 +329,66 @@ def test_only_members_of_the_whole_week_are_eligible(
     assert (honored(held), held["reckoning"]["decided_by"]) == ("Dora", "only_one")
 
 
+def test_a_change_of_zone_moves_no_joining_into_another_week(asha, hold, clock):
+    """Founded on a Sunday in UTC, which is a Monday already in Tokyo."""
+    clock.at("2026-03-08 20:00+00:00")
+    rain = asha.create_community(name="Rain")["community"]["id"]
+    asha.declare_joy(community_id=rain, title="A joy", cc_spent=5)
+    clock.at("2026-03-10 12:00+00:00")
+    asha.update_community(community_id=rain, patch={"timezone": "Asia/Tokyo"})
+    hold("2026-03-14 15:05+00:00")
+
+    assert eligible(jashn(asha, rain, week_start=NEXT_WEEK)) == {"Asha": True}
+
+
+def test_nor_into_an_earlier_one(asha, hold, clock):
+    """Founded on a Monday in Auckland, when it is still Sunday in UTC."""
+    clock.at("2026-03-08 19:00+00:00")
+    rain = asha.create_community(name="Rain", timezone="Pacific/Auckland")["community"]["id"]
+    asha.declare_joy(community_id=rain, title="A joy", cc_spent=5)
+    clock.at("2026-03-10 12:00+00:00")
+    asha.update_community(community_id=rain, patch={"timezone": "UTC"})
+    hold(SUNDAY_AFTER)
+
+    held = jashn(asha, rain, week_start=NEXT_WEEK)
+    assert (honored(held), eligible(held)) == (None, {"Asha": False})
+
+
+def test_who_came_after_a_sunday_that_was_passed_over_was_not_there_all_week(
+    rain, asha, bram, hold, clock, join_rain
+):
+    """The zone moves a day ahead in the night to Sunday, which nobody lives."""
+    clock.at("2026-03-06 12:00+00:00")
+    zones = ("Pacific/Honolulu", "Pacific/Kiritimati")
+    for zone, then in zip(zones, ("2026-03-07 12:00+00:00", "2026-03-08 10:00+00:00"), strict=True):
+        asha.update_community(community_id=rain, patch={"timezone": zone})
+        clock.at(then)
+        asha.get_balance(community_id=rain)
+    day = asha.get_balance(community_id=rain)["balance"]["day"]
+    assert day == "2026-03-09"
+    dora = join_rain("dora@chas.test", "Dora")
+    for member in (asha, dora):
+        member.declare_joy(community_id=rain, title="A joy", cc_spent=5)
+    hold(SUNDAY_AFTER)
+
+    held = jashn(asha, rain, week_start=NEXT_WEEK)
+    assert eligible(held) == {"Asha": True, "Bram": False, "Dora": False}
+
+
+def test_who_cannot_act_is_not_honoured(service, rain, asha, bram, chloe, declare, full_week, hold):
+    declare(asha, 9)
+    declare(bram, 1)
+    declare(chloe, 2)
+    service.suspend_person(user_id=bram.id, reason="Because")
+    service.erase_user(user_id=chloe.id)
+    hold(SUNDAY_AFTER)
+
+    held = jashn(asha, rain)
+    assert honored(held) == "Asha"
+    assert eligible(held) == {"Asha": True, "Bram": False}
+    assert board(asha, rain, week_start=NEXT_WEEK)["most_restrained"]["id"] == asha.id
+
+
 def test_who_left_is_not_in_the_reckoning(rain, asha, bram, declare, full_week, hold):
     declare(asha, 9)
     declare(bram, 1)

@@ -14,7 +14,14 @@ from own_house import own_house
 from people import Caller, House, Row
 
 # The clock of a community may strike at any minute of the hour, somewhere.
-EVERY_MINUTE = {"daily_reset", "daily_sunset", "weekly_jashn", "election_close"}
+EVERY_MINUTE = {
+    "daily_reset",
+    "daily_sunset",
+    "weekly_jashn",
+    "election_close",
+    "last_light",
+    "housekeeping",
+}
 
 DAWN = datetime(2026, 3, 3, tzinfo=UTC)
 
@@ -56,7 +63,7 @@ def runs(house: House, community: str, job: str) -> list[Row]:
 
 def test_every_job_is_scheduled_under_its_own_name(house):
     jobs = scheduled(house)
-    assert set(jobs) == {*EVERY_MINUTE, "tip_to_tip_expiry", "housekeeping"}
+    assert set(jobs) == EVERY_MINUTE | {"tip_to_tip_expiry"}
     for name, job in jobs.items():
         assert f"private.{name}()" in job["command"]
         assert job["active"] is True
@@ -65,6 +72,16 @@ def test_every_job_is_scheduled_under_its_own_name(house):
     for name in EVERY_MINUTE:
         assert jobs[name]["schedule"] == "* * * * *"
     assert jobs["tip_to_tip_expiry"]["schedule"] == "*/15 * * * *"
+
+
+def test_what_is_scheduled_is_the_one_list(house):
+    listed = house.owner.sql("select * from private.jobs()")
+    told = {row["name"]: row["schedule"] for row in listed}
+    assert {name: job["schedule"] for name, job in scheduled(house).items()} == told
+    for job in listed:
+        house.owner.sql(f"select 'private.{job['name']}(timestamptz)'::regprocedure")
+        if job["serves"]:
+            house.owner.sql(f"select 'private.{job['serves']}(uuid, timestamptz)'::regprocedure")
 
 
 def test_scheduling_again_replaces(house):
@@ -179,9 +196,14 @@ def test_what_is_kept_for_a_while_goes_after_that(house, execute):
 
 def test_the_gauge_says_how_late_the_latest_dawn_is(service, found, execute):
     found("Late")
-    assert service.at(DAWN).get_health() == {"status": "ok", "dawn_late_seconds": 0}
+    assert service.at(DAWN).get_health() == {
+        "status": "ok",
+        "dawn_late_seconds": 0,
+        "missing": [],
+    }
     late = DAWN + timedelta(minutes=11)
     assert service.at(late).get_health()["dawn_late_seconds"] == 660
+    assert service.at(late).get_health()["status"] == "late"
 
     execute("daily_reset", late)
     assert service.at(late).get_health()["dawn_late_seconds"] == 0

@@ -106,9 +106,62 @@ def test_the_audit_shows_totals_to_any_member(rain, asha, bram, books):
     books(rain)
 
 
-def test_the_audit_notices_a_purse_that_was_tampered_with(house, rain, asha):
-    house.owner.sql("update private.purses set remaining = remaining + 1 where true")
+COPIES = ["remaining", "spent_total", "joys_today", "debt"]
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_the_audit_notices_a_purse_that_was_tampered_with(house, rain, asha, bram, books, copied):
+    asha.declare_joy(community_id=rain, title="First rain", cc_spent=30)
+    asked = bram.request_borrow(community_id=rain, lender_id=asha.id, amount=5, reason="Tea")
+    asha.respond_borrow(borrow_request_id=asked["borrow_request"]["id"], action="approved")
+    books(rain)
+    house.owner.sql(f"update private.purses set {copied} = {copied} + 1 where true")
     assert asha.audit_ledger(community_id=rain)["balanced"] is False
+
+
+@pytest.mark.parametrize(
+    ("amount", "moved", "counterparty"),
+    [(10, 10, True), (10, 20, False), (-10, 10, False)],
+    ids=["a counterparty it has not", "more moved than it says", "the sign of another type"],
+)
+def test_the_audit_notices_an_entry_of_no_known_kind(
+    house, rain, asha, bram, books, amount, moved, counterparty
+):
+    books(rain)
+    house.owner.sql(
+        """
+        insert into private.ledger_entries (
+          community_id, user_id, type, amount, moved, balance_after, counterparty_id, day,
+          created_at
+        )
+        values (
+          %(rain)s, %(who)s, 'daily_reset', %(amount)s, %(moved)s, 110, %(other)s, '2026-03-02',
+          now()
+        )
+        """,
+        rain=rain,
+        who=asha.id,
+        amount=amount,
+        moved=moved,
+        other=bram.id if counterparty else None,
+    )
+    house.owner.sql(
+        "update private.purses set remaining = remaining + %(amount)s where user_id = %(who)s",
+        who=asha.id,
+        amount=amount,
+    )
+    assert asha.audit_ledger(community_id=rain)["balanced"] is False
+
+
+def test_every_type_of_entry_is_one_kind_or_two_by_its_sign(house):
+    kinds = house.owner.sql("select type, sign, words from private.entry_kinds()")
+    types = house.owner.sql("""
+        select (regexp_matches(pg_get_constraintdef(c.oid), '''([a-z_]+)''', 'g'))[1] as type
+        from pg_constraint as c where c.conname = 'entry_type_known'
+    """)
+    assert {row["type"] for row in kinds} == {row["type"] for row in types}
+    assert len({(row["type"], row["sign"]) for row in kinds}) == len(kinds)
+    assert all(row["words"] for row in kinds)
 
 
 def test_books_balance_after_everybody_spent_at_once(rain, asha, bram, chloe, books):

@@ -11,8 +11,8 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from model import Denied, Economy, Facts, InAnyOrder, Loan, Request, Tip
-from people import House, Member, Refusal, Row
+from model import SUSPENDED, Denied, Economy, Facts, InAnyOrder, Loan, Request, Tip
+from people import Caller, House, Member, Refusal, Row
 
 JOBS = ("daily_reset", "daily_sunset", "tip_to_tip_expiry")
 ZONES = (
@@ -35,6 +35,13 @@ PRESENT = """
     'members', (
       select coalesce(jsonb_agg(m.user_id), '[]') from private.community_members as m
       where m.community_id = c.id and m.left_at is null
+    ),
+    'moderators', (
+      select coalesce(jsonb_agg(m.user_id), '[]') from private.community_members as m
+      where m.community_id = c.id and m.left_at is null and 'moderator' = any(m.roles)
+    ),
+    'banned', (
+      select coalesce(jsonb_agg(b.user_id), '[]') from private.bans as b where b.community_id = c.id
     ),
     'purses', (
       select jsonb_object_agg(b.user_id, jsonb_build_object(
@@ -69,6 +76,11 @@ PRESENT = """
 """
 
 
+def made_by(answer: Any) -> set[str]:
+    """The ids of the things an answer shows."""
+    return {str(thing["id"]) for thing in answer.values() if "id" in thing}
+
+
 class Driver:
     """A founder and others, some of them outside at first; `seed` decides everything they do."""
 
@@ -85,6 +97,7 @@ class Driver:
         self.days: set[date] = set()
         self.calls: list[tuple[Member, str, Facts]] = []  # those with a request_id
         self.answers: dict[str, Any] = {}
+        self.gone: list[Member] = []  # erased; they still try
 
         house.clock.at(start)
         names = [f"Member {n}" for n in range(others + 1)]
@@ -149,6 +162,9 @@ class Driver:
             self.join: 2,
             self.leave: 0.7,
             self.remove: 0.5,
+            self.ban_or_lift: 0.7,
+            self.disable_or_restore: 1.2,
+            self.erase: 0.2,
             self.settings: 1.5,
         }
         (deed,) = self.random.choices(list(deeds), list(deeds.values()))
@@ -278,6 +294,68 @@ class Driver:
             whom = self.random.choice(self.people).id
             self.act(who, "remove_member", user_id=whom, reason="Because", ban=ban)
 
+    def ban_or_lift(self) -> None:
+        who = self.mostly(self.random.choice([*self.model.moderators]))
+        outside = [p.id for p in self.people if p.id not in self.model.members]
+        whom = self.random.choice([*self.model.banned] or outside or [who.id])
+        if self.random.random() < 0.3:
+            whom = self.random.choice(outside or [p.id for p in self.people])
+            self.act(who, "ban_member", user_id=whom, reason="Because")
+        else:
+            self.act(who, "lift_ban", user_id=whom)
+
+    def disable_or_restore(self) -> None:
+        """By a steward or by Auth; never all but one: somebody goes on living here."""
+        unable = [p for p in self.people if p.id in self.model.unable]
+        able = [p for p in self.people if p.id in self.model.members and p not in unable]
+        if unable and (len(able) < 4 or self.random.random() < 0.6):
+            who = self.random.choice(unable)
+            if self.model.unable[who.id] == SUSPENDED:
+                self.house.service.restore_person(user_id=who.id)
+            else:
+                self.set_in_auth(who, None)
+            self.model.restore(who.id)
+            self.told("restored", who)
+        elif len(able) > 3:
+            who = self.random.choice(able)
+            self.model.now = self.house.clock.now
+            if self.random.random() < 0.5:
+                self.house.service.suspend_person(user_id=who.id, reason="Because")
+                self.model.suspend(who.id)
+                self.told("suspended", who)
+            else:
+                self.set_in_auth(who, "infinity")
+                self.model.ban_by_auth(who.id)
+                self.told("banned by Auth", who)
+
+    def set_in_auth(self, who: Member, banned_until: str | None) -> None:
+        auth = Caller(house=self.house, role="supabase_auth_admin", login="supabase_auth_admin")
+        query = "update auth.users set banned_until = %(until)s where id = %(id)s"
+        auth.sql(query, until=banned_until, id=who.id)
+
+    def erase(self) -> None:
+        """Somebody goes for good, housekeeping lets them leave, and somebody new is let in."""
+        inside = [p for p in self.people[1:] if p.id in self.model.members]
+        if len(inside) < 4:
+            return
+        who = self.random.choice(inside)
+        self.house.service.erase_user(user_id=who.id)
+        query = "select private.housekeeping(%(now)s) as done"
+        while self.house.owner.sql(query, now=self.house.clock.now)[0]["done"]:
+            pass
+        self.model.now = self.house.clock.now
+        self.model.erase(who.id)
+        self.told("erased", who)
+        self.people.remove(who)
+        self.gone.append(who)
+        number = len(self.people) + len(self.gone)
+        address, name = f"member{number}@chas.test", f"Member {number}"
+        self.people.append(self.house.admit(self.house.sign_up(address, name)))
+
+    def told(self, what: str, who: Member) -> None:
+        self.story.append(f"{self.house.clock.now} {self.name_of(who.id)} is {what}")
+        self.done[what] += 1
+
     def settings(self) -> None:
         who = self.mostly(self.random.choice([*self.model.moderators]))
         patch: Facts = {"daily_cc_budget": self.random.choice([*BUDGETS, 9])}
@@ -293,13 +371,15 @@ class Driver:
     def somebody(self) -> Member:
         """Mostly a member, now and then somebody outside."""
         inside = [p for p in self.people if p.id in self.model.members]
-        return self.random.choice(inside if self.random.random() < 0.98 else self.people)
+        if self.random.random() < 0.02:
+            inside = [*self.people, *self.gone]
+        return self.random.choice(inside)
 
     def mostly(self, user: str) -> Member:
         """This one, or once in a while anybody."""
         if self.random.random() < 0.05:
             return self.random.choice(self.people)
-        return next(p for p in self.people if p.id == user)
+        return next(p for p in [*self.people, *self.gone] if p.id == user)
 
     def one_of(self, things: dict[str, Any], is_likely: Callable[[Any], bool]) -> tuple[str, Any]:
         likely = [identity for identity, thing in things.items() if is_likely(thing)]
@@ -313,7 +393,7 @@ class Driver:
         return request.seen(self.house.clock.now) == "pending"
 
     def is_active(self, tip: Tip) -> bool:
-        return tip.seen(self.house.clock.now) == "active"
+        return tip.status == "active" and not tip.is_overdue(self.house.clock.now)
 
     def purse_of(self, who: Member) -> int:
         return self.model.purses[who.id].remaining if who.id in self.model.purses else 50
@@ -369,7 +449,7 @@ class Driver:
             raise self.trouble(f"the model expects {expected}", refusal)
 
     def expect_same_answer(self, who: Member, rpc: str, said: Facts, answer: Any) -> None:
-        """The model knows that a call was answered before; that the words are the same, we see."""
+        """The model knows that a call was answered before; that nothing was made anew, we see."""
         request_id = said.get("request_id")
         if request_id:
             key = f"{who.id} {rpc} {request_id} {self.model.memory[who.id, rpc, request_id]}"
@@ -377,8 +457,9 @@ class Driver:
                 self.done["answered again"] += 1
             else:
                 self.calls.append((who, rpc, said))
-            if self.answers.setdefault(key, answer) != answer:
-                raise self.trouble("another answer to the same request_id", answer)
+            made = made_by(answer)
+            if self.answers.setdefault(key, made) != made:
+                raise self.trouble(f"the same request_id made {self.answers[key]} before", made)
 
     def addressed(self, rpc: str, said: Facts) -> Facts:
         """Most doors want the community; those about one thing, or by a code, do not."""
@@ -410,6 +491,8 @@ class Driver:
             "budget": model.budget,
             "pending": model.pending,
             "members": sorted(model.members),
+            "moderators": sorted(model.moderators),
+            "banned": sorted(model.banned),
             "purses": {user: vars(purse) for user, purse in model.purses.items()},
             "requests": sorted(i for i, r in model.requests.items() if r.seen(now) == "pending"),
             "loans": {i: vars(loan) for i, loan in model.loans.items() if loan.outstanding},
@@ -417,7 +500,8 @@ class Driver:
             "escrow": {i: t.stake for i, t in model.tips.items() if t.escrow in ("held", "due")},
         }
         present = row["present"] | {
-            name: sorted(row["present"][name]) for name in ("members", "requests")
+            name: sorted(row["present"][name])
+            for name in ("members", "moderators", "banned", "requests")
         }
         for name, value in expected.items():
             if not is_same(value, present[name]):
@@ -432,6 +516,7 @@ class Driver:
                 str(row["borrower_id"]),
                 str(row["lender_id"]),
                 row["amount"],
+                row["created_at"],
                 row["lapses_at"],
                 row["status"],
             ).seen(now)
@@ -467,7 +552,7 @@ class Driver:
 
     def compare_ledger(self, rows: Iterable[Row]) -> None:
         columns = ("type", "amount", "moved", "balance_after", "day")
-        for person in self.people:
+        for person in [*self.people, *self.gone]:
             mine = sorted(
                 (r for r in rows if str(r["user_id"]) == person.id), key=lambda r: r["id"]
             )
@@ -492,7 +577,8 @@ class Driver:
     # -------------------------------------------------------------------------- telling
 
     def name_of(self, user: str) -> str:
-        return next(f"Member {n}" for n, p in enumerate(self.people) if p.id == user)
+        everybody = [*self.people, *self.gone]
+        return next(f"{p.email}"[:-10] for p in everybody if p.id == user)
 
     def trouble(self, expected: str, found: Any) -> AssertionError:
         tail = "\n  ".join(self.story[-25:])
@@ -513,9 +599,10 @@ class Driver:
         return "\n".join(lines)
 
     def moves(self) -> Counter[str]:
-        """How many entries of each type; refunds that waited for Dawn are named apart."""
+        """How many entries of each type; refunds that waited and proposals void are named apart."""
         moves = Counter(entry.type for entry in self.model.ledger)
         moves["refunded at Dawn"] = self.model.refunded_at_dawn
+        moves["proposals void"] = sum(tip.status == "void" for tip in self.model.tips.values())
         return moves
 
 

@@ -108,27 +108,27 @@ DOUBLES: dict[str, LiteralString] = {
     "joys that are not one to one with their calls": """
         select coalesce(d.id::text, r.request_id::text) as flaw from private.declarations as d
         full join (select * from private.repeats where rpc = 'declare_joy') as r
-        on r.answer -> 'declaration' ->> 'id' = d.id::text
+        on r.made ->> 'declaration_id' = d.id::text
         where d.id is null or r.request_id is null
     """,
     "borrow requests that are not one to one with their calls": """
         select coalesce(b.id::text, r.request_id::text) as flaw from private.borrow_requests as b
         full join (select * from private.repeats where rpc = 'request_borrow') as r
-        on r.answer -> 'borrow_request' ->> 'id' = b.id::text
+        on r.made ->> 'borrow_request_id' = b.id::text
         where b.id is null or r.request_id is null
     """,
     "proposals that are not one to one with their calls": """
         select coalesce(t.id::text, r.request_id::text) as flaw
         from private.tip_to_tip_proposals as t
         full join (select * from private.repeats where rpc = 'propose_tip_to_tip') as r
-        on r.answer -> 'proposal' ->> 'id' = t.id::text
+        on r.made ->> 'proposal_id' = t.id::text
         where t.id is null or r.request_id is null
     """,
     "messages that are not one to one with their calls": """
         select coalesce(m.id::text, r.request_id::text) as flaw
         from (select * from private.chat_messages where type = 'message') as m
         full join (select * from private.repeats where rpc = 'send_message') as r
-        on r.answer -> 'message' ->> 'id' = m.id::text
+        on r.made ->> 'message_id' = m.id::text
         where m.id is null or r.request_id is null
     """,
     # The entry and the remembered call were written by the same transaction.
@@ -137,8 +137,7 @@ DOUBLES: dict[str, LiteralString] = {
         where r.rpc = 'repay_loan' and 1 <> (
           select count(*) from moves as e
           where e.written_by = r.xmin and e.type = 'debt_repaid' and e.user_id = r.user_id
-            and e.reference_id = (r.answer -> 'loan' ->> 'id')::uuid
-            and e.balance_after = (r.answer -> 'balance' ->> 'remaining')::integer
+            and e.reference_id = (r.made ->> 'loan_id')::uuid
         )
     """,
 }

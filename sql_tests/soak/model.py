@@ -23,6 +23,10 @@ class InAnyOrder(list[Facts]):
 
 
 LARGEST = 1_000_000_000
+DAY = timedelta(days=1)
+
+# Whoever cannot act is answered so, whatever they ask for.
+SUSPENDED, BANNED_BY_AUTH, ERASED = "INVITE_REQUIRED", "FORBIDDEN", "UNAUTHORIZED"
 
 
 class Denied(Exception):
@@ -59,6 +63,7 @@ class Request:
     borrower: str
     lender: str
     amount: int
+    asked_at: datetime
     lapses_at: datetime
     status: str = "pending"
 
@@ -91,8 +96,8 @@ class Tip:
     def awaiting(self) -> int:
         return len(self.roll - self.voted)
 
-    def seen(self, now: datetime) -> str:
-        return "expired" if self.status == "active" and self.deadline <= now else self.status
+    def is_overdue(self, now: datetime) -> bool:
+        return self.status == "active" and self.deadline <= now
 
 
 @cache
@@ -128,9 +133,10 @@ class Economy:
         self.last_closed: date | None = None
         self.refunded_at_dawn = 0
 
-        self.members: dict[str, None] = {}  # in the order they came
+        self.members: dict[str, datetime] = {}  # since when
         self.moderators: dict[str, None] = {founder: None}
         self.banned: dict[str, None] = {}
+        self.unable: dict[str, str] = {}  # who cannot act, and what they are answered
         self.purses: dict[str, Purse] = {}
         self.ledger: list[Entry] = []
         self.requests: dict[str, Request] = {}
@@ -147,6 +153,8 @@ class Economy:
         before = {name: copy(value) for name, value in vars(self).items()}
         self.identity = identity
         try:
+            if who in self.unable:
+                raise Denied(self.unable[who])
             answer: Facts = getattr(self, rpc)(who, **arguments)
         except Denied:
             vars(self).update(before)
@@ -162,8 +170,8 @@ class Economy:
         elif job == "tip_to_tip_expiry" and any(self._is_due(tip) for tip in self.tips.values()):
             self.settle()
             for identity, tip in self.tips.items():
-                if tip.seen(self.now) != tip.status:
-                    self._end(identity, "expired")
+                if tip.is_overdue(self.now):
+                    self._end(identity, self.tip_status(identity))
                 elif self._is_due(tip):
                     self.tips[identity] = replace(tip, is_reminded=True)
 
@@ -190,7 +198,25 @@ class Economy:
 
     @property
     def sunset_at(self) -> datetime:
-        return self.dawn_at - timedelta(minutes=1)
+        """Of the day lived, in the zone it is lived in, wherever the next one will be."""
+        return dawn_of(self.zone, self.day + DAY) - timedelta(minutes=1)
+
+    @property
+    def next_zone(self) -> str:
+        return str(self.pending.get("timezone", self.zone))
+
+    @property
+    def next_sunset_at(self) -> datetime:
+        """By night that of the day which the next Dawn opens, in the zone it will be lived in."""
+        if self.open:
+            return self.sunset_at
+        dawn = max(local_date(self.dawn_at, self.next_zone), self.day + DAY)
+        return dawn_of(self.next_zone, dawn + DAY) - timedelta(minutes=1)
+
+    def _await_dawn(self) -> None:
+        """The old date must be over where it was lived, the new one begun where it will be."""
+        begun = max(dawn_of(zone, self.day + DAY) for zone in (self.zone, self.next_zone))
+        self.dawn_at = max(begun, self.now)
 
     def settle(self) -> None:
         """The last open day is closed, then today begins; what was missed is not replayed."""
@@ -210,12 +236,8 @@ class Economy:
         self.zone = self.pending.get("timezone", self.zone)
         self.budget = self.pending.get("daily_cc_budget", self.budget)
         self.pending = {}
-        tomorrow = self.day + timedelta(days=1)
-        if self.now < dawn_of(self.zone, tomorrow):
-            self.dawn_at = dawn_of(self.zone, tomorrow)
-            return
-        self.day = max(local_date(self.now, self.zone), tomorrow)
-        self.dawn_at = dawn_of(self.zone, self.day + timedelta(days=1))
+        self.day = max(local_date(self.now, self.zone), self.day + DAY)
+        self.dawn_at = dawn_of(self.zone, self.day + DAY)
         self.open = True
         self._expire_all()
         for member in self.members:
@@ -226,6 +248,7 @@ class Economy:
                 self._pay(identity)
                 self.refunded_at_dawn += 1
         self._collect_debts()
+        self._fill_seat()
 
     def _collect_debts(self) -> None:
         due = self.repayments_due(self.budget)
@@ -275,13 +298,7 @@ class Economy:
         moved: int | None = None,
     ) -> None:
         purse = self.purses[user]
-        if purse.remaining + amount < 0:
-            raise Denied(
-                "INSUFFICIENT_CC",
-                short_by=-amount - purse.remaining,
-                largest_possible=purse.remaining,
-                possible_at=self.dawn_at if -amount <= self.next_budget else None,
-            )
+        assert purse.remaining + amount >= 0, f"{user} has {purse.remaining}, not {-amount}"
         spent = -amount if kind in ("declaration", "tip_to_tip", "stake_refund") else 0
         is_old = kind == "stake_refund" and self.tips[reference or ""].staked_on != self.day
         after = purse.remaining + amount
@@ -291,6 +308,28 @@ class Economy:
         self.ledger.append(
             Entry(user, kind, amount, moved, after, purse.day, counterparty, reference)
         )
+
+    def _require_coins(self, user: str, amount: int, possible_at: datetime | None) -> None:
+        purse = self.purses[user]
+        if purse.remaining < amount:
+            raise Denied(
+                "INSUFFICIENT_CC",
+                short_by=amount - purse.remaining,
+                largest_possible=purse.remaining,
+                possible_at=possible_at,
+            )
+
+    def _when_affordable(self, user: str, amount: int) -> datetime | None:
+        """The next Dawn, if the purse it leaves will do."""
+        return self.dawn_at if amount <= self._wake_with(user) else None
+
+    def _wake_with(self, user: str) -> int:
+        woken = self.next_budget
+        for identity, amount in self.repayments_due(self.next_budget).items():
+            loan = self.loans[identity]
+            woken += amount * ((loan.lender == user) - (loan.borrower == user))
+        mine = (tip for tip in self.tips.values() if tip.proposer == user)
+        return woken + sum(tip.stake for tip in mine if tip.escrow == "due")
 
     def debt_of(self, user: str) -> int:
         mine = (loan for loan in self.loans.values() if loan.borrower == user)
@@ -328,6 +367,7 @@ class Economy:
             "day": self.day,
             "day_open": self.open,
             "next_dawn_at": self.dawn_at,
+            "next_sunset_at": self.next_sunset_at,
         }
 
     # -------------------------------------------------------------------------- members
@@ -342,7 +382,7 @@ class Economy:
 
     def _come(self, who: str) -> None:
         is_first = who not in self.purses
-        self.members[who] = None
+        self.members[who] = self.now
         purse = self.purses.setdefault(who, Purse(self.day))
         if purse.day != self.day:
             self.purses[who] = replace(purse, day=self.day, spent_today=0)
@@ -352,10 +392,16 @@ class Economy:
             if loan.borrower == who and loan.status == "asleep":
                 self.loans[identity] = replace(loan, status="open")
 
+    def _settled(self, who: str) -> Facts:
+        """What a repeat answers: nothing of the first answer, but how things stand now."""
+        self.settle()
+        return {"balance": self.balance(who)}
+
     def join_community(self, who: str, invite_code: str, request_id: str | None = None) -> Facts:
         with self._remembering(who, "join_community", request_id, code=invite_code) as is_known:
             if is_known:
-                return {}
+                self._require_member(who)
+                return self._settled(who)
             self.settle()
             if who in self.members:
                 raise Denied("CONFLICT")
@@ -367,16 +413,16 @@ class Economy:
     def leave_community(self, who: str, successor_id: str | None = None) -> Facts:
         self._require_member(who)
         self.settle()
-        if list(self.moderators) == [who] and len(self.members) > 1:
+        if self._able_moderators() == [who] and self._heir(besides=who):
             if successor_id is None:
                 raise Denied("LAST_MODERATOR")
             if successor_id == who:
                 raise Denied("INVALID_INPUT")
             self._require_member(successor_id)
+            if successor_id in self.unable:
+                raise Denied("LAST_MODERATOR")
             self.moderators[successor_id] = None
-        own = self._active_tip(who)
-        forfeited = self.tips[own].stake if own else 0
-        expired = self._part(who, own, "withdrawn", "completed")
+        expired, forfeited = self._part(who, "withdrawn", "completed")
         return {"left": True, "expired": expired, "forfeited": forfeited}
 
     def remove_member(self, who: str, user_id: str, reason: str, ban: bool = False) -> Facts:
@@ -384,19 +430,81 @@ class Economy:
         self.settle()
         self._require_moderator(who)
         if who == user_id:
-            raise Denied("LAST_MODERATOR" if list(self.moderators) == [who] else "FORBIDDEN")
+            is_last = self._able_moderators() == [who]
+            raise Denied("LAST_MODERATOR" if is_last else "FORBIDDEN")
         self._require_member(user_id)
-        self._part(user_id, self._active_tip(user_id), "void", "void")
+        self._part(user_id, "void", "void")
         if ban:
             self.banned[user_id] = None
         return {"removed": True}
 
-    def _part(self, who: str, own: str | None, own_outcome: str, roll_outcome: str) -> int:
+    def ban_member(self, who: str, user_id: str, reason: str) -> Facts:
+        self._require_member(who)
+        self.settle()
+        self._require_moderator(who)
+        if user_id in self.members:
+            raise Denied("CONFLICT", present=True)
+        if user_id not in self.purses or self.unable.get(user_id) == ERASED:
+            raise Denied("NOT_FOUND")
+        if user_id in self.banned:
+            raise Denied("CONFLICT", banned=True)
+        self.banned[user_id] = None
+        return {"banned": True}
+
+    def lift_ban(self, who: str, user_id: str) -> Facts:
+        self._require_member(who)
+        self.settle()
+        self._require_moderator(who)
+        if user_id not in self.banned:
+            raise Denied("NOT_FOUND")
+        self.banned.pop(user_id)
+        return {"banned": False}
+
+    def suspend(self, who: str) -> None:
+        """A steward does; where they were a moderator the seat passes at once."""
+        self.unable[who] = SUSPENDED
+        if who in self.moderators:
+            self.settle()
+            self._fill_seat()
+
+    def ban_by_auth(self, who: str) -> None:
+        """The house hears nothing of it: a seat passes at the next Dawn, or with whoever goes."""
+        self.unable[who] = BANNED_BY_AUTH
+
+    def restore(self, who: str) -> None:
+        self.unable.pop(who)
+
+    def erase(self, who: str) -> None:
+        """And what follows within two minutes: they leave."""
+        self.unable[who] = ERASED
+        if who in self.members:
+            self.settle()
+            self._part(who, "withdrawn", "void")
+
+    def _able_moderators(self) -> list[str]:
+        return [who for who in self.moderators if who not in self.unable]
+
+    def _heir(self, besides: str | None = None) -> str | None:
+        """The able member of longest standing; nobody here is on the council."""
+        able = (who for who in self.members if who not in (besides, *self.unable))
+        return min(able, key=lambda who: (self.members[who], who), default=None)
+
+    def _fill_seat(self) -> None:
+        heir = self._heir()
+        if heir and not self._able_moderators():
+            self.moderators[heir] = None
+
+    def _part(self, who: str, own_outcome: str, roll_outcome: str) -> tuple[int, int]:
+        """What expired with the purse, and what was forfeited of a stake."""
+        own, forfeited = self._active_tip(who), 0
         self.members.pop(who)
         self.moderators.pop(who, None)
         self._part_with_loans(who)
         if own:
-            self._end(own, own_outcome, at_once=True)
+            is_overdue = self.tips[own].is_overdue(self.now)
+            outcome = self.tip_status(own) if is_overdue else own_outcome
+            forfeited = 0 if outcome == "void" else self.tips[own].stake
+            self._end(own, outcome, at_once=True)
         self._leave_rolls(who, roll_outcome)
         for identity, tip in self.tips.items():
             if tip.proposer == who and tip.escrow == "due":
@@ -404,14 +512,17 @@ class Economy:
         expired = self.purses[who].remaining
         if expired:
             self._post(who, "expired", -expired)
-        return expired
+        self._fill_seat()
+        return expired, forfeited
 
     def _part_with_loans(self, who: str) -> None:
         for identity, request in self.requests.items():
             is_party = who in (request.borrower, request.lender)
             if is_party and request.seen(self.now) == "pending":
-                status = "cancelled" if who == request.borrower else "lapsed"
-                self.requests[identity] = replace(request, status=status)
+                request = replace(request, lapses_at=self.now, status="lapsed")
+                if who == request.borrower:
+                    request = replace(self.requests[identity], status="cancelled")
+                self.requests[identity] = request
         for identity, loan in self.loans.items():
             if loan.lender == who and loan.outstanding:
                 self.loans[identity] = replace(loan, outstanding=0, status="released")
@@ -421,8 +532,12 @@ class Economy:
     def _leave_rolls(self, who: str, outcome: str) -> None:
         for identity, tip in self.tips.items():
             if tip.status == "active" and who in tip.roll - tip.voted:
-                self.tips[identity] = tip = replace(tip, roll=tip.roll - {who})
-                if tip.seen(self.now) == "expired" or outcome == "void" or not tip.awaiting:
+                # One that is over ended while they were still on its roll.
+                status = self.tip_status(identity)
+                self.tips[identity] = left = replace(tip, roll=tip.roll - {who})
+                if status != "active":
+                    self._end(identity, status)
+                elif outcome == "void" or not left.awaiting:
                     self._end(identity, outcome)
 
     def update_community(self, who: str, patch: Facts) -> Facts:
@@ -433,7 +548,10 @@ class Economy:
         self.settle()
         in_force = {"timezone": self.zone, "daily_cc_budget": self.budget}
         wanted = self.pending | patch
+        before = self.next_zone
         self.pending = {key: value for key, value in wanted.items() if in_force[key] != value}
+        if self.next_zone != before:
+            self._await_dawn()
         return {"pending": self.pending}
 
     # -------------------------------------------------------------------------- reading
@@ -524,9 +642,10 @@ class Economy:
         said = {"title": title, "cc_spent": cc_spent}
         with self._remembering(who, "declare_joy", request_id, **said) as is_known:
             if is_known:
-                return {}
+                return self._settled(who)
             require_amount(cc_spent, "cc_spent")
             self._require_open()
+            self._require_coins(who, cc_spent, self._when_affordable(who, cc_spent))
             self._post(who, "declaration", -cc_spent, reference=self.identity)
         return {"declaration": {"cc_spent": cc_spent}, "balance": self.balance(who)}
 
@@ -539,30 +658,41 @@ class Economy:
         said = {"lender_id": lender_id, "amount": amount, "reason": reason}
         with self._remembering(who, "request_borrow", request_id, **said) as is_known:
             if is_known:
+                self.settle()
                 return {}
             require_amount(amount, "amount")
             if lender_id == who:
                 raise Denied("INVALID_INPUT", field="lender_id")
             self._require_open()
             self._require_member(lender_id)
-            self._require_room_for_debt(who, amount)
-            for identity, other in self.requests.items():
-                if (other.borrower, other.lender, other.status) == (who, lender_id, "pending"):
-                    if other.seen(self.now) == "pending":
-                        raise Denied("CONFLICT")
-                    self.requests[identity] = replace(other, status="lapsed")
-            self.requests[self.identity] = Request(who, lender_id, amount, self.sunset_at)
+            asked = [
+                identity
+                for identity, other in self.requests.items()
+                if (other.borrower, other.lender) == (who, lender_id)
+            ]
+            if any(self.requests[i].seen(self.now) == "pending" for i in asked):
+                raise Denied("CONFLICT")
+            moments = sorted(self.requests[i].asked_at for i in asked)[-5:]
+            if len(moments) == 5 and moments[0] > self.now - DAY:
+                raise Denied("RATE_LIMITED", most=5)
+            self._require_room_for_debt(who, amount, is_answer=False)
+            for identity in asked:
+                if self.requests[identity].status == "pending":
+                    self.requests[identity] = replace(self.requests[identity], status="lapsed")
+            self.requests[self.identity] = Request(who, lender_id, amount, self.now, self.sunset_at)
         return {"borrow_request": {"status": "pending", "amount": amount}}
 
-    def _require_room_for_debt(self, borrower: str, amount: int) -> None:
+    def _require_room_for_debt(self, borrower: str, amount: int, *, is_answer: bool) -> None:
+        """By the next Dawn a request of today has lapsed: its answer is promised nothing."""
         debt = self.debt_of(borrower)
         left = max(debt - self.next_budget, 0)
+        will_do = left + amount <= self.next_budget and not is_answer
         if debt + amount > self.budget:
             raise Denied(
                 "DEBT_LIMIT",
                 short_by=debt + amount - self.budget,
                 largest_possible=max(self.budget - debt, 0),
-                possible_at=self.dawn_at if left + amount <= self.next_budget else None,
+                possible_at=self.dawn_at if will_do else None,
             )
 
     def respond_borrow(
@@ -573,7 +703,7 @@ class Economy:
         if who != request.lender:
             raise Denied("FORBIDDEN")
         lent = request.amount if amount is None else amount
-        if not 1 <= lent <= request.amount:
+        if action == "approved" and not 1 <= lent <= request.amount:
             raise Denied("INVALID_INPUT", field="amount", most=request.amount)
         self.settle()
         if request.status not in ("pending", "lapsed"):
@@ -585,7 +715,8 @@ class Economy:
         request = replace(request, status=action)
         if action == "approved":
             request = replace(request, amount=lent)
-            self._require_room_for_debt(request.borrower, lent)
+            self._require_room_for_debt(request.borrower, lent, is_answer=True)
+            self._require_coins(who, lent, None)
             # The house gives the loan an id of its own, which only list_loans tells.
             self.loans[self.identity] = Loan(request.borrower, who, lent, lent)
             self._post(who, "borrow_given", -lent, request.borrower, self.identity)
@@ -614,12 +745,17 @@ class Economy:
         said = {"loan_id": loan_id, "amount": amount}
         with self._remembering(who, "repay_loan", request_id, **said) as is_known:
             if is_known:
-                return {}
+                now = self._settled(who)
+                return {"loan": {"outstanding": self.loans[loan_id].outstanding}} | now
             if who != loan.borrower:
                 raise Denied("FORBIDDEN")
             require_amount(amount, "amount")
             self._require_open()
+            due = self.repayments_due(self.next_budget).get(loan_id, 0)
+            will_do = self.loans[loan_id].outstanding - due >= amount
+            possible_at = self._when_affordable(who, amount) if will_do else None
             self._reduce(loan_id, amount, "repaid")
+            self._require_coins(who, amount, possible_at)
             self._post(who, "debt_repaid", -amount, loan.lender, loan_id)
             self._post(loan.lender, "debt_collected", amount, who, loan_id)
         return {
@@ -664,25 +800,30 @@ class Economy:
         said = {"title": title, "stake_amount": stake_amount}
         with self._remembering(who, "propose_tip_to_tip", request_id, **said) as is_known:
             if is_known:
-                return {}
+                return self._settled(who)
             require_amount(stake_amount, "stake_amount")
             self._require_open()
             own = self._active_tip(who)
-            if own and self.tips[own].seen(self.now) == "active":
+            if own and self.tip_status(own) == "active":
                 raise Denied(
                     "ACTIVE_TIP_TO_TIP_EXISTS", proposal_id=own, possible_at=self.tips[own].deadline
                 )
             if own:
-                self._end(own, "expired")
-            if len(self.members) < 2:
-                raise Denied("NO_ELECTORS")
+                self._end(own, self.tip_status(own))
+            able = frozenset(member for member in self.members if member not in self.unable)
+            if len(able) < 2:
+                raise Denied("NO_ELECTORS", electors=len(able), needed=2)
+            mine = [tip.deadline for tip in self.tips.values() if tip.proposer == who]
+            if len([at for at in mine if at - timedelta(hours=4) > self.now - DAY]) >= 20:
+                raise Denied("RATE_LIMITED", most=20)
+            self._require_coins(who, stake_amount, self._when_affordable(who, stake_amount))
             self._post(who, "tip_to_tip", -stake_amount, reference=self.identity)
             self.tips[self.identity] = tip = Tip(
                 who,
                 stake_amount,
                 self.now + timedelta(hours=4),
                 self.day,
-                roll=frozenset(self.members),
+                roll=able,
                 voted=frozenset([who]),
             )
         proposal = {"status": "active", "electors": len(tip.roll), "awaiting": tip.awaiting}
@@ -694,8 +835,8 @@ class Economy:
         self.settle()
         if who not in tip.roll:
             raise Denied("NOT_ELECTOR")
-        if tip.seen(self.now) != "active":
-            raise Denied("PROPOSAL_EXPIRED", status=tip.seen(self.now))
+        if self.tip_status(proposal_id) != "active":
+            raise Denied("PROPOSAL_EXPIRED", status=self.tip_status(proposal_id))
         if who in tip.voted:
             raise Denied("ALREADY_VOTED")
         self.tips[proposal_id] = tip = replace(tip, voted=tip.voted | {who})
@@ -709,19 +850,23 @@ class Economy:
         self._require_member(who)
         tip = self._find(self.tips, proposal_id)
         self.settle()
-        status = tip.seen(self.now)
+        status = self.tip_status(proposal_id)
         can_vote = status == "active" and who in tip.roll - tip.voted
         return {"proposal": {"status": status, "awaiting": tip.awaiting, "can_vote": can_vote}}
+
+    def tip_status(self, identity: str) -> str:
+        """Past its deadline it is over: void if all who did not vote were unable to."""
+        tip = self.tips[identity]
+        if not tip.is_overdue(self.now):
+            return tip.status
+        return "void" if tip.roll - tip.voted <= self.unable.keys() else "expired"
 
     def _active_tip(self, who: str) -> str | None:
         mine = (i for i, t in self.tips.items() if t.proposer == who and t.status == "active")
         return next(mine, None)
 
     def _end(self, identity: str, outcome: str, at_once: bool = False) -> None:
-        """An active one ends; whatever was wanted, past its deadline it has expired."""
-        tip = self.tips[identity]
-        outcome = "expired" if tip.seen(self.now) == "expired" else outcome
-        self.tips[identity] = tip = replace(tip, status=outcome)
+        self.tips[identity] = tip = replace(self.tips[identity], status=outcome)
         if outcome not in ("completed", "void"):
             self.tips[identity] = replace(tip, escrow="forfeited")
             self._post(tip.proposer, "stake_forfeit", 0, reference=identity, moved=tip.stake)

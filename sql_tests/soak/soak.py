@@ -1,6 +1,7 @@
-"""The long proofs: `soak.py [history] [storm] [crashes] [outages]`, all of them by default.
+"""The long proofs: `soak.py [history] [promises] [storm] [crashes] [outages]`, or all of them.
 
 history   at least 10,000 random acts over at least 30 days, each compared with the model
+promises  random acts, and every moment the house names looked at when it has come
 storm     16 members lending to each other in both directions for 30 seconds
 crashes   backends and whole servers killed in the middle of load, and nothing lost or done twice
 outages   64 clients for 5 minutes while PostgREST, the edge and PostgreSQL are killed and started
@@ -24,6 +25,7 @@ from flaws import assert_flawless
 from outages import Outages, whole_house
 from own_house import own_house
 from people import House
+from promises import Promises
 from storm import Storm
 
 PLACE = ROOT / ".local" / f"soak-{os.getpid()}"
@@ -40,6 +42,15 @@ def history(seed: int, acts: int) -> None:
         assert people >= 8
         assert len(driver.days) >= acts // 10_000 * 30
         balanced(house, driver.community)
+
+
+def promises(seed: int, acts: int) -> None:
+    with own_house(PLACE) as (_, house):
+        promises = Promises(house, seed)
+        promises.play(acts)
+        assert_flawless(house)
+        print(promises.summary())
+        balanced(house, promises.community)
 
 
 def storm(seed: int, seconds: float) -> None:
@@ -86,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parts = ["history", "storm", "crashes", "outages"]
+    parts = ["history", "promises", "storm", "crashes", "outages"]
     parser.add_argument("part", nargs="*", help=", ".join(parts))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--acts", type=int, default=12_000)
@@ -98,6 +109,8 @@ def main() -> int:
         with told(part):
             if part == "history":
                 history(chosen.seed, chosen.acts)
+            elif part == "promises":
+                promises(chosen.seed, chosen.acts)
             elif part == "storm":
                 storm(chosen.seed, chosen.seconds or 30)
             elif part == "crashes":

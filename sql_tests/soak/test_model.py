@@ -23,5 +23,7 @@ def test_the_house_agrees_with_the_model_whatever_happens(house, seed):
     assert len(driver.days) >= 5
     for deed in ("declare_joy", "respond_borrow", "repay_loan", "forgive_loan", "answered again"):
         assert driver.done[deed] > 0, driver.summary()
+    for fate in ("suspended", "banned by Auth", "restored", "erased", "join_community"):
+        assert driver.done[fate] > 0, driver.summary()
     for code in ("INSUFFICIENT_CC", "DEBT_LIMIT", "DAY_CLOSED", "INVALID_INPUT"):
         assert driver.denied[code] > 0, driver.summary()

@@ -120,6 +120,12 @@ class Vote(TypedDict):
     created_at: Moment
 
 
+class Amendment(TypedDict):
+    daily_cc_budget: NotRequired[int]
+    timezone: NotRequired[str]
+    electorate: NotRequired[Literal["council", "members"]]
+
+
 class Proposal(TypedDict):
     id: Uuid
     community_id: Uuid
@@ -127,6 +133,7 @@ class Proposal(TypedDict):
     title: str
     description: str
     stake_amount: int
+    amendment: Amendment | None
     deadline: Moment
     status: ProposalStatus
     votes: list[Vote]
@@ -364,6 +371,68 @@ class Jashn(TypedDict):
     held_at: Moment
 
 
+class Honour(TypedDict):
+    id: Uuid
+    week_start: Day
+    week_end: Day
+    honored_user: Person | None
+    total_cc_spent: int
+    celebrations: int
+
+
+class EditionTotals(TypedDict):
+    joys: int
+    cc_spent: int
+    expired: int
+
+
+class EditionItem(TypedDict):
+    position: int
+    kind: Literal[
+        "joined",
+        "declaration",
+        "loan",
+        "forgiveness",
+        "proposal",
+        "election",
+        "left",
+        "jashn",
+        "sunset",
+    ]
+    digest: str
+    salt: str | None
+    content: Annotated[
+        str | None, Field(description="The very JSON text the digest covers; null if taken out.")
+    ]
+
+
+class Edition(TypedDict):
+    number: int
+    day: Day
+    sealed_at: Moment
+    digest: str
+    previous_digest: str | None
+    totals: EditionTotals
+    items: list[EditionItem]
+    people: list[Person]
+
+
+class EditionInList(TypedDict):
+    number: int
+    day: Day
+    digest: str
+    joys: int
+    cc_spent: int
+
+
+class ChainBreak(TypedDict):
+    number: int
+    position: int | None
+    why: Literal[
+        "edition_missing", "edition_changed", "item_missing", "item_changed", "item_taken_out"
+    ]
+
+
 class Act(TypedDict):
     id: int
     community_id: Uuid | None
@@ -479,6 +548,9 @@ class GetCommunity(TypedDict):
 class GetRules(TypedDict):
     in_force: Rules
     pending: PendingRules
+    willed: Annotated[
+        list[str], Field(description="What of it all have willed: no moderator sets it till Dawn.")
+    ]
 
 
 class UpdateCommunity(TypedDict):
@@ -712,6 +784,41 @@ class CelebrateJashn(TypedDict):
     celebration: Celebration
 
 
+class LastLight(TypedDict):
+    total: int
+    sunset_at: Moment
+    seconds_left: int
+    unwitnessed: list[Declaration]
+
+
+class GetLastLight(TypedDict):
+    last_light: LastLight | None
+
+
+class ListHonours(TypedDict):
+    honours: list[Honour]
+    has_more: bool
+
+
+class GetEdition(TypedDict):
+    edition: Edition | None
+
+
+class ListEditions(TypedDict):
+    editions: list[EditionInList]
+    has_more: bool
+
+
+class VerifyGazette(TypedDict):
+    holds: bool
+    editions: int
+    items: int
+    taken_out: int
+    head: str | None
+    first_break: ChainBreak | None
+    next_number: int | None
+
+
 class ListNotifications(TypedDict):
     notifications: list[Notification]
     has_more: bool
@@ -929,6 +1036,11 @@ class Answers(TypedDict):
     get_leaderboard: GetLeaderboard
     get_jashn: GetJashn
     celebrate_jashn: CelebrateJashn
+    get_last_light: GetLastLight
+    list_honours: ListHonours
+    get_edition: GetEdition
+    list_editions: ListEditions
+    verify_gazette: VerifyGazette
     list_notifications: ListNotifications
     mark_notification_read: MarkNotificationRead
     mark_all_notifications_read: MarkAllNotificationsRead

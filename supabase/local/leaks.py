@@ -32,7 +32,7 @@ def scan(paths: list[Path]) -> tuple[SecretsCollection, SecretsCollection]:
     known = json.loads(KNOWN.read_text())
     os.chdir(ROOT)
     with transient_settings(known):
-        found = SecretsCollection(root=str(ROOT))
+        found = SecretsCollection()
         # One after the other: the settings above are this process's own.
         for path in paths:
             found.scan_file(str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path))

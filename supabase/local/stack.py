@@ -207,8 +207,9 @@ class Stack:
                 with step(name):
                     house.execute(command)
             (now,) = house.execute("select private.clock()::timestamp(0)").fetchone() or ("?",)
-        print(f"In the house it is {now} (UTC), ", end="")
-        print("as everywhere." if at == "now" else "and stays so: `make clock BACK=yes` ends it.")
+        moved = "and stays so: `make clock BACK=yes` ends it."
+        back = "as everywhere; the days it has lived stay."
+        print(f"In the house it is {now} (UTC), {back if at == 'now' else moved}")
 
     def steward(self, words: list[str]) -> Never:
         """Becomes the edge's own command line, with the keys of this stack."""

@@ -121,8 +121,8 @@ begin
 end;
 $$;
 comment on function private.number_database is
-'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
-2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on
+from 2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
 before the first community is founded here.';
 
 -- The one clock every rule about time asks.
@@ -223,12 +223,15 @@ as $$
 begin
   perform private.refuse('RATE_LIMITED', p_message, p_facts || jsonb_build_object(
     'possible_at', p_possible_at,
-    'retry_after', greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    'retry_after', case
+      when p_possible_at is not null then greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    end
   ));
 end;
 $$;
 comment on function private.refuse_for_now is
-'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2).';
+'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2);
+both null where no moment is known at which the same act would do (RULES 5.5).';
 
 -- Which characters show something (RULES, Words: visible).
 
@@ -329,7 +332,7 @@ begin
     [129160,129168),[129198,129200),[129212,129216),[129218,129232),[129241,129280),[129624,129632),[129646,129648),
     [129661,129664),[129735,129736),[129737,129740),[129758,129759),[129772,129775),[129787,129792),[129939,129940),
     [130043,131072),[173792,173824),[178207,178208),[183982,183984),[191457,191472),[192094,194560),[195102,196608),
-    [201547,201552),[210042,249856),[261184,983040),[1048574,1048576),[1114110,1114112)}';
+    [201547,201552),[210042,249856),[261184,983040),[1048574,1048576),[1114110,1114112)}'::int4multirange;
 end;
 $$;
 comment on function private.shows_nothing is
@@ -360,7 +363,7 @@ declare
   -- Every hyphen and dash of Unicode (the property Dash).
   v_dashes constant int4multirange := '{[45,46),[1418,1419),[1470,1471),[5120,5121),[6150,6151),[8208,8214),[8275,8276),
     [8315,8316),[8331,8332),[8722,8723),[11799,11800),[11802,11803),[11834,11836),[11840,11841),[11869,11870),
-    [12316,12317),[12336,12337),[12448,12449),[65073,65075),[65112,65113),[65123,65124),[65293,65294),[69293,69294)}';
+    [12316,12317),[12336,12337),[12448,12449),[65073,65075),[65112,65113),[65123,65124),[65293,65294),[69293,69294)}'::int4multirange;
   v_skipped constant int4multirange := private.shows_nothing() + v_dashes;
 begin
   -- Longer than anybody pastes: no code at all.
@@ -608,7 +611,7 @@ declare
     "BST": "Europe/London", "MSK": "Europe/Moscow", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul",
     "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver",
     "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "NZST": "Pacific/Auckland", "ZULU": "UTC", "UCT": "UTC"
-  }';
+  }'::jsonb;
 begin
   -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
   if p_timezone = 'UTC' then
@@ -630,7 +633,7 @@ $$;
 comment on function private.require_timezone is
 'Returns the name of a time zone of the IANA database (https://www.iana.org/time-zones) unchanged, or refuses it.
 
-Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of a fixed offset.
+Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of fixed hours.
 Refuses: INVALID_INPUT {field, region: the one to use, where it is known}.';
 
 -- request_id: the same call made twice happens once (RULES 5.4).
@@ -813,6 +816,20 @@ $$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
 
+create function private.make_profile(p_user_id uuid, p_email text, p_meta jsonb)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (p_user_id, private.profile_name(p_email, p_meta), private.profile_avatar(p_meta))
+  on conflict (id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.make_profile is
+'Makes the profile an account begins with; returns whether it was missing. Who is erased has one still.';
+
 create function private.note_address(p_user_id uuid, p_email text)
 returns void
 language plpgsql security definer set search_path = ''
@@ -825,67 +842,6 @@ begin
 end;
 $$;
 comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
-
-create function private.heal_profile(p_user_id uuid)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
-  if current_setting('transaction_read_only')::boolean then
-    return false;
-  end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
-    return false;
-  end if;
-  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
-  return true;
-end;
-$$;
-comment on function private.heal_profile is
-'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
-returns whether it did (RULES 1.2).';
-
-create function private.heal_profiles(p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)::integer from (
-      select a.id from auth.users as a
-      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
-      limit p_limit
-    ) as missing
-    where private.heal_profile(missing.id)
-  );
-end;
-$$;
-comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
-
-create function private.welcome_user()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
-  perform private.note_address(new.id, new.email);
-  return null;
-exception when others then
-  -- A failure here would break signing up itself; the profile is made at the next call.
-  raise warning 'no profile was made for a new sign-up: %', sqlstate;
-  return null;
-end;
-$$;
-comment on function private.welcome_user is
-'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
 
 create function private.lock_person(p_user_id uuid)
 returns private.users
@@ -903,6 +859,22 @@ $$;
 comment on function private.lock_person is
 'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
 whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
+
+create function private.change_profile(p_user_id uuid, p_display_name text, p_avatar_url text, p_renames boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set
+    display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when p_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
+  where u.id = p_user_id;
+end;
+$$;
+comment on function private.change_profile is
+'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
 create view private.shown_people with (security_invoker = on) as
 select
@@ -952,7 +924,7 @@ $$;
 comment on function private.end_erasure is
 'Ends an erasure that has nothing left to do, or begins its next round in a minute where communities were passed over.';
 
--- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
+-- Where everybody stands with the Bureau, from the sign-up on, and who is calling (RULES 1.2).
 
 create table private.admissions (
   user_id uuid not null,
@@ -968,6 +940,16 @@ comment on table private.admissions is
 admitted_at is null). No client role can read or write it.';
 alter table private.admissions enable row level security;
 create policy nobody_reads_admissions on private.admissions for select to authenticated using (false);
+
+create table private.suspended_addresses (
+  address_hash bytea not null,
+  suspended_at timestamptz not null,
+  constraint suspended_addresses_pkey primary key (address_hash)
+);
+comment on table private.suspended_addresses is
+'Every address of suspended accounts that were erased, as a keyed hash: a suspension outlives the account (RULES 1.2).';
+alter table private.suspended_addresses enable row level security;
+create policy nobody_reads_suspended_addresses on private.suspended_addresses for select to authenticated using (false);
 
 create function private.caller_id()
 returns uuid
@@ -1183,11 +1165,88 @@ $$;
 comment on function private.suspend is
 'Takes an admission back, or keeps out somebody who has none; returns whether that changed anything.';
 
+create function private.follow_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.note_address(p_user_id, p_email);
+  if not private.is_admitted(p_user_id)
+    and exists (select from private.suspended_addresses as s where s.address_hash = private.hash_address(p_email))
+  then
+    perform private.suspend(p_user_id);
+  end if;
+end;
+$$;
+comment on function private.follow_address is
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
+suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
+person.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_account record;
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  select a.* into v_account from auth.users as a where a.id = p_user_id and a.deleted_at is null;
+  if not found or not private.make_profile(v_account.id, v_account.email, v_account.raw_user_meta_data) then
+    return false;
+  end if;
+  perform private.follow_address(p_user_id, v_account.email);
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
+
+create function private.welcome_user()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.make_profile(new.id, new.email, new.raw_user_meta_data);
+  perform private.follow_address(new.id, new.email);
+  return null;
+exception when others then
+  -- A failure here would break signing up itself; the profile is made at the next call.
+  raise warning 'no profile was made for a new sign-up: %', sqlstate;
+  return null;
+end;
+$$;
+comment on function private.welcome_user is
+'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
+
 create function private.restore(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  delete from private.suspended_addresses as s
+  where s.address_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id);
   -- Who was never let in waits for an invite again.
   delete from private.admissions as a where a.user_id = p_user_id and a.admitted_at is null;
   if found then
@@ -1199,7 +1258,8 @@ begin
 end;
 $$;
 comment on function private.restore is
-'Lifts a suspension: everything is as it was before; returns whether that changed anything.';
+'Lifts a suspension, also one that outlived an account with the same address: everything is as it was before; returns
+whether that changed anything.';
 
 create function private.is_admitted(p_user_id uuid)
 returns boolean
@@ -1221,10 +1281,17 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  insert into private.suspended_addresses (address_hash, suspended_at)
+  select a.address_hash, d.suspended_at
+  from private.admissions as d
+  join private.addresses as a on a.user_id = d.user_id
+  where d.user_id = p_user_id and d.suspended_at is not null
+  on conflict (address_hash) do nothing;
   delete from private.admissions as a where a.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_admission is 'Takes away the admission of a person who is erased.';
+comment on function private.erase_admission is
+'Takes away the admission of a person who is erased; what stays of a suspension are the hashes of their addresses.';
 
 create function private.get_access()
 returns jsonb
@@ -1300,12 +1367,7 @@ begin
   if v_renames and v_earliest > private.clock() then
     perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
-  update private.users as u
-  set
-    display_name = coalesce(p_display_name, u.display_name),
-    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
-    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
-  where u.id = v_me.id;
+  perform private.change_profile(v_me.id, p_display_name, p_avatar_url, v_renames);
   return private.get_me();
 end;
 $$;
@@ -1317,8 +1379,9 @@ begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
-it).
+'Changes the caller''s display name or avatar.
+
+A name is 1 to 80 characters on one visible line, an avatar a web address; an empty text removes it.
 
 What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
 Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';
@@ -1492,18 +1555,23 @@ create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_theirs uuid[] := array(
+    select i.id from private.addresses as a
+    join private.invites as i on i.email_hash = a.address_hash
+    where a.user_id = p_user_id
+    union
+    select i.id from private.admissions as a
+    join private.invites as i on i.id = a.invite_id
+    where a.user_id = p_user_id and (i.max_uses = 1 or i.email is not null)
+  );
 begin
   update private.invites as i
   set
     email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
-  where
-    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
-    or (
-      (i.max_uses = 1 or i.email is not null)
-      and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
-    );
+  where i.id = any(v_theirs);
   delete from private.invite_misses as m
   where m.user_id = p_user_id;
 end;
@@ -1559,6 +1627,7 @@ begin
   if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then
@@ -1788,6 +1857,7 @@ create table private.communities (
   daily_cc_budget integer not null default 100,
   electorate text not null default 'council',
   pending jsonb not null default '{}',
+  willed text[] not null default '{}',
   created_by uuid not null,
   created_at timestamptz not null default private.clock(),
   constraint communities_pkey primary key (id),
@@ -1798,7 +1868,8 @@ create table private.communities (
   constraint communities_electorate_known check (electorate in ('council', 'members'))
 );
 comment on table private.communities is
-'The communities and their settings in force; pending holds what takes force at the next Dawn (RULES 2.4).';
+'The communities and their settings in force; pending holds what takes force at the next Dawn, willed
+which of it all have willed, so that no moderator overrides it (RULES 2.4, 16.1).';
 create index communities_created_by_idx on private.communities (created_by);
 alter table private.communities enable row level security;
 grant select on private.communities to authenticated;
@@ -1808,6 +1879,7 @@ create table private.community_members (
   user_id uuid not null,
   roles text[] not null default '{member}',
   joined_at timestamptz not null default private.clock(),
+  joined_day date not null,
   left_at timestamptz,
   council_since timestamptz,
   constraint community_members_pkey primary key (community_id, user_id),
@@ -1819,9 +1891,12 @@ create table private.community_members (
 );
 comment on table private.community_members is
 'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so
-it stays when they leave, and joined_at is their latest joining.';
+it stays when they leave, and joined_at is their latest joining; joined_day the community''s day then, as it was called:
+no change of zone rewrites it. roles are those written down; private.roles_now knows an election whose end has come.';
 create index community_members_user_id_community_id_idx on private.community_members (user_id, community_id);
 create index community_members_present_idx on private.community_members (community_id, joined_at) where left_at is null;
+create index community_members_moderators_idx on private.community_members (community_id, user_id)
+where left_at is null and 'moderator' = any(roles);
 alter table private.community_members enable row level security;
 grant select on private.community_members to authenticated;
 
@@ -1842,19 +1917,6 @@ comment on function private.my_communities is
 'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
 any(array(select private.my_communities())).';
 grant execute on function private.my_communities to authenticated;
-
-create function private.my_moderated_communities()
-returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return query
-  select m.community_id from private.community_members as m
-  where m.user_id = private.my_id() and m.left_at is null and 'moderator' = any(m.roles);
-end;
-$$;
-comment on function private.my_moderated_communities is 'The communities the caller moderates; for policies.';
-grant execute on function private.my_moderated_communities to authenticated;
 
 create policy members_read_communities on private.communities for select to authenticated
 using (id = any(array(select private.my_communities())));
@@ -1943,25 +2005,6 @@ community means that nothing was found. A stranger gets the same answer whether 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 grant execute on function private.require_seen to authenticated;
 
-create function private.require_moderator(p_community_id uuid)
-returns private.community_members
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_member private.community_members := private.require_member(p_community_id);
-begin
-  if 'moderator' <> all(v_member.roles) then
-    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
-  end if;
-  return v_member;
-end;
-$$;
-comment on function private.require_moderator is
-'Returns the caller''s membership if they moderate the community.
-
-Refuses: as require_member, FORBIDDEN.';
-grant execute on function private.require_moderator to authenticated;
-
 create function private.member_ids(p_community_id uuid)
 returns uuid[]
 language plpgsql stable security definer set search_path = ''
@@ -2028,6 +2071,18 @@ end;
 $$;
 comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
 
+create function private.next_timezone(p_community_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(c.pending ->> 'timezone', c.timezone) from private.communities as c where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_timezone is 'The zone of the day that the next Dawn opens, as pending settings stand.';
+
 create function private.apply_pending(p_community_id uuid)
 returns private.communities
 language plpgsql security definer set search_path = ''
@@ -2040,8 +2095,9 @@ begin
     timezone = coalesce(c.pending ->> 'timezone', c.timezone),
     daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
     electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}'
-  where c.id = p_community_id and c.pending <> '{}';
+    pending = '{}',
+    willed = '{}'
+  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
   return v_community;
 end;
@@ -2069,16 +2125,34 @@ comment on function private.hold_roll is
 'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
 names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
 
-create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)
+create function private.change_community(
+  p_community_id uuid, p_name text, p_description text, p_pending jsonb, p_willed text[] default '{}'
+)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.communities as c
-  set name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending
+  set
+    name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending,
+    willed = c.willed || p_willed
   where c.id = p_community_id;
 end;
 comment on function private.change_community is
-'Changes name and description at once (null: as it was) and says what pends.';
+'Changes name and description at once (null: as it was) and says what pends, and what of it all have willed now.';
+
+create function private.with_role(p_roles text[], p_role text, p_granted boolean)
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return array(
+    select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
+    where case when r.role = p_role then p_granted else r.role = any(p_roles) end
+    order by r.place
+  );
+end;
+$$;
+comment on function private.with_role is 'Roles with one more or one less, in the order in which they are always told.';
 
 create function private.set_role(p_community_id uuid, p_user_id uuid, p_role text, p_granted boolean)
 returns boolean
@@ -2087,11 +2161,7 @@ as $$
 begin
   update private.community_members as m
   set
-    roles = array(
-      select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
-      where case when r.role = p_role then p_granted else r.role = any(m.roles) end
-      order by r.place
-    ),
+    roles = private.with_role(m.roles, p_role, p_granted),
     council_since = case
       when p_role <> 'council' then m.council_since
       when p_granted then private.clock()
@@ -2105,87 +2175,54 @@ comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
 
+create function private.make_community(
+  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
+  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+
+create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.community_members as m (community_id, user_id, roles, joined_day)
+  values (p_community_id, p_user_id, p_roles, p_day)
+  on conflict (community_id, user_id) do update
+  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
+  where m.left_at is not null;
+  return found;
+end;
+$$;
+comment on function private.mark_joined is
+'Makes a person a member from a day of the community on; returns false, and changes nothing, if they are one.';
+
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Alone: an act of theirs under way holds the row, is waited for, and is then found by whatever follows.
+  perform from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = p_user_id
+  for update;
   update private.community_members as m
   set roles = '{member}', council_since = null, left_at = private.clock()
   where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null;
 end;
+$$;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
-
-create function private.shown_members(
-  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
-)
-returns setof record
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_able uuid[] := private.able_among(p_user_ids);
-begin
-  return query
-  select
-    m.user_id,
-    m.joined_at,
-    jsonb_build_object(
-      'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able), 'away', null
-    )
-  from private.community_members as m
-  join private.shown_people as p on p.id = m.user_id
-  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
-end;
-$$;
-comment on function private.shown_members is
-'The shape member of these people. Only for a door that has asked whose community it is.';
-
-create function private.show_member(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
-end;
-$$;
-comment on function private.show_member is 'The shape member of one person.';
-
-create function private.show_community(p_community_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
-        when c.id in (select private.my_moderated_communities())
-          then jsonb_build_object(
-            'invite_code', (
-              select j.code from private.join_codes as j
-              where j.community_id = c.id
-            )
-          )
-        else '{}'
-      end
-    from private.communities as c
-    where
-      c.id = p_community_id
-      and (private.caller_id() is null or c.id in (select private.my_communities()))
-  );
-end;
-$$;
-comment on function private.show_community is
-'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
-grant execute on function private.show_community to authenticated;
 
 -- The calendar: which day each community lives, and when its next Sunset and Dawn fall (RULES, Words and 6).
 
@@ -2197,8 +2234,10 @@ create table private.community_days (
   is_open boolean not null generated always as (sunset_at < dawn_at) stored,
   due_at timestamptz not null generated always as (least(sunset_at, dawn_at)) stored,
   jashn_look_at timestamptz not null,
+  last_light_at timestamptz,
   days_lived integer not null default 1,
   last_closed_day date,
+  editions integer not null default 0,
   constraint community_days_pkey primary key (community_id),
   constraint community_days_community_id_fkey foreign key (community_id) references private.communities (id)
 )
@@ -2207,10 +2246,12 @@ comment on table private.community_days is
 'One row per community: the day it lives and the instants of its next Sunset and next Dawn, so that one index serves
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
-zone, where Sunday comes sooner or later. days_lived counts the days, this one included.';
+zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
+create index community_days_last_light_at_idx on private.community_days (last_light_at) where last_light_at is not null;
 alter table private.community_days enable row level security;
 create policy members_read_community_days on private.community_days for select to authenticated
 using (community_id = any(array(select private.my_communities())));
@@ -2242,6 +2283,33 @@ comment on function private.dawn_of is
 Near a change of the clocks every minute of the three hours before is looked at: a midnight may be skipped or come
 twice.';
 
+create function private.next_dawn(p_timezone text, p_next_timezone text, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(private.dawn_of(p_timezone, p_day + 1), private.dawn_of(p_next_timezone, p_day + 1));
+end;
+$$;
+comment on function private.next_dawn is
+'When the day after p_day really begins, where p_next_timezone will be the zone from then on: the old date must be over
+where it was lived, and the new one begun where it will be (RULES 6.2). West of here that is hours later; to the east it
+is this zone''s own midnight, and the new date is then the other zone''s.';
+
+create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest(
+    private.dawn_of(p_timezone, greatest((p_dawn_at at time zone p_timezone)::date, p_day + 1) + 1) - interval '1 minute',
+    p_dawn_at
+  );
+end;
+$$;
+comment on function private.sunset_after is
+'The Sunset of the day that the Dawn at p_dawn_at opens in a zone, p_day being the last one lived.';
+
 create function private.turn_to_night(p_day private.community_days, p_timezone text, p_closed_day date)
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -2251,7 +2319,8 @@ declare
 begin
   update private.community_days as d
   set
-    sunset_at = private.dawn_of(p_timezone, (p_day.dawn_at at time zone p_timezone)::date + 1) - interval '1 minute',
+    sunset_at = private.sunset_after(p_timezone, p_day.dawn_at, p_day.day),
+    last_light_at = null,
     last_closed_day = coalesce(p_closed_day, d.last_closed_day)
   where d.community_id = p_day.community_id
   returning d.* into v_day;
@@ -2259,7 +2328,8 @@ begin
 end;
 $$;
 comment on function private.turn_to_night is
-'Closes an open, locked day in the calendar, whose next Sunset is then the one after the next Dawn; returns it.';
+'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
+Sunset is then that of the day it opens.';
 
 create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
 returns private.community_days
@@ -2267,24 +2337,16 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_date date := greatest((p_now at time zone p_timezone)::date, p_day.day + 1);
-  v_dawn timestamptz := private.dawn_of(p_timezone, p_day.day + 1);
+  v_dawn timestamptz := private.dawn_of(p_timezone, v_date + 1);
   v_day private.community_days;
 begin
-  if v_dawn > p_now then
-    -- The zone moved west in the night: its first date later than the last one lived is still to come.
-    v_date := p_day.day;
-  else
-    v_dawn := private.dawn_of(p_timezone, v_date + 1);
-  end if;
   update private.community_days as d
   set
     day = v_date,
-    days_lived = d.days_lived + (v_date <> p_day.day)::integer,
+    days_lived = d.days_lived + 1,
     dawn_at = v_dawn,
-    sunset_at = case
-      when v_date = p_day.day then private.dawn_of(p_timezone, (v_dawn at time zone p_timezone)::date + 1)
-      else v_dawn
-    end - interval '1 minute',
+    sunset_at = v_dawn - interval '1 minute',
+    last_light_at = v_dawn - interval '1 hour 1 minute',
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -2297,8 +2359,37 @@ end;
 $$;
 comment on function private.turn_to_day is
 'Opens in the calendar the local date of p_now, always later than the last one lived; days missed whole are passed over.
-Returns the locked day as it then is: with the same date, waiting for the new zone''s next Dawn, where the zone in force
-now has no later date yet (RULES 6.2).';
+Returns the locked day as it then is. private.next_dawn has seen to it that the zone has such a date by now.';
+
+create function private.await_zone(p_day private.community_days, p_timezone text, p_next_timezone text)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- A zone in the west that is called off in the night it made longer: the Dawn it kept waiting is due at once.
+  v_dawn timestamptz := greatest(private.next_dawn(p_timezone, p_next_timezone, p_day.day), private.clock());
+  v_day private.community_days;
+begin
+  update private.community_days as d
+  set
+    dawn_at = v_dawn,
+    sunset_at = case
+      when p_day.is_open then p_day.sunset_at else private.sunset_after(p_next_timezone, v_dawn, p_day.day)
+    end,
+    -- No week is honoured before the Dawn that ends it.
+    jashn_look_at = case
+      when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
+      else greatest(private.next_jashn_look(p_next_timezone, p_day.day), v_dawn)
+    end
+  where d.community_id = p_day.community_id
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.await_zone is
+'Reckons the next Dawn anew, and by night the Sunset after it, when another zone pends or pends no more; returns the
+day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
+(RULES 5.5, 6.2).';
 
 create function private.begin_calendar(p_community_id uuid, p_timezone text)
 returns private.community_days
@@ -2309,9 +2400,11 @@ declare
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
   v_day private.community_days;
 begin
-  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at)
+  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at, last_light_at)
   values (
-    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today)
+    p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today),
+    -- Founded within that hour, nobody has let anything lie.
+    case when v_dawn - private.clock() > interval '1 hour 1 minute' then v_dawn - interval '1 hour 1 minute' end
   )
   returning d.* into v_day;
   if v_day.sunset_at <= private.clock() then
@@ -2323,6 +2416,49 @@ $$;
 comment on function private.begin_calendar is
 'Starts the calendar of a new community on its local date and returns it; one founded between Sunset and Dawn starts
 closed. The first Jashn is that of the week it was founded in.';
+
+create function private.pass_last_light(p_community_id uuid, p_now timestamptz)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  update private.community_days as d set last_light_at = null
+  where d.community_id = p_community_id and d.last_light_at <= p_now
+  returning d.* into v_day;
+  return v_day;
+end;
+$$;
+comment on function private.pass_last_light is
+'Locks the day of a community whose last hour has begun and has not been told, and returns it; nulls where it has.';
+
+create function private.last_lights_due(p_now timestamptz, p_limit integer, p_except uuid[])
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select d.community_id from private.community_days as d
+    where d.last_light_at <= p_now and d.community_id <> all(p_except)
+    order by d.last_light_at
+    limit p_limit
+  );
+end;
+$$;
+comment on function private.last_lights_due is
+'Up to p_limit communities whose last hour has begun and has not been told, but for those in p_except.';
+
+create function private.count_edition(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.community_days as d set editions = d.editions + 1 where d.community_id = p_community_id;
+end;
+$$;
+comment on function private.count_edition is
+'Counts an edition of the Gazette on a locked day: kept apart from the editions, so that the last one is missed too.';
 
 create function private.turn_jashn_look(p_community_id uuid, p_at timestamptz)
 returns void
@@ -2358,7 +2494,7 @@ begin
   join private.communities as c on c.id = d.community_id
   where d.community_id = p_community_id;
   if v_dawn_at <= p_at then
-    day := greatest(day, (p_at at time zone timezone)::date);
+    day := greatest(day + 1, (p_at at time zone timezone)::date);
   end if;
 end;
 $$;
@@ -2388,6 +2524,57 @@ $$;
 comment on function private.next_jashn_look is
 'When the week of a day has ended and its Jashn is to be held: the Sunday after it, 00:05 (RULES 10.2).';
 
+-- Absences: who is away from which day to which (RULES 16.2).
+
+create table private.absences (
+  community_id uuid not null,
+  user_id uuid not null,
+  from_day date not null,
+  to_day date not null,
+  declared_at timestamptz not null default private.clock(),
+  constraint absences_pkey primary key (community_id, user_id, from_day),
+  constraint absences_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint absences_days_in_order check (from_day <= to_day)
+);
+comment on table private.absences is
+'Every absence of a member, both days included, in days of the community; those that are over stay, for streaks and
+weeks go by them.';
+create index absences_community_id_to_day_idx on private.absences (community_id, to_day);
+alter table private.absences enable row level security;
+create policy members_read_absences on private.absences for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.absences to authenticated;
+
+create function private.away_ids(p_community_id uuid, p_from_day date, p_to_day date)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select distinct a.user_id from private.absences as a
+    where a.community_id = p_community_id and a.to_day >= p_from_day and a.from_day <= p_to_day
+    order by a.user_id
+  );
+end;
+$$;
+comment on function private.away_ids is 'Who is away on a day from p_from_day to p_to_day, in id order.';
+
+create function private.absence_of(p_community_id uuid, p_user_id uuid, p_day date)
+returns private.absences
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_absence private.absences;
+begin
+  select a.* into v_absence from private.absences as a
+  where a.community_id = p_community_id and a.user_id = p_user_id and a.to_day >= p_day;
+  return v_absence;
+end;
+$$;
+comment on function private.absence_of is
+'A member''s absence that is not over on a day, begun or not; nulls if there is none. There is never more than one.';
+
 -- The audit log: who did what to whom, for moderators and stewards (RULES 2.3). Entries are facts; the sentence is made
 -- when it is read.
 
@@ -2411,9 +2598,8 @@ create index audit_entries_of_stewards_idx on private.audit_entries (id) where s
 create index audit_entries_actor_id_idx on private.audit_entries (actor_id);
 create index audit_entries_subject_id_idx on private.audit_entries (subject_id);
 alter table private.audit_entries enable row level security;
-create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
 grant select on private.audit_entries to authenticated;
+-- Its policy stands in 296_moderators, which knows who moderates.
 
 create table private.bureau_acts (
   id bigint not null default nextval('private.audit_entries_id_seq'),
@@ -2545,7 +2731,8 @@ begin atomic
   ) as k (kind, is_mutable);
 end;
 comment on function private.notice_kinds is
-'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
+type.';
 
 create table private.notifications (
   community_id uuid not null,
@@ -2579,7 +2766,7 @@ create sequence private.notifications_position_seq owned by private.notification
 create unique index notifications_one_unread_per_thing on private.notifications (user_id, type, ref_id, ref_kind)
 where read_at is null;
 create index notifications_user_id_position_idx on private.notifications (user_id, position);
-create index notifications_id_idx on private.notifications (id);
+create unique index notifications_id_unique on private.notifications (id);
 create index notifications_updated_at_idx on private.notifications (updated_at);
 alter table private.notifications enable row level security;
 create policy people_read_their_notifications on private.notifications for select to authenticated
@@ -2919,8 +3106,8 @@ comment on function private.require_message_rate is
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
-create function private.require_line_rate(p_community_id uuid, p_user_id uuid)
-returns void
+create function private.next_line_at(p_community_id uuid, p_user_id uuid)
+returns timestamptz
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -2936,34 +3123,58 @@ begin
     limit 30
   ) as latest
   having count(*) = 30;
-  if v_earliest is not null then
-    perform private.refuse_for_now('Thirty such acts a minute are enough.', v_earliest + interval '1 minute', '{"most": 30}');
+  return v_earliest + interval '1 minute';
+end;
+$$;
+comment on function private.next_line_at is
+'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now.';
+
+create function private.require_line_rate(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := private.next_line_at(p_community_id, p_user_id);
+begin
+  if v_next is not null then
+    perform private.refuse_for_now(
+      'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
+    );
   end if;
 end;
 $$;
 comment on function private.require_line_rate is
-'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2).
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the
+moment from which the same act would not do any more, whatever its rate: nothing is promised then.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
-  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock()
+  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  -- Joys and stakes are limited by the purse, messages by a limit of their own; what follows from an act (an outcome, a
+  -- seat that passes) is not counted again.
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
-    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+    when p_event in (
+      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
+      'election_cancelled'
+    ) then private.caller_id()
   end;
   v_id bigint;
 begin
   -- Leaving is always possible (RULES 2.5); it counts all the same.
   if v_maker is not null and p_event is distinct from 'member_left' then
-    perform private.require_line_rate(p_community_id, v_maker);
+    perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
   perform private.take_position();
   insert into private.chat_messages (
@@ -2976,18 +3187,19 @@ begin
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, the only way there is, and returns its id.
+'Puts one line into a Chamber, the only way there is, and returns its id. p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
 create function private.announce(
-  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock()
+  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at);
+  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at, p_until);
 end;
 $$;
 comment on function private.announce is
@@ -3063,8 +3275,8 @@ begin
 end;
 $$;
 comment on function private.erase_lines_of is
-'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
-their marks; returns how many.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
+them their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -3119,11 +3331,12 @@ end;
 $$;
 comment on function private.count_unread is
 'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
-deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than
+that.';
 
--- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
--- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
--- gone everywhere at once.
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1,
+-- 13.2). They stand here alone, each with its author; what tells of them names them by id, so that words struck or
+-- erased are gone everywhere at once.
 
 create table private.words (
   community_id uuid not null,
@@ -3172,7 +3385,6 @@ $$;
 comment on function private.read_words is
 'Words as anybody may read them now; null once they are struck or their author is erased. Only for a door that has asked
 whose community it is.';
-grant execute on function private.read_words to authenticated;
 
 create function private.strike_words(p_community_id uuid, p_id bigint)
 returns void
@@ -3209,17 +3421,19 @@ comment on function private.erase_words_by is
 
 create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
 returns setof record
-language sql immutable set search_path = ''
-begin atomic
+language plpgsql immutable rows 100 set search_path = ''
+as $$
+begin
+  return query
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -3234,6 +3448,7 @@ begin atomic
       'line', 'settings_changed', '{}',
       '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
     ),
+    ('line', 'settings_willed', '{}', 'It is the will of all.[ From the next Dawn: {pending}.]', null),
     ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
     ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
     ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
@@ -3266,7 +3481,7 @@ begin atomic
     ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
     (
       'line', 'jashn_held', '{}',
-      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+      'Jashn-e-Chas honours {user}: {joys} for {total_cc_spent} CC in the week of {week_start}.', null
     ),
     ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
 
@@ -3288,11 +3503,14 @@ begin atomic
     ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
     ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
     ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'last_light', '{}', '{total} CC are about to be lost', 'Sunset comes within the hour.'),
+    ('notice', 'joy_unwitnessed', '{}', 'Nobody has witnessed this joy of {by} yet', '{words}'),
     ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
     ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
 
     ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
     ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'settings_willed', '{}', 'All willed it.[ From a Dawn: {pending}.]', null),
     ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
     ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
     ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),
@@ -3318,6 +3536,7 @@ begin atomic
     ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
   ) as e (place, event, condition, sentence, body);
 end;
+$$;
 comment on function private.events is
 'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
 (sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
@@ -3395,6 +3614,10 @@ begin
       when (p_facts ->> 'count')::integer = 2 then 'one other'
       when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
     end
+    when 'joys' then case
+      when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
+      else (p_facts ->> 'total_declarations') || ' joys'
+    end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
     when 'words' then coalesce(p_facts ->> 'words', '')
     when 'changed' then private.list_settings(p_facts -> 'changed')
@@ -3407,77 +3630,113 @@ comment on function private.fill_in is
 'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
 fact as it is; null where it is gone.';
 
-create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+create function private.fill_piece(
+  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text;
+  v_part text;
+  v_key text;
+begin
+  if p_piece = '' then
+    return '';
+  end if;
+  foreach v_part in array string_to_array(p_piece, '{') loop
+    if v_said is null then
+      v_said := v_part;
+    else
+      v_key := split_part(v_part, '}', 1);
+      v_said := v_said || coalesce(
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
+      ) || split_part(v_part, '}', 2);
+    end if;
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.fill_piece is
+'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+
+create function private.make_sentence(
+  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_said text := '';
   v_part text;
-  v_option text;
-  v_piece text;
 begin
   -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  if strpos(p_template, '[') = 0 then
+    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
+  end if;
   for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_option := '';
-    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
-      if starts_with(v_piece, '{') then
-        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
-        if v_piece is null and not starts_with(v_part, '[') then
-          v_piece := 'somebody';
-        end if;
-      end if;
-      v_option := v_option || v_piece;
-    end loop;
-    v_said := v_said || coalesce(v_option, '');
+    v_said := v_said || coalesce(
+      private.fill_piece(
+        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
+        case when not starts_with(v_part, '[') then 'somebody' end
+      ), ''
+    );
   end loop;
   return v_said;
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone.';
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+called.';
+
+create function private.template_of(p_place text, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  );
+end;
+$$;
+comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
 
 create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return private.make_sentence((
-    select e.sentence from private.events() as e
-    where e.place = p_place and e.event = p_event and p_facts @> e.condition
-    limit 1
-  ), p_community_id, p_facts);
+  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
 end;
 $$;
 comment on function private.say is
 'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
 whose community it is.';
-grant execute on function private.say to authenticated;
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return array(
-    select distinct v.id::uuid
-    from (
-      select p_facts ->> k.key as id
-      from unnest(array[
-        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
-      ]) as k (key)
-      union all
-      select r.id from jsonb_array_elements_text(
-        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
-      ) as r (id)
-    ) as v
-    where v.id is not null
-    order by v.id::uuid
+  return array_remove(
+    array[
+      p_facts ->> 'user_id', p_facts ->> 'by_id', p_facts ->> 'lender_id', p_facts ->> 'borrower_id',
+      p_facts ->> 'proposer_id', p_facts ->> 'author_id', p_facts ->> 'winner_id', p_facts ->> 'actor_id',
+      p_facts ->> 'subject_id'
+    ]::uuid[] || case
+      when jsonb_typeof(p_facts -> 'released') = 'array'
+        then array(select r.id::uuid from jsonb_array_elements_text(p_facts -> 'released') as r (id))
+    end,
+    null
   );
 end;
 $$;
-comment on function private.people_in is 'The ids of all people that facts name, each once.';
+comment on function private.people_in is 'The ids of all people that facts name.';
 
 create function private.show_people(p_user_ids uuid[])
 returns jsonb
@@ -3512,36 +3771,85 @@ frontend can make a sentence of its own.';
 
 -- A line of the Chamber as it is shown: what the house says is put into words here, and nowhere before.
 
+create function private.said_lines(
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+)
+returns setof record
+language plpgsql stable security definer rows 20 set search_path = ''
+as $$
+declare
+  v_people jsonb;
+  v_called jsonb;
+  v_line record;
+  v_id uuid;
+begin
+  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
+  select
+    jsonb_object_agg(p.id, p.person),
+    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || (p.person ->> 'display_name') || '”' end)
+  into v_people, v_called
+  from private.shown_people as p
+  where p.id = any(array(
+    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+  ));
+  for v_line in
+    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
+    from private.chat_messages as m
+    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
+      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+    order by m.id, e.turn
+  loop
+    id := v_line.id;
+    facts := private.show_facts(p_community_id, v_line.facts);
+    if v_line.is_gone then
+      content := '';
+    elsif strpos(v_line.sentence, '[') = 0 then
+      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
+    else
+      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
+    end if;
+    people := '[]'::jsonb;
+    foreach v_id in array private.people_in(v_line.facts) loop
+      if not people @> jsonb_build_array(v_people -> v_id::text) then
+        people := people || (v_people -> v_id::text);
+      end if;
+    end loop;
+    return next;
+  end loop;
+end;
+$$;
+comment on function private.said_lines is
+'What the house says in those of these lines that are its own: the sentence as of this moment, the facts, and the people
+they name. Only for a door that has asked whose Chamber it is.';
+
 create view private.shown_messages with (security_invoker = on) as
 select
   m.id,
   m.community_id,
   m.type,
-  case
-    when m.type = 'system' and m.deleted_at is null then private.say('line', m.community_id, m.event, m.facts)
-    when p.is_erased then ''
-    else m.content
-  end as content,
   m.event,
-  case when m.type = 'system' then private.show_facts(m.community_id, m.facts) end as facts,
-  case when m.type = 'system' then private.show_people(private.people_in(m.facts)) else '[]'::jsonb end as people,
+  m.facts,
   m.created_at,
   m.edited_at,
-  case
-    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
-  end as struck_reason,
   m.reference_id,
+  p.person as user,
+  '[]'::jsonb as people,
   null::jsonb as declaration,
   null::jsonb as borrow_request,
   null::jsonb as tip_to_tip,
   null::jsonb as election,
-  p.person as user,
+  case when p.is_erased then '' else m.content end as content,
+  case
+    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
+  end as struck_reason,
   m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
 from private.chat_messages as m
 left join private.shown_people as p on m.user_id = p.id;
 comment on view private.shown_messages is
-'The shape message, key by column, with every card still null: the rooms of the cards fill theirs in. Beside it,
-reference_id: what a card shows. Only for the kernel.';
+'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms
+of the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
 
 create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
 returns jsonb
@@ -3550,9 +3858,12 @@ as $$
 begin
   return (
     select
-      case
-        when p_card is null then to_jsonb(s) - 'reference_id'
-        else to_jsonb(s) - 'reference_id' || jsonb_build_object(s.type, p_card)
+      to_jsonb(s) - 'reference_id' || case
+        when s.type = 'system' then (
+          select to_jsonb(o) from private.said_lines(p_community_id, array[p_message_id]) as o
+        )
+        when p_card is not null then jsonb_build_object(s.type, p_card)
+        else '{}'
       end
     from private.shown_messages as s
     where s.community_id = p_community_id and s.id = p_message_id
@@ -3579,3336 +3890,242 @@ $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
 
--- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
+-- The Gazette's editions as they are stored: what happened, noted as it happens and sealed at Sunset (RULES 15).
 
-create domain private.coins as integer
--- Far above what anybody could hold, far below what an integer can: every sum of two of them is an honest number.
-constraint coins_within_a_purse check (value between 0 and 1000000000);
-comment on domain private.coins is 'An amount of CC that a purse can hold.';
+create type private.item_kind as enum (
+  'joined', 'declaration', 'loan', 'forgiveness', 'proposal', 'election', 'left', 'jashn', 'sunset'
+);
 
-create domain private.some_coins as integer
-constraint some_coins_are_some check (value > 0);
-comment on domain private.some_coins is 'An amount of CC that moved, was asked for or is owed.';
-
-create table private.purses (
+create table private.gazette_editions (
   community_id uuid not null,
-  user_id uuid not null,
-  remaining private.coins not null default 0,
-  spent_today integer not null default 0,
-  spent_total bigint not null default 0,
-  joys_today integer not null default 0,
-  debt private.coins not null default 0,
+  number integer not null,
   day date not null,
-  granted_at timestamptz,
-  constraint purses_pkey primary key (community_id, user_id),
-  constraint purses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-)
--- Every purse changes at least twice a day: room on the page keeps the updates in place (measured: 1.5 times faster).
-with (fillfactor = 50);
-comment on table private.purses is
-'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
-its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
-alter table private.purses enable row level security;
-create policy people_read_their_purses on private.purses for select to authenticated
-using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
-grant select on private.purses to authenticated;
-
-create type private.entry_type as enum (
-  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+  digest text not null,
+  sealed_at timestamptz not null,
+  constraint gazette_editions_pkey primary key (community_id, number),
+  constraint gazette_editions_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint gazette_editions_number_positive check (number > 0)
 );
-comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
+comment on table private.gazette_editions is
+'Every edition closed, numbered from 1 without a gap; the digest is made of the one before and of all its items.';
+create unique index gazette_editions_one_a_day on private.gazette_editions (community_id, day);
+alter table private.gazette_editions enable row level security;
+create policy nobody_reads_gazette_editions on private.gazette_editions for select to authenticated using (false);
 
-create function private.entry_kinds(
-  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
-  out counts_as_spent boolean, out counts_as_debt boolean, out words text
-)
-returns setof record
-language plpgsql immutable rows 12 set search_path = ''
-as $$
-begin
-  return query values
-    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
-    ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
-    ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
-    ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
-    ('debt_repaid', -1, 'purse', 'purse', true, false, true, 'A debt repaid'),
-    ('debt_collected', 1, 'purse', 'purse', true, false, false, 'A loan came back'),
-    ('tip_to_tip', -1, 'purse', 'escrow', false, true, false, 'Staked on a tip-to-tip'),
-    ('stake_refund', 1, 'escrow', 'purse', false, true, false, 'A stake came back'),
-    ('stake_forfeit', 0, 'escrow', 'forfeited', false, false, false, 'A stake was lost'),
-    ('expired', -1, 'purse', 'expired', false, false, false, 'Expired unspent'),
-    ('correction', 1, 'minted', 'purse', false, false, false, 'Corrected by a steward'),
-    ('correction', -1, 'purse', 'forfeited', false, false, false, 'Corrected by a steward');
-end;
-$$;
-comment on function private.entry_kinds is
-'What each type of entry is, by its sign: where the coins come from and where they go (purse, escrow, minted, spent,
-forfeited or expired), whether another member''s purse is the other end, whether the amount counts against what its
-member spent or towards what they owe, and the house''s words for it.
-
-The ledger holds no words of members: it cannot forget, and people may ask to be forgotten.';
-grant execute on function private.entry_kinds to authenticated;
-
-create table private.ledger_entries (
-  id bigint generated always as identity,
+create table private.gazette_items (
   community_id uuid not null,
-  user_id uuid not null,
-  type private.entry_type not null,
-  amount integer not null,
-  moved private.some_coins not null,
-  balance_after private.coins not null,
-  counterparty_id uuid,
-  reference_id uuid,
-  day date not null,
-  created_at timestamptz not null,
-  constraint ledger_entries_pkey primary key (community_id, user_id, id)
+  number integer not null default 0,
+  position bigint generated by default as identity,
+  kind private.item_kind not null,
+  subject_id uuid,
+  author_id uuid,
+  happened_at timestamptz not null,
+  digest text,
+  salt text,
+  content text,
+  constraint gazette_items_pkey primary key (community_id, number, position),
+  constraint gazette_items_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
+  constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
 );
-comment on table private.ledger_entries is
-'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
-went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
-few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
-every entry against private.entry_kinds.';
-alter table private.ledger_entries enable row level security;
-create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
-using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
-grant select on private.ledger_entries to authenticated;
+comment on table private.gazette_items is
+'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the
+next Sunset to give them number, position, salt and digest. author_id is whose words an item holds, null where it holds
+none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign keys but
+the community''s: a digest vouches for what an item says, whatever becomes of the rest.';
+create unique index gazette_items_words_once on private.gazette_items (community_id, subject_id)
+where author_id is not null;
+create index gazette_items_community_id_author_id_idx on private.gazette_items (community_id, author_id)
+where author_id is not null;
+alter table private.gazette_items enable row level security;
+create policy nobody_reads_gazette_items on private.gazette_items for select to authenticated using (false);
 
-create function private.refuse_rewriting()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  raise exception 'the ledger is append-only: a correction is a new entry' using errcode = 'restrict_violation';
-end;
-$$;
-comment on function private.refuse_rewriting is 'Keeps the ledger append-only for everyone, its owner included.';
-create trigger ledger_entries_are_never_changed
-before update or delete on private.ledger_entries
-for each row execute function private.refuse_rewriting();
-create trigger ledger_entries_are_never_truncated
-before truncate on private.ledger_entries
-for each statement execute function private.refuse_rewriting();
-
-create view private.shown_entries with (security_invoker = on) as
-select
-  e.id,
-  e.community_id,
-  e.user_id,
-  e.type,
-  e.amount,
-  e.balance_after,
-  k.words as description,
-  e.reference_id,
-  e.day,
-  e.created_at,
-  e.moved,
-  k.source,
-  k.destination,
-  e.counterparty_id
-from private.ledger_entries as e
-inner join private.entry_kinds() as k on e.type = k.type and sign(e.amount) = k.sign;
-comment on view private.shown_entries is
-'The shape ledger_entry, key by column, with what kind of movement it was.';
-grant select on private.shown_entries to authenticated;
-
-create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
-  on conflict (community_id, user_id) do update
-  -- Who comes back finds their purse as empty as they left it, on the community's present day.
-    set
-      day = excluded.day,
-      spent_today = case when b.day = excluded.day then b.spent_today else 0 end,
-      joys_today = case when b.day = excluded.day then b.joys_today else 0 end;
-end;
-comment on function private.open_purse is
-'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
-
-create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.purses as b
-  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
-  order by b.user_id
-  for no key update;
-end;
-$$;
-comment on function private.lock_purses is
-'Locks purses in id order, so that two members lending to each other never deadlock.';
-
-create function private.refuse_shortage(p_community_id uuid, p_user_id uuid, p_amount integer)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_remaining integer := (
-    select b.remaining from private.purses as b
-    where b.community_id = p_community_id and b.user_id = p_user_id
-  );
-begin
-  if not private.is_member(p_community_id, p_user_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such community.');
-  end if;
-  perform private.refuse(
-    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
-    jsonb_build_object(
-      'short_by', p_amount - v_remaining,
-      'largest_possible', v_remaining,
-      'possible_at', (
-        select d.dawn_at from private.community_days as d
-        where d.community_id = p_community_id and p_amount <= private.next_budget(p_community_id)
-      )
-    )
-  );
-end;
-$$;
-comment on function private.refuse_shortage is
-'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
-
-Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not
-do}, NOT_FOUND.';
-
-create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
-  p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
-  p_spent_on date default null
-)
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
-  v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
-  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
-  v_purse private.purses;
-begin
-  -- The condition is the lock: of two who want the last coin, the second finds it gone.
-  update private.purses as b
-  set
-    remaining = b.remaining + p_amount,
-    spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
-    spent_total = b.spent_total + v_spent,
-    joys_today = b.joys_today + (p_type = 'declaration')::integer,
-    debt = b.debt + v_owed
-  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
-  returning b.* into v_purse;
-  if not found then
-    perform private.refuse_shortage(p_community_id, p_user_id, -p_amount);
-  end if;
-  insert into private.ledger_entries (
-    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
-  )
-  values (
-    p_community_id, p_user_id, p_type, p_amount, coalesce(p_moved, abs(p_amount)), v_purse.remaining,
-    p_counterparty_id, p_reference_id, v_purse.day, p_at
-  );
-  perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
-  return v_purse;
-end;
-$$;
-comment on function private.post_entry is
-'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
-the purse.
-
-p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
-touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
-leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
-
-create type private.entry_draft as (
-  user_id uuid,
-  type private.entry_type,
-  amount integer,
-  counterparty_id uuid,
-  reference_id uuid
+create type private.item_draft as (
+  kind private.item_kind, subject_id uuid, author_id uuid, happened_at timestamptz, content jsonb
 );
-comment on type private.entry_draft is 'One movement among many that are written together.';
+comment on type private.item_draft is 'An item before it is sealed.';
 
-create function private.post_entries(
-  p_community_id uuid, p_day date, p_drafts private.entry_draft[], p_at timestamptz
+create function private.note_item(
+  p_community_id uuid, p_kind private.item_kind, p_subject_id uuid, p_content jsonb, p_author_id uuid default null,
+  p_at timestamptz default private.clock()
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- The running balance of each entry counts from the purse as it is before any of them.
-  insert into private.ledger_entries (
-    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
-  )
-  select
-    p_community_id, e.user_id, e.type, e.amount, abs(e.amount),
-    b.remaining + sum(e.amount) over (partition by e.user_id order by e.ordinality),
-    e.counterparty_id, e.reference_id, p_day, p_at
-  from unnest(p_drafts) with ordinality as e
-  join private.purses as b on b.community_id = p_community_id and b.user_id = e.user_id
-  order by e.ordinality;
-
-  update private.purses as b
-  set remaining = b.remaining + c.amount, debt = b.debt + c.owed
-  from (
-    select
-      e.user_id, sum(e.amount)::integer as amount,
-      coalesce(sum(e.amount) filter (where k.counts_as_debt), 0)::integer as owed
-    from unnest(p_drafts) as e
-    join private.entry_kinds() as k on k.type = e.type and k.sign = sign(e.amount)
-    group by e.user_id
-  ) as c
-  where b.community_id = p_community_id and b.user_id = c.user_id;
+  insert into private.gazette_items (community_id, kind, subject_id, author_id, happened_at, content)
+  values (p_community_id, p_kind, p_subject_id, p_author_id, p_at, p_content || jsonb_build_object('kind', p_kind));
 end;
 $$;
-comment on function private.post_entries is
-'Moves coins in many purses of one community and writes the entries in the order given, in two statements.
+comment on function private.note_item is
+'Notes something for the next edition: ids, numbers, days and, of p_author_id, a title and a description; never a name.
+Joys are not noted, their day names them.';
 
-Only under the lock of the day, which keeps every other act on these purses away.';
-
-create function private.post_grants(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_granted integer;
-begin
-  with granted as (
-    update private.purses as b
-    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
-    from private.community_members as m
-    where b.community_id = p_community_id
-      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
-    returning b.user_id, b.remaining
-  )
-  insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
-  from granted as g;
-  get diagnostics v_granted = row_count;
-  return v_granted;
-end;
-$$;
-comment on function private.post_grants is
-'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
-
-create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
-returns void
-language plpgsql security definer set search_path = ''
+create function private.without_words(p_content jsonb)
+returns jsonb
+language plpgsql immutable set search_path = ''
 as $$
 begin
-  perform private.post_entry(p_community_id, p_user_id, 'daily_reset', p_budget);
-  update private.purses as b set granted_at = private.clock()
-  where b.community_id = p_community_id and b.user_id = p_user_id;
+  return p_content || '{"title": ""}' || case when p_content ? 'description' then '{"description": ""}' else '{}' end::jsonb;
 end;
 $$;
-comment on function private.post_first_grant is
-'Grants the budget of the day to somebody who has just come for the first time.';
+comment on function private.without_words is 'An item that is not sealed yet, with its words taken away.';
 
-create function private.post_expiry(p_community_id uuid, p_at timestamptz, out user_id uuid, out amount integer)
-returns setof record
-language plpgsql security definer set search_path = ''
+create function private.digest_text(p_text text)
+returns text
+language plpgsql immutable set search_path = ''
 as $$
 begin
-  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
-  return query
-  with emptied as (
-    update private.purses as b
-    set remaining = 0
-    from private.purses as o
-    where b.community_id = p_community_id and b.remaining > 0
-      and o.community_id = p_community_id and o.user_id = b.user_id
-    returning b.user_id, o.remaining::integer as amount, b.day
-  ), entered as (
-    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
-  )
-  select e.user_id, e.amount from emptied as e;
+  return encode(sha256(convert_to(p_text, 'UTF8')), 'hex');
 end;
 $$;
-comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
+comment on function private.digest_text is 'The SHA-256 of a text in UTF-8, in lower-case hexadecimal.';
 
-create function private.expire_purse(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_remaining integer;
-begin
-  select b.remaining into v_remaining from private.purses as b
-  where b.community_id = p_community_id and b.user_id = p_user_id
-  for no key update;
-  if v_remaining > 0 then
-    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_remaining);
-  end if;
-  return v_remaining;
-end;
-$$;
-comment on function private.expire_purse is
-'Lets one purse expire now, when its member goes; returns how many CC it held.';
-
-create function private.change_debts(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.purses as b
-  set debt = b.debt + c.amount
-  from (
-    select u.user_id, sum(u.amount)::integer as amount
-    from unnest(p_user_ids, p_amounts) as u (user_id, amount)
-    group by u.user_id
-  ) as c
-  where b.community_id = p_community_id and b.user_id = c.user_id;
-end;
-$$;
-comment on function private.change_debts is
-'Changes what members owe where no coin moves: a loan is forgiven, released, falls asleep or wakes. Whoever changes
-the debts of more than one holds the day alone.';
-
--- Loans between members of a community (RULES 7.2 to 7.5).
-
-create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
-
-create table private.loans (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  borrower_id uuid not null,
-  lender_id uuid not null,
-  amount private.some_coins not null,
-  outstanding private.coins not null,
-  status private.loan_state not null default 'open',
-  created_at timestamptz not null default private.clock(),
-  constraint loans_pkey primary key (community_id, id),
-  constraint loans_borrower_fkey foreign key (community_id, borrower_id)
-  references private.community_members (community_id, user_id),
-  constraint loans_lender_fkey foreign key (community_id, lender_id)
-  references private.community_members (community_id, user_id),
-  constraint loans_outstanding_within_amount check (outstanding <= amount),
-  constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
-  constraint loans_not_to_oneself check (borrower_id <> lender_id)
-);
-comment on table private.loans is
-'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
-create index loans_id_idx on private.loans (id);
-create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
-create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
-create index loans_open_idx on private.loans (community_id, number) where status = 'open';
-alter table private.loans enable row level security;
-create policy parties_read_loans on private.loans for select to authenticated
-using (
-  (borrower_id = (select private.my_id()) or lender_id = (select private.my_id()))
-  and community_id = any(array(select private.my_communities()))
-);
-grant select on private.loans to authenticated;
-
-create view private.shown_loans with (security_invoker = on) as
-select
-  l.id,
-  l.number,
-  l.community_id,
-  l.borrower_id,
-  l.lender_id,
-  jsonb_build_object(
-    'id', l.id, 'community_id', l.community_id, 'borrower', b.person, 'lender', p.person, 'amount', l.amount,
-    'outstanding', l.outstanding, 'status', l.status, 'created_at', l.created_at
-  ) as loan
-from private.loans as l
-inner join private.shown_people as b on l.borrower_id = b.id
-inner join private.shown_people as p on l.lender_id = p.id;
-comment on view private.shown_loans is 'The shape loan.';
-grant select on private.shown_loans to authenticated;
-
-create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_loan_id uuid := gen_random_uuid();
-begin
-  perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
-  perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
-  insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
-  values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
-  return v_loan_id;
-end;
-$$;
-comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id.
-
-Refuses: INSUFFICIENT_CC.';
-
-create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
-returns private.loans
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_row private.loans;
-begin
-  select l.* into v_row from private.loans as l
-  where l.community_id = p_community_id and l.id = p_loan_id for no key update;
-  return v_row;
-end;
-$$;
-comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
-
-create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.loans as l
-  set
-    outstanding = l.outstanding - p_amount,
-    status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
-  where l.community_id = p_loan.community_id and l.id = p_loan.id;
-end;
-$$;
-comment on function private.reduce_loan is
-'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
-
-create function private.pay_back(p_loan private.loans, p_amount integer)
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_purse private.purses;
-begin
-  perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
-  v_purse := private.post_entry(
-    p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
-  );
-  perform private.post_entry(
-    p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
-  );
-  perform private.reduce_loan(p_loan, p_amount, 'repaid');
-  return v_purse;
-end;
-$$;
-comment on function private.pay_back is
-'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s. Refuses: INSUFFICIENT_CC.';
-
-create function private.forgive(p_loan private.loans, p_amount integer)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.reduce_loan(p_loan, p_amount, 'forgiven');
-  if p_loan.status = 'open' then
-    perform private.change_debts(p_loan.community_id, array[p_loan.borrower_id], array[-p_amount]);
-  end if;
-end;
-$$;
-comment on function private.forgive is
-'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
-
-create function private.repayments_due(
-  p_community_id uuid, p_budget integer,
-  out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
+create function private.digest_edition(
+  p_community_id uuid, p_number integer, p_day date, p_previous text, p_items text[]
 )
-returns setof record
-language plpgsql stable security definer set search_path = ''
+returns text
+language plpgsql stable set search_path = ''
 as $$
 begin
-  return query
-  select
-    d.id,
-    d.number,
-    d.borrower_id,
-    d.lender_id,
-    least(d.outstanding, p_budget - d.before)::integer
-  from (
-    select
-      l.id,
-      l.number,
-      l.borrower_id,
-      l.lender_id,
-      l.outstanding,
-      coalesce(sum(l.outstanding) over (
-        partition by l.borrower_id order by l.number rows between unbounded preceding and 1 preceding
-      ), 0) as before
-    from private.loans as l
-    where l.community_id = p_community_id and l.status = 'open'
-  ) as d
-  where d.before < p_budget;
-end;
-$$;
-comment on function private.repayments_due is
-'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
-
-It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep.';
-
-create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_drafts private.entry_draft[];
-begin
-  if not exists (select from private.loans as l where l.community_id = p_community_id and l.status = 'open') then
-    return;
-  end if;
-  with due as materialized (
-    select r.* from private.repayments_due(p_community_id, p_budget) as r
-  ), reduced as (
-    update private.loans as l
-    set
-      outstanding = l.outstanding - d.amount,
-      status = case when l.outstanding = d.amount then 'repaid' else l.status end
-    from due as d
-    where l.community_id = p_community_id and l.id = d.loan_id
-  )
-  -- All debts leave before any arrives: no running balance ever counts on another's repayment.
-  select array_agg(m.draft order by m.turn, m.number) into v_drafts
-  from (
-    select 1 as turn, d.number,
-      row(d.borrower_id, 'debt_repaid', -d.amount, d.lender_id, d.loan_id)::private.entry_draft as draft
-    from due as d
-    union all
-    select 2, d.number, row(d.lender_id, 'debt_collected', d.amount, d.borrower_id, d.loan_id)::private.entry_draft
-    from due as d
-  ) as m;
-  perform private.post_entries(p_community_id, p_day, v_drafts, p_at);
-end;
-$$;
-comment on function private.collect_debts is
-'Repays at Dawn, after all grants, what private.repayments_due names; rings included.';
-
-create function private.part_with_loans(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_debtors uuid[];
-  v_amounts integer[];
-begin
-  -- Who of the debtors has left owes nothing meanwhile; the leaver's own debts stop counting as well.
-  select array_agg(d.user_id), array_agg(-d.outstanding) into v_debtors, v_amounts
-  from (
-    select l.borrower_id as user_id, l.outstanding::integer from private.loans as l
-    where l.community_id = p_community_id and l.status = 'open' and p_user_id in (l.lender_id, l.borrower_id)
-  ) as d;
-  perform private.change_debts(p_community_id, v_debtors, v_amounts);
-  update private.loans as l
-  set outstanding = 0, status = 'released'
-  where l.community_id = p_community_id and l.lender_id = p_user_id and l.status in ('open', 'asleep');
-  update private.loans as l
-  set status = 'asleep'
-  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open';
-end;
-$$;
-comment on function private.part_with_loans is
-'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5). The caller holds the day alone.';
-
-create function private.wake_loans(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_owed integer;
-begin
-  with woken as (
-    update private.loans as l
-    set status = 'open'
-    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep'
-    returning l.outstanding
-  )
-  select sum(w.outstanding) into v_owed from woken as w;
-  if v_owed > 0 then
-    perform private.change_debts(p_community_id, array[p_user_id], array[v_owed]);
-  end if;
-end;
-$$;
-comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
-
-create function private.show_loan(p_community_id uuid, p_loan_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select s.loan from private.shown_loans as s
-    where s.community_id = p_community_id and s.id = p_loan_id
-  );
-end;
-$$;
-comment on function private.show_loan is 'The shape loan of one loan.';
-
--- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
-
-create type private.stake_state as enum ('held', 'due', 'refunded', 'forfeited');
-
-create table private.stakes (
-  community_id uuid not null,
-  proposal_id uuid not null,
-  user_id uuid not null,
-  amount private.some_coins not null,
-  day date not null,
-  status private.stake_state not null default 'held',
-  constraint stakes_pkey primary key (community_id, proposal_id),
-  constraint stakes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.stakes is
-'The escrow: what members staked, on which day, and what became of it. A stake due is one won back while the day was
-closed: it stays in escrow until the Dawn that books it.';
-create index stakes_community_id_user_id_idx on private.stakes (community_id, user_id);
-create index stakes_in_escrow_idx on private.stakes (community_id) where status in ('held', 'due');
-alter table private.stakes enable row level security;
-create policy people_read_their_stakes on private.stakes for select to authenticated
-using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
-grant select on private.stakes to authenticated;
-
-create function private.stake_coins(p_community_id uuid, p_proposal_id uuid, p_user_id uuid, p_amount integer)
-returns private.purses
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_purse private.purses := private.post_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
-begin
-  insert into private.stakes (community_id, proposal_id, user_id, amount, day)
-  values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
-  return v_purse;
-end;
-$$;
-comment on function private.stake_coins is
-'Moves a stake from a purse, which it returns, into escrow. Refuses: INSUFFICIENT_CC.';
-
-create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_stake private.stakes;
-begin
-  update private.stakes as s set status = 'refunded'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status in ('held', 'due')
-  returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, p_at => p_at,
-      p_spent_on => v_stake.day
-    );
-  end if;
-end;
-$$;
-comment on function private.pay_stake is
-'Pays a stake back into its purse now; nothing if it was settled before.';
-
-create function private.refund_stake(p_day private.community_days, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_day.is_open then
-    perform private.pay_stake(p_day.community_id, p_proposal_id, p_at);
-  else
-    update private.stakes as s set status = 'due'
-    where s.community_id = p_day.community_id and s.proposal_id = p_proposal_id and s.status = 'held';
-  end if;
-end;
-$$;
-comment on function private.refund_stake is
-'Gives a stake back on a day that is held: at once while it is open, else at the next Dawn after the grant.';
-
-create function private.forfeit_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_stake private.stakes;
-begin
-  update private.stakes as s set status = 'forfeited'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status = 'held'
-  returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, p_at => p_at, p_moved => v_stake.amount
-    );
-  end if;
-end;
-$$;
-comment on function private.forfeit_stake is 'Loses a stake for good; nothing if it was settled before.';
-
-create function private.pay_stakes_due(p_community_id uuid, p_at timestamptz, p_user_id uuid default null)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal_id uuid;
-begin
-  for v_proposal_id in
-    select s.proposal_id from private.stakes as s
-    where s.community_id = p_community_id and s.status = 'due' and s.user_id = coalesce(p_user_id, s.user_id)
-    order by s.user_id, s.proposal_id
-  loop
-    perform private.pay_stake(p_community_id, v_proposal_id, p_at);
-  end loop;
-end;
-$$;
-comment on function private.pay_stakes_due is
-'Books the refunds that waited for Dawn, of everyone or of one member. The caller holds the day.';
-
-create function private.stakes_due(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select coalesce(sum(s.amount), 0)::integer from private.stakes as s
-    where s.community_id = p_community_id and s.user_id = p_user_id and s.status = 'due'
-  );
-end;
-$$;
-comment on function private.stakes_due is 'What the next Dawn will refund a member, in CC.';
-
--- The day's turn: what Sunset takes and Dawn gives (RULES 6).
-
-create table private.sunset_entries (
-  community_id uuid not null,
-  day date not null,
-  user_id uuid not null,
-  unspent_cc private.some_coins not null,
-  constraint sunset_entries_pkey primary key (community_id, day, user_id)
-);
-comment on table private.sunset_entries is
-'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
-purses.';
-alter table private.sunset_entries enable row level security;
-create policy members_read_sunset_entries on private.sunset_entries for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.sunset_entries to authenticated;
-
-create type private.turned_day as (day private.community_days, purses integer);
-comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
-
-create function private.close_day(p_day private.community_days, p_now timestamptz)
-returns private.turned_day
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
-  v_turned private.turned_day;
-begin
-  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-  select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
-  get diagnostics v_turned.purses = row_count;
-  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
-  perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
-  return v_turned;
-end;
-$$;
-comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
-
-create function private.open_day(p_day private.community_days, p_now timestamptz)
-returns private.turned_day
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_community private.communities := private.apply_pending(p_day.community_id);
-  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := 0;
-begin
-  if v_day.day <> p_day.day then
-    -- A correction made in the night may have left something: it expires before anything is granted.
-    perform from private.post_expiry(v_day.community_id, p_now);
-    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.pay_stakes_due(v_day.community_id, p_now);
-    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
-  end if;
-  return (v_day, v_purses)::private.turned_day;
-end;
-$$;
-comment on function private.open_day is
-'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected. Nothing but the settings where the zone now in force has its Dawn still to come.';
-
-create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-  v_turn private.turned_day;
-  v_purses integer := 0;
-begin
-  -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
-  if current_setting('transaction_read_only')::boolean
-    or not exists (select from private.community_days as d where d.community_id = p_community_id and d.due_at <= p_now)
-  then
-    return 0;
-  end if;
-
-  -- Whoever waited here for another to turn the day finds it turned.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at <= p_now
-  for no key update;
-  -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
-  while v_day.due_at <= p_now loop
-    if v_day.is_open then
-      v_turn := private.close_day(v_day, p_now);
-    else
-      v_turn := private.open_day(v_day, p_now);
-    end if;
-    v_day := v_turn.day;
-    v_purses := v_purses + v_turn.purses;
-  end loop;
-  return v_purses;
-end;
-$$;
-comment on function private.settle_day is
-'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
-missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
-more.';
-
-create function private.settle_sunset(p_community_id uuid, p_now timestamptz)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-  v_turn private.turned_day;
-begin
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
-  for no key update;
-  if not found then
-    return 0;
-  end if;
-  v_turn := private.close_day(v_day, p_now);
-  return v_turn.purses;
-end;
-$$;
-comment on function private.settle_sunset is
-'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
-stays as it is.';
-
-create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
-returns private.community_days
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-begin
-  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
-  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at > p_now
-  for share;
-  if not found then
-    perform private.settle_day(p_community_id, p_now);
-    select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
-  end if;
-  return v_day;
-end;
-$$;
-comment on function private.hold_day is
-'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
-
-Every act that moves coins takes this first: before proposals, requests and loans, before purses.';
-
-create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
-returns private.community_days
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-begin
-  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
-  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
-  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
-  perform private.settle_day(p_community_id, p_now);
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
-  return v_day;
-end;
-$$;
-comment on function private.hold_day_alone is
-'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
-many purses or change who is a member, such as leaving.';
-
-create function private.day_of(p_community_id uuid)
-returns private.community_days
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-begin
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
-  return v_day;
-end;
-$$;
-comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
-
-create function private.require_open(p_day private.community_days)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  if not p_day.is_open then
-    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
-      jsonb_build_object('possible_at', p_day.dawn_at));
-  end if;
-end;
-$$;
-comment on function private.require_open is
-'Asks that a day is open. Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
-
-create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
-returns private.community_days
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days := private.hold_day(p_community_id, p_now);
-begin
-  perform private.require_open(v_day);
-  return v_day;
-end;
-$$;
-comment on function private.require_open_day is
-'Holds the day as private.hold_day does, and asks that it is open. Refuses: DAY_CLOSED {possible_at}.';
-
-create function private.require_member_today(p_community_id uuid)
-returns private.community_members
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_member(p_community_id);
-begin
-  perform private.settle_day(p_community_id);
-  return v_me;
-end;
-$$;
-comment on function private.require_member_today is
-'Asks for membership, then settles what is overdue: how every door about money that only reads begins.
-
-Refuses: as require_member.';
-grant execute on function private.require_member_today to authenticated;
-
-create function private.show_balance(p_purse private.purses, p_day private.community_days)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'community_id', p_purse.community_id, 'user_id', p_purse.user_id,
-    'daily_budget', (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id),
-    'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today, 'debt', p_purse.debt,
-    'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
-    'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
-  );
-end;
-$$;
-comment on function private.show_balance is
-'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
-first.';
-
-create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select private.show_balance(b, d)
-    from private.purses as b
-    inner join private.community_days as d on b.community_id = d.community_id
-    where b.community_id = p_community_id and b.user_id = p_user_id
-  );
-end;
-$$;
-comment on function private.show_balance_of is
-'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
-
--- Founding and joining: where membership and money begin together (RULES 2.1, 2.2).
-
-create table private.join_codes (
-  community_id uuid not null,
-  code text not null,
-  is_open boolean not null default true,
-  expires_at timestamptz,
-  constraint join_codes_pkey primary key (community_id),
-  constraint join_codes_community_id_fkey foreign key (community_id) references private.communities (id),
-  constraint join_codes_code_length check (char_length(code) >= 12)
-);
-comment on table private.join_codes is
-'The code a community is joined by; apart from communities, for only moderators see it.';
--- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
-create unique index join_codes_code_unique on private.join_codes (extensions.digest(code, 'sha256'));
-alter table private.join_codes enable row level security;
-grant select on private.join_codes to authenticated;
-
-create policy moderators_read_join_codes on private.join_codes for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
-
-create table private.bans (
-  community_id uuid not null,
-  user_id uuid not null,
-  id bigint generated always as identity,
-  banned_by uuid not null,
-  reason_id bigint not null,
-  created_at timestamptz not null default private.clock(),
-  constraint bans_pkey primary key (community_id, user_id),
-  constraint bans_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint bans_banned_by_fkey foreign key (community_id, banned_by)
-  references private.community_members (community_id, user_id),
-  constraint bans_reason_fkey foreign key (community_id, reason_id) references private.words (community_id, id)
-);
-comment on table private.bans is 'Who may not come back to a community, who said so and why.';
-create index bans_community_id_id_idx on private.bans (community_id, id);
-create index bans_community_id_banned_by_idx on private.bans (community_id, banned_by);
-create index bans_community_id_reason_id_idx on private.bans (community_id, reason_id);
-alter table private.bans enable row level security;
-create policy nobody_reads_bans on private.bans for select to authenticated using (false);
-
-create function private.found_community(
-  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
-)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_id uuid;
-begin
-  if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
-    perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
-  end if;
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
-  insert into private.join_codes (community_id, code) values (v_id, lower(private.make_code(12)));
-  insert into private.community_members (community_id, user_id, roles)
-  values (v_id, p_founder_id, '{member,moderator}');
-  return v_id;
-end;
-$$;
-comment on function private.found_community is
-'Makes a community with its join code and its founder as first member and moderator, and returns its id. Only under
-private.lock_me, the queue in which one person''s communities are counted.
-
-Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
-
-create function private.require_join_code(p_code text)
-returns uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_id uuid;
-begin
-  -- By hash: how long the search takes tells nothing of how much of a guess was right.
-  select j.community_id into v_id
-  from private.join_codes as j
-  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
-    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
-  if not found then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  return v_id;
-end;
-$$;
-comment on function private.require_join_code is
-'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
-
-create function private.keep_join_code(p_community_id uuid, p_code text)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.join_codes as j where j.community_id = p_community_id for share;
-  if private.require_join_code(p_code) <> p_community_id then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-end;
-$$;
-comment on function private.keep_join_code is
-'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
-transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
-2.2). Refuses: NOT_FOUND.';
-
-create function private.add_member(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_is_first boolean := not exists (
-    select from private.community_members as m where m.community_id = p_community_id and m.user_id = p_user_id
-  );
-begin
-  insert into private.community_members as m (community_id, user_id) values (p_community_id, p_user_id)
-  on conflict (community_id, user_id) do update
-  set roles = '{member}', joined_at = private.clock(), left_at = null
-  where m.left_at is not null;
-  if not found then
-    perform private.refuse('CONFLICT', 'You are already in this community.');
-  end if;
-  -- Asked last, with the row in hand: a removal under way has been waited for.
-  if exists (select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id) then
-    perform private.refuse('FORBIDDEN', 'You may not come back to this community.');
-  end if;
-  return v_is_first;
-end;
-$$;
-comment on function private.add_member is
-'Makes a person a member, with no other role; returns whether it is their first time.
-
-Refuses: CONFLICT (already in), FORBIDDEN (banned).';
-
-create function private.change_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.join_codes as j
-  set
-    code = case when p_rotate then lower(private.make_code(12)) else j.code end,
-    is_open = coalesce(p_open, p_rotate or j.is_open),
-    expires_at = nullif(coalesce(p_expires_at, case when not p_rotate then j.expires_at end), 'infinity')
-  where j.community_id = p_community_id;
-end;
-comment on function private.change_join_code is
-'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry.';
-
-create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.bans (community_id, user_id, banned_by, reason_id)
-  values (p_community_id, p_user_id, p_by_id, p_reason_id)
-  on conflict (community_id, user_id) do nothing;
-end;
-$$;
-comment on function private.ban is 'Keeps somebody from coming back to a community; who is banned already stays so.';
-
-create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.open_purse(p_day.community_id, p_user_id, p_day.day);
-  if p_is_first and p_day.is_open then
-    perform private.post_first_grant(p_day.community_id, p_user_id, (
-      select c.daily_cc_budget from private.communities as c where c.id = p_day.community_id
-    ));
-  end if;
-  perform private.wake_loans(p_day.community_id, p_user_id);
-end;
-$$;
-comment on function private.give_purse is
-'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
-empty until Dawn.';
-
-create function private.show_arrival(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'community', private.show_community(p_community_id),
-    'member', private.show_member(p_community_id, p_user_id),
-    'balance', private.show_balance_of(p_community_id, p_user_id)
-  );
-end;
-$$;
-comment on function private.show_arrival is 'What founding and joining answer.';
-
-create function private.show_arrival_again(p_made jsonb)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
-begin
-  return private.show_arrival(v_me.community_id, v_me.user_id);
-end;
-$$;
-comment on function private.show_arrival_again is
-'What a founding or a joining made is shown as it stands now, to who is still in. Refuses: NOT_FOUND.';
-
-create function private.create_community(
-  p_name text, p_description text, p_timezone text, p_daily_cc_budget integer, p_request_id uuid
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
-  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
-  v_id uuid;
-begin
-  if v_made is not null then
-    return private.show_arrival_again(v_made);
-  end if;
-  perform private.require_name('name', p_name, 50);
-  perform private.require_text('description', p_description, 200, 0);
-  perform private.require_timezone(p_timezone);
-  perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
-
-  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.begin_calendar(v_id, p_timezone);
-  perform private.give_purse(private.hold_day(v_id), v_me, true);
-  perform private.record_act(v_id, v_me, 'community_founded');
-  perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
-  perform private.begin_reading(v_id, v_me);
-  perform private.remember(
-    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
-  return private.show_arrival(v_id, v_me);
-end;
-$$;
-
-create function public.create_community(
-  name text,
-  description text default '',
-  timezone text default 'UTC',
-  daily_cc_budget integer default 100,
-  request_id uuid default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.create_community(
-    create_community.name, create_community.description, create_community.timezone,
-    create_community.daily_cc_budget, create_community.request_id
-  );
-end;
-comment on function public.create_community is
-'Founds a community, with the caller as its first member and moderator.
-
-name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
-once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-{most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
-left.';
-grant execute on function public.create_community, private.create_community to authenticated;
-
-create function private.join_community(p_invite_code text, p_request_id uuid)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_invite_code);
-  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
-  v_id uuid;
-  v_day private.community_days;
-  v_is_first boolean;
-begin
-  if v_made is not null then
-    return private.show_arrival_again(v_made);
-  end if;
-  v_id := private.require_join_code(p_invite_code);
-  v_day := private.hold_day(v_id);
-  perform private.keep_join_code(v_id, p_invite_code);
-
-  v_is_first := private.add_member(v_id, v_me);
-  perform private.give_purse(v_day, v_me, v_is_first);
-  perform private.begin_reading(v_id, v_me);
-  perform private.announce(
-    v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
-  );
-  perform private.remember(
-    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
-  return private.show_arrival(v_id, v_me);
-end;
-$$;
-
-create function public.join_community(invite_code text, request_id uuid default null)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.join_community(join_community.invite_code, join_community.request_id);
-end;
-comment on function public.join_community is
-'Joins the community a join code opens, matched without regard to case, blanks, hyphens and invisible characters.
-
-Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
-for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
-who joined has left.';
-grant execute on function public.join_community, private.join_community to authenticated;
-
-create function private.set_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_moderator(p_community_id);
-  v_code private.join_codes;
-begin
-  if p_rotate or p_open is not null or p_expires_at is not null then
-    perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
-    perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
-      jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
-    ));
-  end if;
-  select j.* into v_code from private.join_codes as j where j.community_id = p_community_id;
-  return jsonb_build_object('invite_code', v_code.code, 'open', v_code.is_open, 'expires_at', v_code.expires_at);
-end;
-$$;
-comment on function private.set_join_code is
-'The audit log keeps what was done, never the code; the Chamber is not told.';
-
-create function public.set_join_code(
-  community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.set_join_code(
-    set_join_code.community_id, set_join_code.rotate, set_join_code.open, set_join_code.expires_at
-  );
-end;
-comment on function public.set_join_code is
-'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
-
-What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
-which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
-FORBIDDEN, NOT_FOUND.';
-grant execute on function public.set_join_code, private.set_join_code to authenticated;
-
--- A community's settings, as its moderators keep them (RULES 2.4).
-
-create function private.require_patch(p_patch jsonb)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_settings constant text [] := array['name', 'description', 'daily_cc_budget', 'timezone', 'electorate'];
-  v_key text;
-  v_value jsonb;
-  v_patch jsonb := '{}'::jsonb;
-begin
-  if jsonb_typeof(p_patch) is distinct from 'object' then
-    perform private.refuse('INVALID_INPUT', 'patch must be an object of settings.', '{"field": "patch"}');
-  end if;
-  for v_key, v_value in select e.key, e.value from jsonb_each(p_patch) as e loop
-    if v_key <> all (v_settings) then
-      perform private.refuse('INVALID_INPUT', format('%s is no setting.', left(v_key, 50)),
-        jsonb_build_object('field', v_key, 'choices', v_settings));
-    end if;
-    v_patch := v_patch || jsonb_build_object(v_key, case v_key
-      when 'name' then to_jsonb(private.require_name('name', private.string_in(v_value), 50))
-      when 'description' then to_jsonb(private.require_text('description', private.string_in(v_value), 200, 0))
-      when 'timezone' then to_jsonb(private.require_timezone(private.string_in(v_value)))
-      when 'electorate' then to_jsonb(
-        private.require_choice('electorate', private.string_in(v_value), array['council', 'members'])
-      )
-      when 'daily_cc_budget' then to_jsonb(
-        private.require_number('daily_cc_budget', private.integer_in(v_value), 10, 1000)
-      )
-    end);
-  end loop;
-  return v_patch;
-end;
-$$;
-comment on function private.require_patch is
-'Returns a patch of settings, each in the type it is kept in, or refuses it.
-
-Refuses: INVALID_INPUT {field}: an unknown setting, a wrong JSON type (null is one) or a value out of range.';
-
-create function private.note_settings(
-  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb, p_next_dawn_at timestamptz
-)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := jsonb_build_object(
-    'changed', array(select k.key from jsonb_object_keys(p_changed) as k (key) order by k.key),
-    'pending', case when p_pending <> p_before.pending then p_pending else '{}' end
-  );
-begin
-  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null, v_facts);
-  perform private.announce(
-    p_before.id, 'settings_changed',
-    v_facts || jsonb_build_object('user_id', p_user_id, 'next_dawn_at', p_next_dawn_at)
-  );
-end;
-$$;
-comment on function private.note_settings is
-'Tells the Chamber and the audit log what changed and what now pends. A new name or description is told of, not quoted:
-what they are is read where they stand.';
-
-create function private.update_community(p_community_id uuid, p_patch jsonb)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_moderator(p_community_id);
-  v_patch jsonb := private.require_patch(p_patch);
-  v_day private.community_days := private.hold_day(p_community_id);
-  v_community private.communities := private.lock_community(p_community_id);
-  v_in_force jsonb := to_jsonb(v_community);
-  v_changed jsonb;
-  v_pending jsonb;
-begin
-  -- Asked again, now that nobody changes beside this.
-  perform private.require_moderator(p_community_id);
-  select
-    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
-    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key not in ('name', 'description')), '{}')
-  into v_changed, v_pending
-  from jsonb_each(v_community.pending || v_patch) as s
-  where v_in_force -> s.key <> s.value;
-
-  if v_changed <> '{}' or v_pending <> v_community.pending then
-    perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
-    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
-  end if;
-  return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
-end;
-$$;
-comment on function private.update_community is
-'What comes to be as it is in force pends no more; a patch that changes nothing is told
-to nobody.';
-create function public.update_community(community_id uuid, patch jsonb)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.update_community(update_community.community_id, update_community.patch);
-end;
-comment on function public.update_community is
-'Changes settings of a community its caller moderates; patch holds only those to change.
-
-At once: name (1 to 50 characters), description (up to 200). At the next Dawn, announced now: daily_cc_budget (10 to
-1000), timezone (an IANA name), electorate (council or members); set to what is in force, it pends no more. Returns
-{community, pending}. Refuses: FORBIDDEN, INVALID_INPUT {field}, NOT_FOUND.';
-grant execute on function public.update_community, private.update_community to authenticated;
-
-create function public.get_rules(community_id uuid)
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-  perform private.require_member_today(get_rules.community_id);
-  return (
-    select jsonb_build_object(
-      'in_force', jsonb_build_object(
-        'name', c.name, 'description', c.description, 'daily_cc_budget', c.daily_cc_budget, 'timezone', c.timezone,
-        'electorate', c.electorate
-      ),
-      'pending', c.pending
-    )
-    from private.communities as c
-    where c.id = get_rules.community_id
-  );
-end;
-$$;
-comment on function public.get_rules is
-'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
-
-Returns {in_force, pending}, each {name, description, daily_cc_budget, timezone, electorate}; in pending only what
-will change. Refuses: NOT_FOUND.';
-grant execute on function public.get_rules to authenticated;
-
--- Streaks: days in a row with a joy (RULES 10.1).
-
-create table private.streaks (
-  community_id uuid not null,
-  user_id uuid not null,
-  days integer not null default 1,
-  longest integer not null default 1,
-  last_lived integer not null,
-  constraint streaks_pkey primary key (community_id, user_id),
-  constraint streaks_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
-)
-with (fillfactor = 80);
-comment on table private.streaks is
-'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
-the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
-the joys themselves, a streak would cost every board and profile the whole history.';
-alter table private.streaks enable row level security;
-create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
-
-create function private.keep_streak(p_day private.community_days, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.streaks as s (community_id, user_id, last_lived)
-  values (p_day.community_id, p_user_id, p_day.days_lived)
-  on conflict (community_id, user_id) do update
-  set
-    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
-    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
-    last_lived = p_day.days_lived
-  where s.last_lived < p_day.days_lived;
-end;
-$$;
-comment on function private.keep_streak is
-'Counts the first joy of a day: it lengthens its author''s run or begins one.';
-
-create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.days
-    from private.streaks as s
-    join private.community_days as d on d.community_id = s.community_id
-    where s.community_id = p_community_id and s.user_id = p_user_id
-      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
-      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
-  ), 0);
-end;
-$$;
-comment on function private.current_streak is
-'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
-today or the day lived before.';
-
-create function private.longest_streak(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.longest from private.streaks as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
-  ), 0);
-end;
-$$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
-
--- Joys: declared, witnessed, listed in the Gazette (RULES 4).
-
-create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
-create domain private.description as text constraint description_length check (char_length(value) <= 1000);
-comment on domain private.description is 'What is said below a title: at most 1000 characters.';
-
-create table private.declarations (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  user_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
-  cc_spent private.some_coins not null,
-  image_url text,
-  witnessed_count integer not null default 0,
-  day date not null,
-  created_at timestamptz not null default private.clock(),
-  struck_at timestamptz,
-  constraint declarations_pkey primary key (community_id, id),
-  constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-)
-with (fillfactor = 80);
-comment on table private.declarations is
-'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
-their money and lose their words.';
-create index declarations_id_idx on private.declarations (id);
-create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
-create index declarations_community_id_user_id_day_number_idx on private.declarations (
-  community_id, user_id, day, number
-);
-alter table private.declarations enable row level security;
-create policy members_read_declarations on private.declarations for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.declarations to authenticated;
--- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
--- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
-alter table private.declarations replica identity full;
-
-create table private.witnesses (
-  community_id uuid not null,
-  declaration_id uuid not null,
-  user_id uuid not null,
-  created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
-  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
-  references private.declarations (community_id, id),
-  constraint witnesses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.witnesses is 'Who bore witness to which joy, once each.';
-create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
-alter table private.witnesses enable row level security;
-create policy members_read_witnesses on private.witnesses for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.witnesses to authenticated;
-
-create view private.shown_declarations with (security_invoker = on) as
-select
-  d.id,
-  d.community_id,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
-  d.cc_spent,
-  case when not a.is_erased then d.image_url end as image_url,
-  d.witnessed_count,
-  d.created_at,
-  a.person as user,
-  exists(
-    select from private.witnesses as w
-    where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
-  ) as has_witnessed
-from private.declarations as d
-left join lateral (
-  select
-    p.person,
-    p.is_erased
-  from private.shown_people as p
-  where p.id = d.user_id
-  limit 1
-) as a on true;
-comment on view private.shown_declarations is
-'The shape declaration, key by column, as the caller sees it; its words only while their author is not erased.
-
-Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
-level (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no
-page is ever read by a scan of everybody.';
-grant select on private.shown_declarations to authenticated;
-
-create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select to_jsonb(s) from private.shown_declarations as s
-    where s.community_id = p_community_id and s.id = p_declaration_id
-  );
-end;
-$$;
-comment on function private.show_declaration is 'The shape declaration of one joy.';
-
-create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.declarations as d
-  set title = '', description = '', image_url = null, struck_at = private.clock()
-  where d.community_id = p_community_id and d.id = p_declaration_id;
-end;
-comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
-
-create function private.erase_joys_of(p_user_id uuid, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_gone integer;
-begin
-  update private.declarations as d
-  set title = '', description = '', image_url = null
-  where (d.community_id, d.id) in (
-    select o.community_id, o.id
-    from private.community_members as s
-    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
-    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
-    limit p_limit
-  );
-  get diagnostics v_gone = row_count;
-  return v_gone;
-end;
-$$;
-comment on function private.erase_joys_of is
-'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
-
-create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
-returns void
-language plpgsql immutable security definer set search_path = ''
-as $$
-begin
-  -- One glance for what most joys are; only what does not pass it is looked at closely.
-  if (
-    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
-    and p_cc_spent between 1 and 1000000000 and p_image_url is null
-  ) is not true then
-    perform private.require_text('title', p_title, 120);
-    perform private.require_text('description', p_description, 1000, 0);
-    perform private.require_amount('cc_spent', p_cc_spent);
-    perform private.require_link('image_url', p_image_url);
-  end if;
-end;
-$$;
-comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
-
-create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
-begin
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
-    'balance', private.show_balance_of(p_community_id, p_user_id)
-  );
-end;
-$$;
-comment on function private.show_declared is
-'What declare_joy answers of a joy declared before, as everything stands now.';
-
-create function private.declare_joy(
-  p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
-  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
-  v_id uuid := gen_random_uuid();
-  v_day private.community_days;
-  v_purse private.purses;
-  v_message_id bigint;
-  v_person jsonb;
-  v_joy jsonb;
-begin
-  if v_made is not null then
-    return private.show_declared(p_community_id, v_me.user_id, v_made);
-  end if;
-  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
-  v_day := private.require_open_day(p_community_id, v_now);
-
-  v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
-  insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
-  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
-  if v_purse.joys_today = 1 then
-    perform private.keep_streak(v_day, v_me.user_id);
-  end if;
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
-  perform private.remember(
-    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
-    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
-  );
-
-  -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
-  select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
-  v_joy := jsonb_build_object(
-    'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
-    'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
-    'created_at', v_now
-  );
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
-    'balance', private.show_balance(v_purse, v_day)
-  );
-end;
-$$;
-create function public.declare_joy(
-  community_id uuid,
-  title text,
-  cc_spent integer,
-  description text default '',
-  image_url text default null,
-  request_id uuid default null
-)
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-  return private.declare_joy(
-    declare_joy.community_id, declare_joy.title, declare_joy.cc_spent, declare_joy.description, declare_joy.image_url,
-    declare_joy.request_id
-  );
-end;
-$$;
-comment on function public.declare_joy is
-'Declares a joy, for at least 1 CC and at most the purse.
-
-Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to
-1000, image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC
-{short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT
-(request_id).';
-grant execute on function public.declare_joy, private.declare_joy to authenticated;
-
-create function private.require_declaration(p_declaration_id uuid)
-returns private.declarations
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_declaration private.declarations;
-begin
-  select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
-  perform private.require_seen(v_declaration.community_id, 'declaration');
-  return v_declaration;
-end;
-$$;
-comment on function private.require_declaration is
-'Returns a declaration of a community the caller is in. Refuses: as require_seen.';
-grant execute on function private.require_declaration to authenticated;
-
-create function private.witness_declaration(p_declaration_id uuid)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_joy private.declarations := private.require_declaration(p_declaration_id);
-  v_me uuid := private.caller_id();
-begin
-  if v_joy.user_id = v_me then
-    perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
-  end if;
-  insert into private.witnesses (community_id, declaration_id, user_id)
-  values (v_joy.community_id, v_joy.id, v_me)
-  on conflict do nothing;
-  if not found then
-    perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
-  end if;
-
-  update private.declarations as d set witnessed_count = d.witnessed_count + 1
-  where d.community_id = v_joy.community_id and d.id = v_joy.id
-  returning d.* into v_joy;
-  if private.is_member(v_joy.community_id, v_joy.user_id) then
-    perform private.notify(
-      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
-    );
-  end if;
-  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
-  return jsonb_build_object('witnessed', true, 'witnessed_count', v_joy.witnessed_count);
-end;
-$$;
-create function public.witness_declaration(declaration_id uuid)
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-begin
-  return private.witness_declaration(witness_declaration.declaration_id);
-end;
-$$;
-comment on function public.witness_declaration is
-'Bears witness to a declaration, once per member, and tells its author.
-
-Returns {witnessed, witnessed_count}. Refuses: CANNOT_WITNESS_OWN, CONFLICT, NOT_FOUND.';
-grant execute on function public.witness_declaration, private.witness_declaration to authenticated;
-
-create function public.get_declaration(declaration_id uuid)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-  v_joy private.declarations := private.require_declaration(get_declaration.declaration_id);
-begin
-  return jsonb_build_object(
-    'declaration', (
-      select to_jsonb(s) from private.shown_declarations as s
-      where s.community_id = v_joy.community_id and s.id = v_joy.id
-    ),
-    'witnesses', (
-      select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
-      from private.witnesses as w
-      join private.shown_people as p on p.id = w.user_id
-      where w.community_id = v_joy.community_id and w.declaration_id = v_joy.id
-    )
-  );
-end;
-$$;
-comment on function public.get_declaration is
-'One joy and everyone who bore witness to it, first witness first.
-
-Returns {declaration, witnesses: [person]}. Refuses: NOT_FOUND.';
-grant execute on function public.get_declaration to authenticated;
-
-create function public.list_gazette(
-  community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
-)
-returns json
-language plpgsql stable security invoker set search_path = ''
-as $$
-declare
-  -- Later than any: a bound that is always there is one the index can begin at.
-  v_day date := date 'infinity';
-  v_number bigint := 9223372036854775807;
-  v_page uuid[];
-begin
-  perform private.require_member(list_gazette.community_id);
-  perform private.require_page_size(list_gazette.page_size);
-  if before_id is not null then
-    select d.day, d.number into v_day, v_number from private.declarations as d
-    where d.id = before_id and d.community_id = list_gazette.community_id;
-    if not found then
-      perform private.refuse('NOT_FOUND', 'There is no such declaration.');
-    end if;
-  end if;
-
-  -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers, for a day is
-  -- held while a joy is declared in it.
-  if author_id is null then
-    v_page := array(
-      select d.id from private.declarations as d
-      where d.community_id = list_gazette.community_id
-        and (d.day, d.number) < (v_day, v_number)
-      order by d.day desc, d.number desc
-      limit page_size + 1
-    );
-  else
-    v_page := array(
-      select d.id from private.declarations as d
-      where d.community_id = list_gazette.community_id and d.user_id = author_id
-        and (d.day, d.number) < (v_day, v_number)
-      order by d.day desc, d.number desc
-      limit page_size + 1
-    );
-  end if;
-  return json_build_object(
-    'declarations', (
-      select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
-      from private.shown_declarations as s
-      where s.community_id = list_gazette.community_id and s.id = any(v_page[:page_size])
-    ),
-    'has_more', cardinality(v_page) > page_size
-  );
-end;
-$$;
-comment on function public.list_gazette is
-'A community''s declarations, newest first, all of them or one author''s; before_id pages on from a declaration.
-
-Returns {declarations: [declaration], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.list_gazette to authenticated;
-
--- Asking, lending, repaying, forgiving (RULES 7).
-
-create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
-
-create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
-comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
-
-create table private.borrow_requests (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  borrower_id uuid not null,
-  lender_id uuid not null,
-  amount private.some_coins not null,
-  reason private.reason not null,
-  status private.request_state not null default 'pending',
-  lapses_at timestamptz not null,
-  created_at timestamptz not null default private.clock(),
-  struck_at timestamptz,
-  constraint borrow_requests_pkey primary key (community_id, id),
-  constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
-  references private.community_members (community_id, user_id),
-  constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
-  references private.community_members (community_id, user_id),
-  constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
-);
-comment on table private.borrow_requests is
-'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
-status says so yet; amount is what was asked until it is approved, then what was lent.';
-create index borrow_requests_id_idx on private.borrow_requests (id);
-create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
-where status = 'pending';
-create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
-create index borrow_requests_community_id_lender_id_idx on private.borrow_requests (community_id, lender_id);
-create index borrow_requests_lapses_at_idx on private.borrow_requests (lapses_at) where status = 'pending';
-alter table private.borrow_requests enable row level security;
-create policy members_read_borrow_requests on private.borrow_requests for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.borrow_requests to authenticated;
-
-create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
-returns private.request_state
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return case when p_state = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_state end;
-end;
-$$;
-comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
-
-create view private.shown_borrow_requests with (security_invoker = on) as
-select
-  r.id,
-  r.community_id,
-  jsonb_build_object(
-    'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
-    'reason', case when b.is_erased then '' else r.reason end,
-    'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
-  ) as borrow_request
-from private.borrow_requests as r
-inner join private.shown_people as b on r.borrower_id = b.id
-inner join private.shown_people as l on r.lender_id = l.id;
-comment on view private.shown_borrow_requests is
-'The shape borrow_request; its reason only while the borrower is not erased. Only for the kernel.';
-
-create function private.show_borrow_request(p_community_id uuid, p_request_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select s.borrow_request from private.shown_borrow_requests as s
-    where s.community_id = p_community_id and s.id = p_request_id
-  );
-end;
-$$;
-comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
-
-create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.borrow_requests as r set reason = '', struck_at = private.clock()
-  where r.community_id = p_community_id and r.id = p_request_id;
-end;
-comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
-
-create function private.erase_borrow_reasons_of(p_user_id uuid, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_gone integer;
-begin
-  update private.borrow_requests as r
-  set reason = ''
-  where (r.community_id, r.id) in (
-    select o.community_id, o.id
-    from private.community_members as s
-    join private.borrow_requests as o on o.community_id = s.community_id and o.borrower_id = s.user_id
-    where s.user_id = p_user_id and o.reason <> ''
-    limit p_limit
-  );
-  get diagnostics v_gone = row_count;
-  return v_gone;
-end;
-$$;
-comment on function private.erase_borrow_reasons_of is
-'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
-
-create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_debt integer;
-  v_budget integer;
-begin
-  select b.debt, c.daily_cc_budget into v_debt, v_budget
-  from private.purses as b
-  join private.communities as c on c.id = b.community_id
-  where b.community_id = p_community_id and b.user_id = p_borrower_id;
-  if v_debt + p_amount > v_budget then
-    perform private.refuse(
-      'DEBT_LIMIT',
-      format('Debts may not exceed one daily budget: %s CC are owed already.', v_debt),
-      jsonb_build_object(
-        'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
-        'largest_possible', greatest(v_budget - v_debt, 0),
-        -- The next Dawn repays up to its grant, and lends to nobody: is there room then?
-        'possible_at', (
-          select d.dawn_at from private.community_days as d
-          where d.community_id = p_community_id
-            and greatest(v_debt - private.next_budget(p_community_id), 0) + p_amount
-            <= private.next_budget(p_community_id)
-        )
-      )
-    );
-  end if;
-end;
-$$;
-comment on function private.require_room_for_debt is
-'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
-
-Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
-would not do}.';
-
-create function private.show_asked(p_community_id uuid, p_made jsonb)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_request jsonb := private.show_borrow_request(p_community_id, (p_made ->> 'borrow_request_id')::uuid);
-begin
-  return jsonb_build_object(
-    'borrow_request', v_request,
-    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_request)
-  );
-end;
-$$;
-comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
-
-create function private.open_request(
-  p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
-)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_id uuid;
-begin
-  -- A request of an earlier day may still be written as pending; it must not stand in the way.
-  update private.borrow_requests as r set status = 'lapsed'
-  where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
-    and r.status = 'pending' and r.lapses_at <= private.clock();
-  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
-  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_lapses_at)
-  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
-  returning id into v_id;
-  if v_id is null then
-    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
-  end if;
-  return v_id;
-end;
-$$;
-comment on function private.open_request is
-'Writes down a request and returns its id; of two to the same member at once one is made. Refuses: CONFLICT.';
-
-create function private.request_borrow(
-  p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
-  v_day private.community_days;
-  v_id uuid;
-begin
-  if v_made is not null then
-    return private.show_asked(p_community_id, v_made);
-  end if;
-  perform private.require_amount('amount', p_amount);
-  perform private.require_text('reason', p_reason, 280);
-  if p_lender_id = v_me.user_id then
-    perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
-  end if;
-  v_day := private.require_open_day(p_community_id);
-  -- Asked with the day in hand: from here on nobody of the two leaves.
-  perform private.require_member(p_community_id);
-  if not private.is_member(p_community_id, p_lender_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such member.');
-  end if;
-  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
-
-  v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
-  v_made := jsonb_build_object(
-    'borrow_request_id', v_id,
-    'message_id', private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id)
-  );
-  perform private.notify(
-    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_id,
-    jsonb_build_object('amount', p_amount), p_by => v_me.user_id, p_is_ask => true
-  );
-  perform private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, v_made);
-  return private.show_asked(p_community_id, v_made);
-end;
-$$;
-create function public.request_borrow(
-  community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.request_borrow(
-    request_borrow.community_id, request_borrow.lender_id, request_borrow.amount, request_borrow.reason,
-    request_borrow.request_id
-  );
-end;
-comment on function public.request_borrow is
-'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
-
-Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same member; request_id), DEBT_LIMIT
-{debt, limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself
-among them).';
-grant execute on function public.request_borrow, private.request_borrow to authenticated;
-
-create function private.require_borrow_request(p_request_id uuid)
-returns private.borrow_requests
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_request private.borrow_requests;
-begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_request_id;
-  perform private.require_seen(v_request.community_id, 'request');
-  return v_request;
-end;
-$$;
-comment on function private.require_borrow_request is
-'Returns a request of a community the caller is in. Refuses: as require_seen.';
-
-create function private.lock_pending_request(p_community_id uuid, p_request_id uuid)
-returns private.borrow_requests
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_request private.borrow_requests;
-begin
-  select r.* into v_request from private.borrow_requests as r
-  where r.community_id = p_community_id and r.id = p_request_id
-  for no key update;
-  if v_request.status not in ('pending', 'lapsed') then
-    perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
-      jsonb_build_object('status', v_request.status));
-  end if;
-  return v_request;
-end;
-$$;
-comment on function private.lock_pending_request is
-'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
-
-create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
-returns private.borrow_requests
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days := private.hold_day(p_request.community_id);
-  v_request private.borrow_requests := private.lock_pending_request(p_request.community_id, p_request.id);
-begin
-  -- By night an approval hears when lending goes on, and that before it hears of the lapse.
-  if p_action = 'approved' then
-    perform private.require_open(v_day);
-  end if;
-  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
-      jsonb_build_object('lapsed_at', v_request.lapses_at));
-  end if;
-  return v_request;
-end;
-$$;
-comment on function private.lock_answerable_request is
-'Holds the day and locks a request that may be answered now.
-
-Refuses: CONFLICT {status}, DAY_CLOSED (an approval), REQUEST_LAPSED {lapsed_at}.';
-
-create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
-  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
-  return private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
-end;
-$$;
-comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
-counted: two lenders approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
-
-create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
-  v_facts jsonb := jsonb_build_object(
-    'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
-  );
-  v_lent integer;
-  v_line bigint;
-begin
-  if v_request.lender_id <> private.caller_id() then
-    perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
-  end if;
-  perform private.require_choice('action', p_action, array['approved', 'declined']);
-  if p_action = 'approved' then
-    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
-  end if;
-  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
-
-  if p_action = 'approved' then
-    v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
-  end if;
-  update private.borrow_requests as r
-  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
-  where r.community_id = v_request.community_id and r.id = v_request.id;
-  v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
-  perform private.notify(
-    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
-    'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
-    p_by => v_request.lender_id
-  );
-  return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id),
-    'system_message', private.show_message(v_request.community_id, v_line),
-    'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
-  );
-end;
-$$;
-create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
-end;
-comment on function public.respond_borrow is
-'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
-
-Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
-system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
-INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
-
-create function private.cancel_borrow(p_borrow_request_id uuid)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
-begin
-  if v_request.borrower_id <> private.caller_id() then
-    perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
-  end if;
-  perform private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(v_request.community_id, v_request.id);
-  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
-  end if;
-  update private.borrow_requests as r set status = 'cancelled'
-  where r.community_id = v_request.community_id and r.id = v_request.id;
-  perform private.tell_community(
-    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
-  );
-  return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id)
-  );
-end;
-$$;
-create function public.cancel_borrow(borrow_request_id uuid)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.cancel_borrow(cancel_borrow.borrow_request_id);
-end;
-comment on function public.cancel_borrow is
-'The member who asked takes an open request back.
-
-Returns {borrow_request}. Refuses: FORBIDDEN, CONFLICT {status}, NOT_FOUND.';
-grant execute on function public.cancel_borrow, private.cancel_borrow to authenticated;
-
-create function private.cancel_borrows_of(p_community_id uuid, p_user_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  -- What has lapsed stays lapsed, whether the job has written it down or not.
-  update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
-  where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
-  update private.borrow_requests as r set status = 'lapsed'
-  where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
-end;
-comment on function private.cancel_borrows_of is
-'On leaving: the leaver''s own open requests are cancelled (RULES 2.5); those addressed to them lapse, for nobody is
-left to answer.';
-
-create function private.lapse_requests(p_now timestamptz, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_rows integer;
-begin
-  update private.borrow_requests as r set status = 'lapsed'
-  where (r.community_id, r.id) in (
-    select o.community_id, o.id from private.borrow_requests as o
-    where o.status = 'pending' and o.lapses_at <= p_now
-    order by o.lapses_at
-    limit p_limit
-    for no key update skip locked
-  );
-  get diagnostics v_rows = row_count;
-  return v_rows;
-end;
-$$;
-comment on function private.lapse_requests is
-'Writes down that up to p_limit requests have lapsed; returns how many. It only tidies: reading judges by the clock.';
-
-create function public.list_loans(community_id uuid, side text default 'both')
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_member_today(list_loans.community_id);
-begin
-  perform private.require_choice('side', list_loans.side, array['lent', 'owed', 'both']);
-  return jsonb_build_object('loans', (
-    select coalesce(jsonb_agg(s.loan order by s.number desc), '[]')
-    from private.shown_loans as s
-    where s.community_id = list_loans.community_id
-      and (
-        (s.lender_id = v_me.user_id and list_loans.side in ('lent', 'both'))
-        or (s.borrower_id = v_me.user_id and list_loans.side in ('owed', 'both'))
-      )
+  return private.digest_text(array_to_string(
+    array[p_community_id::text, p_number::text, to_char(p_day, 'YYYY-MM-DD'), coalesce(p_previous, '')] || p_items, e'\n'
   ));
 end;
 $$;
-comment on function public.list_loans is
-'The caller''s loans in a community, whatever their status, newest first: lent, owed or both.
+comment on function private.digest_edition is
+'The digest of an edition: of community, number, day, the digest of the edition before (empty for the first) and each
+item''s digest in order, joined by line feeds (RULES 15.3).';
 
-Returns {loans: [loan]}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.list_loans to authenticated;
-
-create function private.require_loan(p_loan_id uuid)
-returns private.loans
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_loan private.loans;
-begin
-  select l.* into v_loan from private.loans as l
-  where l.id = p_loan_id and private.caller_id() in (l.borrower_id, l.lender_id);
-  perform private.require_seen(v_loan.community_id, 'loan');
-  return v_loan;
-end;
-$$;
-comment on function private.require_loan is
-'Returns a loan the caller is a party to; it is nobody else''s affair. Refuses: as require_seen.';
-
-create function private.lock_owed_loan(p_loan private.loans, p_amount integer)
-returns private.loans
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_loan private.loans := private.lock_loan(p_loan.community_id, p_loan.id);
-begin
-  if v_loan.outstanding = 0 then
-    perform private.refuse('CONFLICT', format('This loan is %s already.', v_loan.status),
-      jsonb_build_object('status', v_loan.status));
-  elsif p_amount > v_loan.outstanding then
-    perform private.refuse(
-      'INVALID_INPUT', format('Only %s CC of this loan are outstanding.', v_loan.outstanding),
-      jsonb_build_object('field', 'amount', 'largest_possible', v_loan.outstanding)
-    );
-  end if;
-  return v_loan;
-end;
-$$;
-comment on function private.lock_owed_loan is
-'Locks a loan of which at least p_amount is outstanding.
-
-Refuses: CONFLICT {status} where nothing is, INVALID_INPUT {field, largest_possible} where less is.';
-
-create function private.repay_loan(p_loan_id uuid, p_amount integer, p_request_id uuid)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_loan private.loans := private.require_loan(p_loan_id);
-  v_me uuid := private.caller_id();
-  v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
-begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
-    if v_loan.borrower_id <> v_me then
-      perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
-    end if;
-    perform private.require_amount('amount', p_amount);
-    perform private.require_open_day(v_loan.community_id);
-    v_loan := private.lock_owed_loan(v_loan, p_amount);
-
-    perform private.pay_back(v_loan, p_amount);
-    perform private.notify(
-      array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
-      jsonb_build_object('amount', p_amount), p_by => v_me
-    );
-    perform private.remember(
-      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
-    );
-  end if;
-  return jsonb_build_object(
-    'loan', private.show_loan(v_loan.community_id, p_loan_id),
-    'balance', private.show_balance_of(v_loan.community_id, v_me)
-  );
-end;
-$$;
-create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
-end;
-comment on function public.repay_loan is
-'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
-
-Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC, CONFLICT {status} (nothing is owed any more;
-request_id), INVALID_INPUT {field, largest_possible} (more than is outstanding), DAY_CLOSED, FORBIDDEN (the lender),
-NOT_FOUND.';
-grant execute on function public.repay_loan, private.repay_loan to authenticated;
-
-create function private.forgive_loan(p_loan_id uuid, p_amount integer)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_loan private.loans := private.require_loan(p_loan_id);
-  v_forgiven integer;
-  v_line bigint;
-begin
-  if v_loan.lender_id <> private.caller_id() then
-    perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
-  end if;
-  perform private.require_amount('amount', coalesce(p_amount, 1));
-  perform private.hold_day(v_loan.community_id);
-  v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
-  v_forgiven := coalesce(p_amount, v_loan.outstanding);
-
-  perform private.forgive(v_loan, v_forgiven);
-  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
-    'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-  ));
-  return jsonb_build_object(
-    'loan', private.show_loan(v_loan.community_id, p_loan_id),
-    'system_message', private.show_message(v_loan.community_id, v_line)
-  );
-end;
-$$;
-create function public.forgive_loan(loan_id uuid, amount integer default null)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);
-end;
-comment on function public.forgive_loan is
-'Forgives a loan, all that is outstanding or part of it; only the lender may.
-
-At any hour; it is told in the Chamber, and no coin moves. Returns {loan, system_message}. Refuses: FORBIDDEN (the
-borrower), CONFLICT {status}, INVALID_INPUT, NOT_FOUND.';
-grant execute on function public.forgive_loan, private.forgive_loan to authenticated;
-
--- Tip-to-tip: a stake on a unanimous vote (RULES 8).
-
-create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
-create type private.vote as enum ('accept', 'decline');
-
-create table private.tip_to_tip_proposals (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  proposer_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
-  stake_amount private.some_coins not null,
-  deadline timestamptz not null,
-  remind_at timestamptz,
-  status private.proposal_state not null default 'active',
-  electors integer not null,
-  awaiting integer not null,
-  created_at timestamptz not null default private.clock(),
-  struck_at timestamptz,
-  constraint tip_to_tip_proposals_pkey primary key (community_id, id),
-  constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
-  references private.community_members (community_id, user_id),
-  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors)
-);
-comment on table private.tip_to_tip_proposals is
-'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
-An active one past its deadline has expired whether or not the status says so yet.';
-create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
-create unique index tip_to_tip_proposals_one_active_per_member
-on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
-create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
-create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
-  community_id, proposer_id
-);
-create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
-create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
-alter table private.tip_to_tip_proposals enable row level security;
-create policy members_read_tip_to_tip_proposals on private.tip_to_tip_proposals for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.tip_to_tip_proposals to authenticated;
-alter table private.tip_to_tip_proposals replica identity full;
-
-create table private.tip_to_tip_rolls (
-  community_id uuid not null,
-  proposal_id uuid not null,
-  user_id uuid not null,
-  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id),
-  constraint tip_to_tip_rolls_proposal_fkey foreign key (community_id, proposal_id)
-  references private.tip_to_tip_proposals (community_id, id)
-);
-comment on table private.tip_to_tip_rolls is
-'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
-checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
-create index tip_to_tip_rolls_community_id_user_id_idx on private.tip_to_tip_rolls (community_id, user_id);
-alter table private.tip_to_tip_rolls enable row level security;
-create policy members_read_tip_to_tip_rolls on private.tip_to_tip_rolls for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.tip_to_tip_rolls to authenticated;
-
-create table private.tip_to_tip_votes (
-  community_id uuid not null,
-  proposal_id uuid not null,
-  user_id uuid not null,
-  number bigint generated always as identity,
-  vote private.vote not null,
-  created_at timestamptz not null default private.clock(),
-  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id),
-  constraint tip_to_tip_votes_proposal_fkey foreign key (community_id, proposal_id)
-  references private.tip_to_tip_proposals (community_id, id),
-  constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
-create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
-alter table private.tip_to_tip_votes enable row level security;
-create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.tip_to_tip_votes to authenticated;
-
-create function private.proposal_status(p_state private.proposal_state, p_deadline timestamptz)
-returns private.proposal_state
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
-end;
-$$;
-comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
-grant execute on function private.proposal_status to authenticated;
-
-create view private.shown_proposals with (security_invoker = on) as
-select
-  t.id,
-  t.number,
-  t.community_id,
-  private.proposal_status(t.status, t.deadline) as status,
-  jsonb_build_object(
-    'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
-    'title', case when p.is_erased then '' else t.title end,
-    'description', case when p.is_erased then '' else t.description end,
-    'stake_amount', t.stake_amount, 'deadline', t.deadline,
-    'status', private.proposal_status(t.status, t.deadline),
-    'votes', (
-      select
-        coalesce(
-          jsonb_agg(
-            jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
-            order by v.number
-          ),
-          '[]'
-        )
-      from private.tip_to_tip_votes as v
-      inner join private.shown_people as o on v.user_id = o.id
-      where v.community_id = t.community_id and v.proposal_id = t.id
-    ),
-    'electors', t.electors, 'awaiting', t.awaiting,
-    'can_vote',
-    private.proposal_status(t.status, t.deadline) = 'active'
-    and exists (
-      select from private.tip_to_tip_rolls as r
-      where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
-    )
-    and not exists (
-      select from private.tip_to_tip_votes as v
-      where v.community_id = t.community_id and v.proposal_id = t.id and v.user_id = (select private.caller_id())
-    ),
-    'created_at', t.created_at
-  ) as proposal
-from private.tip_to_tip_proposals as t
-inner join private.shown_people as p on t.proposer_id = p.id;
-comment on view private.shown_proposals is
-'The shape proposal, as the caller sees it; status is judged by the clock, and its words are shown only while the
-proposer is not erased.';
-grant select on private.shown_proposals to authenticated;
-
-create function private.show_proposal(p_community_id uuid, p_proposal_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select s.proposal from private.shown_proposals as s
-    where s.community_id = p_community_id and s.id = p_proposal_id
-  );
-end;
-$$;
-comment on function private.show_proposal is 'The shape proposal of one proposal.';
-
-create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.tip_to_tip_proposals as t
-  set title = '', description = '', struck_at = private.clock()
-  where t.community_id = p_community_id and t.id = p_proposal_id;
-end;
-comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
-
-create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_gone integer;
-begin
-  update private.tip_to_tip_proposals as t
-  set title = '', description = ''
-  where (t.community_id, t.id) in (
-    select o.community_id, o.id
-    from private.community_members as s
-    join private.tip_to_tip_proposals as o on o.community_id = s.community_id and o.proposer_id = s.user_id
-    where s.user_id = p_user_id and (o.title <> '' or o.description <> '')
-    limit p_limit
-  );
-  get diagnostics v_gone = row_count;
-  return v_gone;
-end;
-$$;
-comment on function private.erase_proposals_of is
-'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
-
-create function private.note_outcome(
-  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
-)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_proposal.status in ('completed', 'void') then
-    perform private.refund_stake(p_day, p_proposal.id, p_at);
-  else
-    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
-  end if;
-  perform private.announce(
-    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
-    jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
-      'stake_amount', p_proposal.stake_amount
-    ),
-    p_at
-  );
-  if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
-    perform private.notify(
-      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
-      p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
-    );
-  end if;
-end;
-$$;
-comment on function private.note_outcome is
-'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
-expired and withdrawn forfeit it; the Chamber and the proposer are told.';
-
-create function private.end_proposal(
-  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
-  p_at timestamptz
+create function private.seal_edition(
+  p_day private.community_days, p_joys private.item_draft[], p_expired bigint, p_now timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_ended private.tip_to_tip_proposals;
+  v_before private.gazette_editions;
+  v_joys integer := coalesce(cardinality(p_joys), 0);
+  v_digests text[];
 begin
-  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null
-  where t.community_id = p_proposal.community_id and t.id = p_proposal.id
-  returning t.* into v_ended;
-  perform private.note_outcome(v_ended, p_day, p_at);
-end;
-$$;
-comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
-
-create function private.open_roll(
-  p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
-)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.tip_to_tip_rolls (community_id, proposal_id, user_id)
-  select p_community_id, p_proposal_id, e.id from unnest(p_electors) as e (id);
-  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (p_community_id, p_proposal_id, p_proposer_id, 'accept');
-  perform private.notify(
-    array_remove(p_electors, p_proposer_id), p_community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip', p_proposal_id,
-    p_by => p_proposer_id, p_is_ask => true
-  );
-end;
-$$;
-comment on function private.open_roll is
-'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
-
-create function private.require_no_active_proposal(
-  p_community_id uuid, p_proposer_id uuid, p_day private.community_days
-)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals;
-begin
-  select t.* into v_proposal from private.tip_to_tip_proposals as t
-  where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
-  for no key update;
-  if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
-  elsif v_proposal.id is not null then
-    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
-      jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
-  end if;
-end;
-$$;
-comment on function private.require_no_active_proposal is
-'Makes sure a member has no active proposal; one that is past its deadline is ended first, job or no job.
-
-Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
-
-create function private.open_proposal(
-  p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
-  p_electors integer
-)
-returns uuid
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_now timestamptz := private.clock();
-  v_id uuid;
-begin
-  insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
-  )
-  values (
-    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
-    v_now + interval '3 hours', p_electors, p_electors - 1, v_now
-  )
-  on conflict (community_id, proposer_id) where status = 'active' do nothing
-  returning id into v_id;
-  return v_id;
-end;
-$$;
-comment on function private.open_proposal is
-'Writes down a proposal and returns its id; null where its proposer has just made another.';
-
-create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_proposal jsonb := private.show_proposal(p_community_id, (p_made ->> 'proposal_id')::uuid);
-begin
-  return jsonb_build_object(
-    'proposal', v_proposal,
-    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_proposal),
-    'balance', private.show_balance_of(p_community_id, p_user_id)
-  );
-end;
-$$;
-comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
-
-create function private.propose_tip_to_tip(
-  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
-  v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
-  v_day private.community_days;
-  v_electors uuid[];
-  v_id uuid;
-begin
-  if v_made is not null then
-    return private.show_proposed(p_community_id, v_me.user_id, v_made);
-  end if;
-  perform private.require_text('title', p_title, 120);
-  perform private.require_text('description', p_description, 1000, 0);
-  perform private.require_amount('stake_amount', p_stake_amount);
-  v_day := private.require_open_day(p_community_id);
-  perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
-  -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
-  perform private.require_member(p_community_id);
-  v_electors := private.able_member_ids(p_community_id);
-  if cardinality(v_electors) < 2 then
-    perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
-  end if;
-
-  v_id := private.open_proposal(
-    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
-  );
-  if v_id is null then
-    perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
-    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
-  end if;
-  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
-  v_made := jsonb_build_object(
-    'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
-  );
-  perform private.open_roll(p_community_id, v_id, v_me.user_id, v_electors);
-  perform private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, v_made);
-  return private.show_proposed(p_community_id, v_me.user_id, v_made);
-end;
-$$;
-comment on function private.propose_tip_to_tip is
-'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
-its stake untouched. The proposal is locked before the purse, as voters do.';
-create function public.propose_tip_to_tip(
-  community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.propose_tip_to_tip(
-    propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
-    propose_tip_to_tip.description, propose_tip_to_tip.request_id
-  );
-end;
-comment on function public.propose_tip_to_tip is
-'Stakes CC on a unanimous vote of everyone in the community who can act now.
-
-The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
-INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
-NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
-grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
-
-create function private.require_proposal(p_proposal_id uuid)
-returns private.tip_to_tip_proposals
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals;
-begin
-  select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
-  perform private.require_seen(v_proposal.community_id, 'proposal');
-  return v_proposal;
-end;
-$$;
-comment on function private.require_proposal is
-'Returns a proposal of a community the caller is in. Refuses: as require_seen.';
-grant execute on function private.require_proposal to authenticated;
-
-create function private.refuse_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals;
-begin
-  if not exists (
-    select from private.tip_to_tip_rolls as r
-    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+  if v_joys = 0 and not exists (
+    select from private.gazette_items as i
+    where i.community_id = p_day.community_id and i.number = 0 and i.happened_at < p_day.sunset_at
   ) then
-    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this proposal.');
+    return;
   end if;
-  select t.* into v_proposal from private.tip_to_tip_proposals as t
-  where t.community_id = p_community_id and t.id = p_proposal_id;
-  perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
-  ));
-end;
-$$;
-comment on function private.refuse_vote is
-'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
-deadline}.';
+  select e.* into v_before from private.gazette_editions as e
+  where e.community_id = p_day.community_id
+  order by e.number desc
+  limit 1;
+  v_before.number := coalesce(v_before.number, 0);
 
-create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
-  v_community_id uuid := v_proposal.community_id;
-  v_me uuid := private.caller_id();
-  v_now timestamptz := private.clock();
-  v_day private.community_days;
-begin
-  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
-  v_day := private.hold_day(v_community_id);
-  update private.tip_to_tip_proposals as t
-  set
-    awaiting = t.awaiting - 1,
-    status = case when p_vote = 'decline' then 'declined' when t.awaiting = 1 then 'completed' else t.status end,
-    remind_at = case when p_vote = 'accept' and t.awaiting > 1 then t.remind_at end
-  where t.community_id = v_community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
-    and exists (
-      select from private.tip_to_tip_rolls as r
-      where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+  with drafts as (
+    select d.*, null::bigint as noted, d.ordinality as place
+    from unnest(p_joys) with ordinality as d
+    union all
+    select i.kind, i.subject_id, i.author_id, i.happened_at, i.content::jsonb, i.position, i.position, i.position
+    from private.gazette_items as i
+    where i.community_id = p_day.community_id and i.number = 0 and i.happened_at < p_day.sunset_at
+    union all
+    select
+      'sunset', null, null, p_day.sunset_at,
+      jsonb_build_object(
+        'kind', 'sunset', 'day', p_day.day, 'joys', v_joys, 'expired', p_expired,
+        'cc_spent', (select coalesce(sum((j.content ->> 'cc_spent')::integer), 0) from unnest(p_joys) as j)
+      ),
+      null, null, null
+  ), items as materialized (
+    select
+      d.kind,
+      d.subject_id,
+      d.author_id,
+      d.happened_at,
+      d.noted,
+      row_number() over (order by d.happened_at, d.kind, d.place) as position,
+      encode(extensions.gen_random_bytes(16), 'hex') as salt,
+      -- An erasure may have committed whose batches have not come here yet.
+      (case when u.erased_at is null then d.content else private.without_words(d.content) end)::text as content
+    from drafts as d
+    left join private.users as u on u.id = d.author_id
+  ), digested as materialized (
+    select i.*, private.digest_text(i.salt || i.content) as digest from items as i
+  ), noted as (
+    update private.gazette_items as o
+    set
+      number = v_before.number + 1, position = i.position, digest = i.digest, salt = i.salt, content = i.content
+    from digested as i
+    where o.community_id = p_day.community_id and o.number = 0 and o.position = i.noted
+  ), added as (
+    insert into private.gazette_items (
+      community_id, number, position, kind, subject_id, author_id, happened_at, digest, salt, content
     )
-  returning t.* into v_proposal;
-  if not found then
-    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
-  end if;
-  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
-  on conflict do nothing;
-  if not found then
-    perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
-  end if;
+    select
+      p_day.community_id, v_before.number + 1, i.position, i.kind, i.subject_id, i.author_id, i.happened_at, i.digest,
+      i.salt, i.content
+    from digested as i
+    where i.noted is null
+  )
+  select array_agg(i.digest order by i.position) into v_digests from digested as i;
 
-  if v_proposal.status <> 'active' then
-    perform private.note_outcome(v_proposal, v_day, v_now);
-  end if;
-  perform private.tell_community(v_community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
-  return jsonb_build_object(
-    'proposal', private.show_proposal(v_community_id, p_proposal_id),
-    'resolved', v_proposal.status <> 'active',
-    'outcome', nullif(v_proposal.status, 'active')
-  );
-end;
-$$;
-comment on function private.vote_tip_to_tip is
-'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
-the vote: whoever has voted already is refused, and the count with them.';
-create function public.vote_tip_to_tip(proposal_id uuid, vote text)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
-end;
-comment on function public.vote_tip_to_tip is
-'Votes accept or decline, openly and finally; the first decline, or the last accept, ends the proposal.
-
-Returns {proposal, resolved, outcome: null, completed or declined}. Refuses: NOT_ELECTOR, ALREADY_VOTED,
-PROPOSAL_EXPIRED {status, deadline}, NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.vote_tip_to_tip, private.vote_tip_to_tip to authenticated;
-
-create function public.get_tip_to_tip(proposal_id uuid)
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals := private.require_proposal(get_tip_to_tip.proposal_id);
-begin
-  perform private.require_member_today(v_proposal.community_id);
-  return jsonb_build_object('proposal', (
-    select s.proposal from private.shown_proposals as s
-    where s.community_id = v_proposal.community_id and s.id = v_proposal.id
-  ));
-end;
-$$;
-comment on function public.get_tip_to_tip is
-'One proposal with its votes.
-
-Returns {proposal}. Refuses: NOT_FOUND.';
-grant execute on function public.get_tip_to_tip to authenticated;
-
-create function public.list_tip_to_tips(
-  community_id uuid, status text default null, page_size integer default 50, before_id uuid default null
-)
-returns jsonb
-language plpgsql security invoker set search_path = ''
-as $$
-declare
-  v_before bigint;
-  v_page uuid[];
-begin
-  perform private.require_member_today(list_tip_to_tips.community_id);
-  perform private.require_page_size(list_tip_to_tips.page_size);
-  if list_tip_to_tips.status is not null then
-    perform private.require_choice(
-      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
-    );
-  end if;
-  if before_id is not null then
-    select t.number into v_before from private.tip_to_tip_proposals as t
-    where t.id = before_id and t.community_id = list_tip_to_tips.community_id;
-    if not found then
-      perform private.refuse('NOT_FOUND', 'There is no such proposal.');
-    end if;
-  end if;
-  v_page := array(
-    select t.id from private.tip_to_tip_proposals as t
-    where t.community_id = list_tip_to_tips.community_id
-      and t.number < coalesce(v_before, 9223372036854775807)
-      and (
-        list_tip_to_tips.status is null
-        or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
-      )
-    order by t.number desc
-    limit page_size + 1
-  );
-  return jsonb_build_object(
-    'proposals', (
-      select coalesce(jsonb_agg(s.proposal order by s.number desc), '[]')
-      from private.shown_proposals as s
-      where s.community_id = list_tip_to_tips.community_id and s.id = any(v_page[:page_size])
+  insert into private.gazette_editions (community_id, number, day, digest, sealed_at)
+  values (
+    p_day.community_id, v_before.number + 1, p_day.day,
+    private.digest_edition(
+      p_day.community_id, v_before.number + 1, p_day.day, v_before.digest, v_digests
     ),
-    'has_more', cardinality(v_page) > page_size
+    p_now
+  );
+  perform private.count_edition(p_day.community_id);
+  perform private.tell_community(
+    p_day.community_id, 'edition', jsonb_build_object('number', v_before.number + 1, 'day', p_day.day)
   );
 end;
 $$;
-comment on function public.list_tip_to_tips is
-'A community''s proposals, newest first, of every status or one; before_id pages on from a proposal.
+comment on function private.seal_edition is
+'Closes the edition of a locked day that is over: the joys given, what was noted before the day''s Sunset, and the
+Sunset''s total last; without joys and notes there is none. What is noted from Sunset on waits for the next.';
 
-Returns {proposals: [proposal], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.list_tip_to_tips to authenticated;
-
-create function private.remind_electors(p_proposal private.tip_to_tip_proposals, p_now timestamptz)
+create function private.strike_item(p_community_id uuid, p_subject_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.tip_to_tip_proposals as t set remind_at = null
-  where t.community_id = p_proposal.community_id and t.id = p_proposal.id;
-  perform private.notify(
-    array(
-      select r.user_id from private.tip_to_tip_rolls as r
-      where r.community_id = p_proposal.community_id and r.proposal_id = p_proposal.id and not exists (
-        select from private.tip_to_tip_votes as v
-        where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
-      )
-      order by r.user_id
-    ),
-    p_proposal.community_id, 'tip_to_tip', 'vote_reminded', 'tip_to_tip', p_proposal.id,
-    p_by => p_proposal.proposer_id, p_is_ask => true, p_at => p_now
-  );
+  update private.gazette_items as i
+  set salt = null, content = case when i.number = 0 then private.without_words(i.content::jsonb)::text end
+  where i.community_id = p_community_id and i.subject_id = p_subject_id and i.author_id is not null;
 end;
 $$;
-comment on function private.remind_electors is 'Reminds, once, those who have yet to vote on a locked proposal.';
+comment on function private.strike_item is
+'Takes the words of a joy, proposal or election that is struck out of its edition: salt and content go, the digest stays
+and the chain holds. One that waits to be sealed is sealed without them.';
 
-create function private.expire_proposals(p_community_id uuid, p_now timestamptz)
+create function private.erase_items_of(p_user_id uuid, p_limit integer)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
-  v_proposal private.tip_to_tip_proposals;
-  v_rows integer := 0;
+  v_gone integer;
 begin
-  for v_proposal in
-    select t.* from private.tip_to_tip_proposals as t
-    where t.community_id = p_community_id and t.status = 'active' and (t.deadline <= p_now or t.remind_at <= p_now)
-    order by t.id
-    for no key update
-  loop
-    if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
-    else
-      perform private.remind_electors(v_proposal, p_now);
-    end if;
-    v_rows := v_rows + 1;
-  end loop;
-  return v_rows;
-end;
-$$;
-comment on function private.expire_proposals is
-'Ends a community''s proposals that are past their deadline and reminds the electors of those with an hour left;
-returns how many proposals it touched. It holds the day alone, for it may settle many stakes.';
-
-create function private.lock_own_proposal(p_community_id uuid, p_user_id uuid)
-returns private.tip_to_tip_proposals
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_row private.tip_to_tip_proposals;
-begin
-  select t.* into v_row from private.tip_to_tip_proposals as t
-  where t.community_id = p_community_id and t.proposer_id = p_user_id and t.status = 'active'
-  for no key update;
-  return v_row;
-end;
-$$;
-comment on function private.lock_own_proposal is 'Locks and returns a member''s active proposal, or a row of nulls.';
-
-create function private.withdraw_proposal(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
-begin
-  if v_proposal.id is null then
-    return 0;
-  end if;
-  perform private.end_proposal(
-    v_proposal,
-    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end::private.proposal_state,
-    private.day_of(p_community_id), private.clock()
+  update private.gazette_items as i
+  set salt = null, content = case when i.number = 0 then private.without_words(i.content::jsonb)::text end
+  where (i.community_id, i.number, i.position) in (
+    select o.community_id, o.number, o.position
+    from private.community_members as s
+    join private.gazette_items as o on o.community_id = s.community_id and o.author_id = s.user_id
+    where s.user_id = p_user_id
+      and case
+        when o.number = 0 then private.without_words(o.content::jsonb) <> o.content::jsonb
+        else o.content is not null
+      end
+    limit p_limit
   );
-  return v_proposal.stake_amount;
+  get diagnostics v_gone = row_count;
+  return v_gone;
 end;
 $$;
-comment on function private.withdraw_proposal is
-'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost. The caller
-holds the day alone.';
-
-create function private.void_proposal_of(p_community_id uuid, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
-  v_day private.community_days := private.day_of(p_community_id);
-begin
-  if v_proposal.id is null then
-    return;
-  elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
-    return;
-  end if;
-  -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
-  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
-  perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
-end;
-$$;
-comment on function private.void_proposal_of is
-'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6). The
-caller holds the day alone.';
-
-create function private.leave_rolls(p_community_id uuid, p_user_id uuid, p_is_removal boolean)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days := private.day_of(p_community_id);
-  v_proposal private.tip_to_tip_proposals;
-begin
-  -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
-  for v_proposal in
-    select t.* from private.tip_to_tip_proposals as t
-    where t.community_id = p_community_id and t.status = 'active'
-      and exists (
-        select from private.tip_to_tip_rolls as r
-        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
-      )
-      and not exists (
-        select from private.tip_to_tip_votes as v
-        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
-      )
-    order by t.id
-    for no key update
-  loop
-    delete from private.tip_to_tip_rolls as r
-    where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
-    update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
-    where t.community_id = p_community_id and t.id = v_proposal.id
-    returning t.* into v_proposal;
-    if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
-    elsif p_is_removal then
-      perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
-    elsif v_proposal.awaiting = 0 then
-      perform private.end_proposal(v_proposal, 'completed', v_day, private.clock());
-    end if;
-  end loop;
-end;
-$$;
-comment on function private.leave_rolls is
-'Strikes somebody who goes from the rolls they have not voted on. What then awaits nobody is completed; what still
-awaited a person who is removed is void, so that no removal makes a vote unanimous (RULES 2.5, 2.6). A vote already
-cast stands. The caller holds the day alone.';
-
-create function private.proposals_awaiting(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)::integer from private.tip_to_tip_proposals as t
-    where
-      t.community_id = p_community_id and t.status = 'active' and t.deadline > private.clock()
-      and exists (
-        select from private.tip_to_tip_rolls as r
-        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
-      )
-      and not exists (
-        select from private.tip_to_tip_votes as v
-        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
-      )
-  );
-end;
-$$;
-comment on function private.proposals_awaiting is 'How many active proposals of a community await a member''s vote.';
+comment on function private.erase_items_of is
+'Takes the words of up to p_limit items of a person who is erased, as private.strike_item does; returns how many.';
 
 -- Elections for moderator, as everyone reads them (RULES 9).
 
@@ -6962,6 +4179,53 @@ $$;
 comment on function private.election_status is
 'An election''s status as it is now: the close at ends_at is a fact of reading.';
 
+create function private.begin_election(
+  p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text, p_opener_id uuid
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  insert into private.elections as e (community_id, title_id, ends_at, seat_rule, created_by)
+  values (
+    p_community_id, private.keep_words(p_community_id, p_opener_id, p_title), p_ends_at, p_seat_rule, p_opener_id
+  )
+  on conflict (community_id) where status = 'active' do nothing
+  returning e.* into v_election;
+  return v_election;
+end;
+$$;
+comment on function private.begin_election is
+'Writes down an election that opens, and returns it; nulls where one is open already.';
+
+create function private.end_election(
+  p_election private.elections, p_status text, p_winner_id uuid, p_closed_at timestamptz
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  update private.elections as e set status = p_status, closed_at = p_closed_at, winner_id = p_winner_id
+  where e.community_id = p_election.community_id and e.id = p_election.id
+  returning e.* into v_election;
+  perform private.note_item(
+    v_election.community_id, 'election', v_election.id, jsonb_build_object(
+      'election_id', v_election.id, 'author_id', v_election.created_by, 'seat_rule', v_election.seat_rule,
+      'title', coalesce(private.read_words(v_election.community_id, v_election.title_id), ''),
+      'outcome', v_election.status, 'winner_id', v_election.winner_id
+    ),
+    v_election.created_by, v_election.closed_at
+  );
+  return v_election;
+end;
+$$;
+comment on function private.end_election is
+'Writes down how a locked, active election ended, and returns it; it stands in the edition of its day.';
+
 create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
@@ -6970,6 +4234,7 @@ begin
   perform private.strike_words(p_community_id, (
     select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
   ));
+  perform private.strike_item(p_community_id, p_election_id);
 end;
 $$;
 comment on function private.strike_election is
@@ -7053,8 +4318,8 @@ comment on function private.require_end is
 'Asks that an election ends 1 hour to 14 days from now. Refuses: INVALID_INPUT {field, earliest, latest}.';
 
 -- The sealed box: candidates, roll and ballots of an election (RULES 9.2). Nothing outside this room looks inside: what
--- is to be known of a box is asked here, and no client may call anything that answers. Every function takes the election
--- its caller has read and asked for membership of.
+-- is to be known of a box is asked here, and no client may call anything that answers. Whoever calls has read the
+-- election and asked for membership.
 
 create table private.ballot_boxes (
   community_id uuid not null,
@@ -7223,29 +4488,29 @@ returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_electors integer := (
-    select count(*) from private.election_electors as r
-    where r.community_id = p_election.community_id and r.election_id = p_election.id
-  );
-  v_turnout integer := (
-    select count(*) from private.ballots as b
-    where b.community_id = p_election.community_id and b.election_id = p_election.id
-  );
+  v_electors integer;
+  v_turnout integer;
+  v_awaiting integer;
 begin
-  if v_turnout < v_electors then
+  select count(*), count(b.user_id), count(*) filter (where b.user_id is null and private.is_able(r.user_id))
+  into v_electors, v_turnout, v_awaiting
+  from private.election_electors as r
+  left join private.ballots as b
+    on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
+  where r.community_id = p_election.community_id and r.election_id = p_election.id;
+  if v_awaiting > 0 then
     perform private.refuse(
       'CONFLICT', 'Not everyone on the roll has voted yet.',
       jsonb_build_object(
-        'awaiting', v_electors - v_turnout, 'electors', v_electors, 'turnout', v_turnout,
-        'possible_at', p_election.ends_at
+        'awaiting', v_awaiting, 'electors', v_electors, 'turnout', v_turnout, 'possible_at', p_election.ends_at
       )
     );
   end if;
 end;
 $$;
 comment on function private.require_full_box is
-'Asks that everyone on the roll has voted. A ballot for somebody who has left since counts as cast here, though for
-nobody: to wait for its owner would tell whom it was for.
+'Asks that everyone on the roll who can act has voted. A ballot for somebody who has left since counts as cast here,
+though for nobody: to wait for its owner would tell whom it was for.
 
 Refuses: CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
 
@@ -7265,15 +4530,30 @@ begin
   from private.election_candidates as c
   left join private.ballots as b
     on b.community_id = c.community_id and b.election_id = c.election_id and b.candidate_id = c.user_id
+    and private.is_able(b.user_id)
   where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands
+    and private.is_able(c.user_id)
   group by c.user_id;
 end;
 $$;
 comment on function private.tally is
-'Counts the box of an election: each candidate who still stands, their votes, and their place. A tie goes to the
-candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES 9.3).
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
+place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
+9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
 
 It opens the seal: only for an election that is over, or for the close.';
+
+create function private.winner_of(p_election private.elections)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select t.user_id from private.tally(p_election) as t where t.place = 1 and t.votes > 0);
+end;
+$$;
+comment on function private.winner_of is
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
+private.tally does.';
 
 create function private.count_box(p_election private.elections)
 returns uuid
@@ -7455,36 +4735,7 @@ comment on function private.export_ballots is
 'What a person has in the boxes of a community: where they stood, whose roll they were on, and their own ballots, each
 as the choice and when it was cast. No counter: it would step when others vote (RULES 13.1).';
 
--- Opening, voting, closing, reading: the acts of an election (RULES 9).
-
-create view private.shown_elections with (security_invoker = on) as
-select
-  e.community_id,
-  e.id,
-  e.number,
-  jsonb_build_object(
-    'id', e.id, 'community_id', e.community_id,
-    'title', coalesce(private.read_words(e.community_id, e.title_id), ''),
-    'status', private.election_status(e.status, e.ends_at), 'seat_rule', e.seat_rule, 'created_at', e.created_at,
-    'ends_at', e.ends_at, 'closed_at', coalesce(e.closed_at, case when e.ends_at <= private.clock() then e.ends_at end)
-  ) || private.show_poll(e) as election
-from private.elections as e;
-comment on view private.shown_elections is
-'The shape election, as the caller sees it. Only for the kernel, which has asked for membership: no client may look
-into a box, not even through this.';
-
-create function private.show_election(p_community_id uuid, p_election_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object('election', (
-    select s.election from private.shown_elections as s
-    where s.community_id = p_community_id and s.id = p_election_id
-  ));
-end;
-$$;
-comment on function private.show_election is 'What acts on an election answer: {election}.';
+-- The close of an election: a fact of the clock, whoever writes it down (RULES 9.3).
 
 create function private.seat_winner(p_election private.elections)
 returns uuid[]
@@ -7544,10 +4795,7 @@ declare
   v_winner uuid := private.count_box(p_election);
   v_election private.elections;
 begin
-  update private.elections as e
-  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
-  where e.community_id = p_election.community_id and e.id = p_election.id
-  returning e.* into v_election;
+  v_election := private.end_election(p_election, 'completed', v_winner, least(p_at, p_election.ends_at));
   perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
 end;
 $$;
@@ -7568,7 +4816,7 @@ begin
   if not found then
     return 0;
   end if;
-  perform private.hold_roll(p_community_id);
+  perform private.lock_community(p_community_id);
   v_election := private.lock_box(p_community_id, v_election.id);
   if v_election.status <> 'active' then
     return 0;
@@ -7591,7 +4839,7 @@ end;
 $$;
 comment on function private.settle_elections is
 'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
-leaving, a change of roles) call it first.';
+leaving, a change of roles) call it first; the community''s row, if they lock it, they lock before.';
 
 create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
 returns uuid[]
@@ -7605,13 +4853,4362 @@ begin
     where e.status = 'active' and e.ends_at <= p_now and e.community_id <> all(p_except)
     order by e.ends_at
     limit p_limit
-    for share of c skip locked
+    for no key update of c skip locked
   );
 end;
 $$;
 comment on function private.elections_due is
-'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; their members
-are held. One that somebody is just leaving is skipped: the next run finds it.';
+'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked. One
+that somebody is just leaving is skipped: the next run finds it.';
+
+create function private.unwritten_outcome(p_community_id uuid, out winner_id uuid, out seat_rule text)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  select e.* into v_election from private.elections as e
+  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= private.clock();
+  if found then
+    winner_id := private.winner_of(v_election);
+    seat_rule := v_election.seat_rule;
+  end if;
+end;
+$$;
+comment on function private.unwritten_outcome is
+'How an election ended that is over and not written down as closed; nulls if there is none, or nobody won it.';
+
+create function private.roles_after(p_member private.community_members, p_winner_id uuid, p_seat_rule text)
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return case
+    when p_winner_id is null then p_member.roles
+    when p_member.user_id = p_winner_id then private.with_role(p_member.roles, 'moderator', true)
+    when p_seat_rule = 'renew' then private.with_role(p_member.roles, 'moderator', false)
+    else p_member.roles
+  end;
+end;
+$$;
+comment on function private.roles_after is
+'A member''s roles once an election is closed as private.unwritten_outcome says: what private.seat_winner will write.';
+
+create function private.roles_now(p_member private.community_members)
+returns text[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.roles_after(p_member, o.winner_id, o.seat_rule)
+    from private.unwritten_outcome(p_member.community_id) as o
+  );
+end;
+$$;
+comment on function private.roles_now is
+'A member''s roles as they are now: an election whose end has come counts, written down or not. For what only reads;
+whatever may write settles it first.';
+
+-- Who moderates, and the seat that never stays empty (RULES 2.3).
+
+create function private.my_moderated_communities()
+returns setof uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.my_id();
+begin
+  return query
+  select m.community_id
+  from private.community_members as m
+  left join private.elections as e
+    on e.community_id = m.community_id and e.status = 'active' and e.ends_at <= private.clock()
+  where m.user_id = v_me and m.left_at is null
+    and 'moderator' = any(case when e.id is null then m.roles else private.roles_now(m) end);
+end;
+$$;
+comment on function private.my_moderated_communities is
+'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For policies.';
+grant execute on function private.my_moderated_communities to authenticated;
+
+create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
+create function private.require_moderator(p_community_id uuid)
+returns private.community_members
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_member private.community_members := private.require_member(p_community_id);
+begin
+  v_member.roles := private.roles_now(v_member);
+  if 'moderator' <> all(v_member.roles) then
+    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
+  end if;
+  return v_member;
+end;
+$$;
+comment on function private.require_moderator is
+'Returns the caller''s membership if they moderate the community now: an election that is over counts, though nobody has
+written it down yet (RULES 9.3). An act settles it first, as private.require_acting_moderator does.
+
+Refuses: as require_member, FORBIDDEN.';
+grant execute on function private.require_moderator to authenticated;
+
+create function private.require_acting_moderator(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.require_member(p_community_id);
+  perform private.settle_elections(p_community_id);
+  perform private.hold_roll(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  return private.require_moderator(p_community_id);
+end;
+$$;
+comment on function private.require_acting_moderator is
+'As private.require_moderator, for an act that locks nothing else before: an election that is over is closed first, and
+until the transaction ends nobody leaves and no role changes hands. Refuses: as require_moderator.';
+
+create function private.able_moderator_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
+  ));
+end;
+$$;
+comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
+
+create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return private.able_moderator_ids(p_community_id) = array[p_user_id];
+end;
+$$;
+comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
+
+create function private.find_heir(p_community_id uuid, p_except uuid default null)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- Asked one after the other: nearly always the first who comes can act.
+  for v_id in
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null and m.user_id is distinct from p_except
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  loop
+    if private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.find_heir is
+'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
+member of longest standing (RULES 2.3); null if nobody else can act.';
+
+create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_heir uuid;
+begin
+  -- A glance without a lock: nearly always somebody moderates.
+  if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
+    return null;
+  end if;
+  perform private.lock_community(p_community_id);
+  perform private.close_elections(p_community_id, p_at);
+  if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
+    return null;
+  end if;
+  v_heir := private.find_heir(p_community_id);
+  if v_heir is not null then
+    perform private.set_role(p_community_id, v_heir, 'moderator', true);
+    perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
+    perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
+    perform private.notify(
+      array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
+    );
+  end if;
+  return v_heir;
+end;
+$$;
+comment on function private.fill_seat is
+'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3); returns who was seated, null where
+nobody had to be or nobody can act. Whoever held the seat keeps the role: they moderate again beside the heir once they
+can.
+
+When a seat falls vacant, and at each Dawn: so a seat that Auth emptied by a ban stays so until the next Dawn at most.
+Only with the community''s day in hand.';
+
+create function private.shown_members(
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_able uuid[] := private.able_among(p_user_ids);
+  v_outcome record := private.unwritten_outcome(p_community_id);
+begin
+  return query
+  select
+    m.user_id,
+    m.joined_at,
+    jsonb_build_object(
+      'user', p.person, 'community_id', m.community_id,
+      'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
+      'able', m.user_id = any(v_able), 'away', null
+    )
+  from private.community_members as m
+  join private.shown_people as p on p.id = m.user_id
+  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
+end;
+$$;
+comment on function private.shown_members is
+'The shape member of these people, with their roles as they are by the clock. Only for a door that has asked whose
+community it is.';
+
+create function private.show_member(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
+end;
+$$;
+comment on function private.show_member is 'The shape member of one person.';
+
+-- The code a community is joined by, and the shape of a community, which shows it to its moderators (RULES 2.2).
+
+create table private.join_codes (
+  community_id uuid not null,
+  code text not null,
+  is_open boolean not null default true,
+  expires_at timestamptz,
+  constraint join_codes_pkey primary key (community_id),
+  constraint join_codes_community_id_fkey foreign key (community_id) references private.communities (id),
+  constraint join_codes_code_length check (char_length(code) >= 12)
+);
+comment on table private.join_codes is
+'The code a community is joined by; apart from communities, for only moderators see it.';
+-- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
+create unique index join_codes_code_unique on private.join_codes (extensions.digest(code, 'sha256'));
+alter table private.join_codes enable row level security;
+grant select on private.join_codes to authenticated;
+
+create policy moderators_read_join_codes on private.join_codes for select to authenticated
+using (community_id = any(array(select private.my_moderated_communities())));
+
+create function private.make_join_code(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.join_codes (community_id, code) values (p_community_id, lower(private.make_code(12)));
+end;
+$$;
+comment on function private.make_join_code is 'Gives a new community its first join code.';
+
+create function private.require_join_code(p_code text)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- By hash: how long the search takes tells nothing of how much of a guess was right.
+  select j.community_id into v_id
+  from private.join_codes as j
+  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
+    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
+  if not found then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+  return v_id;
+end;
+$$;
+comment on function private.require_join_code is
+'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+
+create function private.keep_join_code(p_community_id uuid, p_code text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.join_codes as j where j.community_id = p_community_id for share;
+  if private.require_join_code(p_code) <> p_community_id then
+    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  end if;
+end;
+$$;
+comment on function private.keep_join_code is
+'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
+transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
+2.2). Refuses: NOT_FOUND.';
+
+create function private.change_join_code(
+  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
+)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.join_codes as j
+  set
+    code = case when p_rotate then lower(private.make_code(12)) else j.code end,
+    is_open = coalesce(p_open, p_rotate or j.is_open),
+    expires_at = case
+      when p_expires_at is not null then p_expires_at
+      when p_rotate or p_open and j.expires_at <= private.clock() then null
+      else j.expires_at
+    end
+  where j.community_id = p_community_id;
+end;
+comment on function private.change_join_code is
+'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry. An expiry that
+has passed goes when the code is opened, for it would open nothing.';
+
+create function private.set_join_code(
+  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_acting_moderator(p_community_id);
+  v_code private.join_codes;
+begin
+  perform private.require_moment('expires_at', p_expires_at);
+  if p_rotate or p_open is not null or p_expires_at is not null then
+    perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
+    perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
+      jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
+    ));
+  end if;
+  select j.* into v_code from private.join_codes as j where j.community_id = p_community_id;
+  return jsonb_build_object('invite_code', v_code.code, 'open', v_code.is_open, 'expires_at', v_code.expires_at);
+end;
+$$;
+comment on function private.set_join_code is
+'The audit log keeps what was done, never the code; the Chamber is not told.';
+
+create function public.set_join_code(
+  community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.set_join_code(
+    set_join_code.community_id, set_join_code.rotate, set_join_code.open, set_join_code.expires_at
+  );
+end;
+comment on function public.set_join_code is
+'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
+
+What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
+and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
+open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.';
+grant execute on function public.set_join_code, private.set_join_code to authenticated;
+
+create function private.show_community(p_community_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.caller_id();
+  v_member private.community_members;
+begin
+  if v_me is not null then
+    select m.* into v_member from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+    if not found then
+      return null;
+    end if;
+  end if;
+  return (
+    select
+      jsonb_build_object(
+        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
+        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
+        'member_count', (
+          select count(*) from private.community_members as m
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
+        )
+      )
+      || case
+        when 'moderator' = any(private.roles_now(v_member))
+          then jsonb_build_object(
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+          )
+        else '{}'
+      end
+    from private.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.show_community is
+'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
+grant execute on function private.show_community to authenticated;
+
+-- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
+
+create domain private.coins as integer
+-- Twice the ceiling of a purse and a bit: a full one takes its stake home, and the next Dawn its grant and collections.
+constraint coins_within_a_purse check (value between 0 and 2100000000);
+comment on domain private.coins is 'An amount of CC that a purse can hold.';
+
+create domain private.some_coins as integer
+constraint some_coins_are_some check (value > 0);
+comment on domain private.some_coins is 'An amount of CC that moved, was asked for or is owed.';
+
+create table private.purses (
+  community_id uuid not null,
+  user_id uuid not null,
+  remaining private.coins not null default 0,
+  spent_today bigint not null default 0,
+  spent_total bigint not null default 0,
+  joys_today integer not null default 0,
+  debt private.coins not null default 0,
+  day date not null,
+  granted_at timestamptz,
+  constraint purses_pkey primary key (community_id, user_id),
+  constraint purses_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+)
+-- Every purse changes at least twice a day: room on the page keeps the updates in place (measured: 1.5 times faster).
+with (fillfactor = 50);
+comment on table private.purses is
+'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
+its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
+alter table private.purses enable row level security;
+create policy people_read_their_purses on private.purses for select to authenticated
+using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
+grant select on private.purses to authenticated;
+
+create domain private.entry_type as text
+constraint entry_type_known check (
+  value in (
+    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+    'stake_refund', 'stake_forfeit', 'expired', 'correction'
+  )
+);
+comment on domain private.entry_type is
+'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
+
+create function private.entry_kinds(
+  out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out counts_as_spent boolean, out counts_as_debt boolean, out words text
+)
+returns setof record
+language plpgsql immutable rows 12 set search_path = ''
+as $$
+begin
+  return query values
+    ('daily_reset', 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
+    ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
+    ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
+    ('debt_repaid', -1, 'purse', 'purse', true, false, true, 'A debt repaid'),
+    ('debt_collected', 1, 'purse', 'purse', true, false, false, 'A loan came back'),
+    ('tip_to_tip', -1, 'purse', 'escrow', false, true, false, 'Staked on a tip-to-tip'),
+    ('stake_refund', 1, 'escrow', 'purse', false, true, false, 'A stake came back'),
+    ('stake_forfeit', 0, 'escrow', 'forfeited', false, false, false, 'A stake was lost'),
+    ('expired', -1, 'purse', 'expired', false, false, false, 'Expired unspent'),
+    ('correction', 1, 'minted', 'purse', false, false, false, 'Corrected by a steward'),
+    ('correction', -1, 'purse', 'forfeited', false, false, false, 'Corrected by a steward');
+end;
+$$;
+comment on function private.entry_kinds is
+'What each type of entry is, by its sign: where the coins come from and where they go (purse, escrow, minted, spent,
+forfeited or expired), whether another member''s purse is the other end, whether the amount counts against what its
+member spent or towards what they owe, and the house''s words for it.
+
+The ledger holds no words of members: it cannot forget, and people may ask to be forgotten.';
+grant execute on function private.entry_kinds to authenticated;
+
+create table private.ledger_entries (
+  id bigint generated always as identity,
+  community_id uuid not null,
+  user_id uuid not null,
+  type private.entry_type not null,
+  amount integer not null,
+  moved private.some_coins not null,
+  balance_after private.coins not null,
+  counterparty_id uuid,
+  reference_id uuid,
+  day date not null,
+  created_at timestamptz not null,
+  constraint ledger_entries_pkey primary key (community_id, user_id, id)
+);
+comment on table private.ledger_entries is
+'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
+went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
+few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
+every entry against private.entry_kinds.';
+alter table private.ledger_entries enable row level security;
+create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
+using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
+grant select on private.ledger_entries to authenticated;
+
+create function private.refuse_rewriting()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  raise exception 'the ledger is append-only: a correction is a new entry' using errcode = 'restrict_violation';
+end;
+$$;
+comment on function private.refuse_rewriting is 'Keeps the ledger append-only for everyone, its owner included.';
+create trigger ledger_entries_are_never_changed
+before update or delete on private.ledger_entries
+for each row execute function private.refuse_rewriting();
+create trigger ledger_entries_are_never_truncated
+before truncate on private.ledger_entries
+for each statement execute function private.refuse_rewriting();
+
+create view private.shown_entries with (security_invoker = on) as
+select
+  e.id,
+  e.community_id,
+  e.user_id,
+  e.type,
+  e.amount,
+  e.balance_after,
+  k.words as description,
+  e.reference_id,
+  e.day,
+  e.created_at,
+  e.moved,
+  k.source,
+  k.destination,
+  e.counterparty_id
+from private.ledger_entries as e
+inner join private.entry_kinds() as k on e.type = k.type and sign(e.amount) = k.sign;
+comment on view private.shown_entries is
+'The shape ledger_entry, key by column, with what kind of movement it was.';
+grant select on private.shown_entries to authenticated;
+
+create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  insert into private.purses as b (community_id, user_id, day) values (p_community_id, p_user_id, p_day)
+  on conflict (community_id, user_id) do update
+  -- Who comes back finds their purse as empty as they left it, on the community's present day.
+    set
+      day = excluded.day,
+      spent_today = case when b.day = excluded.day then b.spent_today else 0 end,
+      joys_today = case when b.day = excluded.day then b.joys_today else 0 end;
+end;
+comment on function private.open_purse is
+'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
+
+create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.purses as b
+  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
+  order by b.user_id
+  for no key update;
+end;
+$$;
+comment on function private.lock_purses is
+'Locks purses in id order, so that two members lending to each other never deadlock.';
+
+create function private.purse_ceiling()
+returns integer
+language sql immutable set search_path = ''
+begin atomic
+  select 1000000000;
+end;
+comment on function private.purse_ceiling is
+'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor
+is what a Dawn brings, so the domain leaves room above.';
+
+create function private.refuse_full_purse()
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.refuse(
+    'CONFLICT', format('A purse holds at most %s CC.', private.purse_ceiling()),
+    jsonb_build_object('most', private.purse_ceiling())
+  );
+end;
+$$;
+comment on function private.refuse_full_purse is
+'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
+
+create function private.try_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
+  p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
+  v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
+  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
+  v_purse private.purses;
+begin
+  -- The condition is the lock: of two who want the last coin, the second finds it gone. Added up as bigint: no sum of a
+  -- purse and an amount is too large to be looked at.
+  update private.purses as b
+  set
+    remaining = b.remaining + p_amount,
+    spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
+    spent_total = b.spent_total + v_spent,
+    joys_today = b.joys_today + (p_type = 'declaration')::integer,
+    debt = b.debt + v_owed
+  where b.community_id = p_community_id and b.user_id = p_user_id
+    and b.remaining::bigint + p_amount >= 0
+    and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
+  returning b.* into v_purse;
+  if not found then
+    return v_purse;
+  end if;
+  insert into private.ledger_entries (
+    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
+  )
+  values (
+    p_community_id, p_user_id, p_type, p_amount, coalesce(p_moved, abs(p_amount)), v_purse.remaining,
+    p_counterparty_id, p_reference_id, v_purse.day, p_at
+  );
+  perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
+  return v_purse;
+end;
+$$;
+comment on function private.try_entry is
+'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
+the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
+when it would do.
+
+p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
+touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
+leaves today''s spending alone (RULES 5.6).';
+
+create function private.post_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.try_entry(
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, null, p_at, p_moved, p_spent_on
+  );
+begin
+  if v_purse.user_id is null then
+    raise exception 'an entry of % CC does not fit the purse of % in %', p_amount, p_user_id, p_community_id;
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.post_entry is
+'As private.try_entry, for what always fits: anything else is a fault of the house, and undone.';
+
+create type private.entry_draft as (
+  user_id uuid,
+  type text,
+  amount integer,
+  counterparty_id uuid,
+  reference_id uuid
+);
+comment on type private.entry_draft is 'One movement among many that are written together.';
+
+create function private.post_entries(
+  p_community_id uuid, p_day date, p_drafts private.entry_draft[], p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- The running balance of each entry counts from the purse as it is before any of them.
+  insert into private.ledger_entries (
+    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
+  )
+  select
+    p_community_id, e.user_id, e.type, e.amount, abs(e.amount),
+    b.remaining + sum(e.amount) over (partition by e.user_id order by e.ordinality),
+    e.counterparty_id, e.reference_id, p_day, p_at
+  from unnest(p_drafts) with ordinality as e
+  join private.purses as b on b.community_id = p_community_id and b.user_id = e.user_id
+  order by e.ordinality;
+
+  update private.purses as b
+  set remaining = b.remaining + c.amount, debt = b.debt + c.owed
+  from (
+    select
+      e.user_id, sum(e.amount)::integer as amount,
+      coalesce(sum(e.amount) filter (where k.counts_as_debt), 0)::integer as owed
+    from unnest(p_drafts) as e
+    join private.entry_kinds() as k on k.type = e.type and k.sign = sign(e.amount)
+    group by e.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
+end;
+$$;
+comment on function private.post_entries is
+'Moves coins in many purses of one community and writes the entries in the order given, in two statements.
+
+Only under the lock of the day, which keeps every other act on these purses away.';
+
+create function private.post_grants(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_granted integer;
+begin
+  with granted as (
+    update private.purses as b
+    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
+    from private.community_members as m
+    where b.community_id = p_community_id
+      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
+    returning b.user_id, b.remaining
+  )
+  insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
+  from granted as g;
+  get diagnostics v_granted = row_count;
+  return v_granted;
+end;
+$$;
+comment on function private.post_grants is
+'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
+
+create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.post_entry(p_community_id, p_user_id, 'daily_reset', p_budget);
+  update private.purses as b set granted_at = private.clock()
+  where b.community_id = p_community_id and b.user_id = p_user_id;
+end;
+$$;
+comment on function private.post_first_grant is
+'Grants the budget of the day to somebody who has just come for the first time.';
+
+create function private.post_expiry(p_community_id uuid, p_at timestamptz, out user_id uuid, out amount integer)
+returns setof record
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
+  return query
+  with emptied as (
+    update private.purses as b
+    set remaining = 0
+    from private.purses as o
+    where b.community_id = p_community_id and b.remaining > 0
+      and o.community_id = p_community_id and o.user_id = b.user_id
+    returning b.user_id, o.remaining::integer as amount, b.day
+  ), entered as (
+    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
+  )
+  select e.user_id, e.amount from emptied as e;
+end;
+$$;
+comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
+
+create function private.expire_purse(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_remaining integer;
+begin
+  select b.remaining into v_remaining from private.purses as b
+  where b.community_id = p_community_id and b.user_id = p_user_id
+  for no key update;
+  if v_remaining > 0 then
+    perform private.post_entry(p_community_id, p_user_id, 'expired', -v_remaining);
+  end if;
+  return v_remaining;
+end;
+$$;
+comment on function private.expire_purse is
+'Lets one purse expire now, when its member goes; returns how many CC it held.';
+
+create function private.change_debts(p_community_id uuid, p_user_ids uuid[], p_amounts integer[])
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.purses as b
+  set debt = b.debt + c.amount
+  from (
+    select u.user_id, sum(u.amount)::integer as amount
+    from unnest(p_user_ids, p_amounts) as u (user_id, amount)
+    group by u.user_id
+  ) as c
+  where b.community_id = p_community_id and b.user_id = c.user_id;
+end;
+$$;
+comment on function private.change_debts is
+'Changes what members owe where no coin moves: a loan is forgiven, released, falls asleep or wakes. Whoever changes
+the debts of more than one holds the day alone.';
+
+-- Loans between members of a community (RULES 7.2 to 7.5).
+
+create domain private.loan_state as text
+constraint loan_state_known check (value in ('open', 'repaid', 'forgiven', 'released', 'asleep'));
+
+create table private.loans (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  borrower_id uuid not null,
+  lender_id uuid not null,
+  amount private.some_coins not null,
+  outstanding private.coins not null,
+  status private.loan_state not null default 'open',
+  created_at timestamptz not null default private.clock(),
+  constraint loans_pkey primary key (community_id, id),
+  constraint loans_borrower_fkey foreign key (community_id, borrower_id)
+  references private.community_members (community_id, user_id),
+  constraint loans_lender_fkey foreign key (community_id, lender_id)
+  references private.community_members (community_id, user_id),
+  constraint loans_outstanding_within_amount check (outstanding <= amount),
+  constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
+  constraint loans_not_to_oneself check (borrower_id <> lender_id)
+);
+comment on table private.loans is
+'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
+create index loans_id_idx on private.loans (id);
+create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
+create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
+create index loans_open_idx on private.loans (community_id, number) where status = 'open';
+alter table private.loans enable row level security;
+create policy parties_read_loans on private.loans for select to authenticated
+using (
+  (borrower_id = (select private.my_id()) or lender_id = (select private.my_id()))
+  and community_id = any(array(select private.my_communities()))
+);
+grant select on private.loans to authenticated;
+
+create view private.shown_loans with (security_invoker = on) as
+select
+  l.id,
+  l.number,
+  l.community_id,
+  l.borrower_id,
+  l.lender_id,
+  jsonb_build_object(
+    'id', l.id, 'community_id', l.community_id, 'borrower', b.person, 'lender', p.person, 'amount', l.amount,
+    'outstanding', l.outstanding, 'status', l.status, 'created_at', l.created_at
+  ) as loan
+from private.loans as l
+inner join private.shown_people as b on l.borrower_id = b.id
+inner join private.shown_people as p on l.lender_id = p.id;
+comment on view private.shown_loans is 'The shape loan.';
+grant select on private.shown_loans to authenticated;
+
+create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan_id uuid := gen_random_uuid();
+begin
+  if (private.try_entry(
+    p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id
+  )).user_id is null then
+    return null;
+  elsif (private.try_entry(
+    p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
+  insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
+  values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
+  return v_loan_id;
+end;
+$$;
+comment on function private.open_loan is
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or
+null and nothing written where the lender''s holds too little.
+
+Refuses: CONFLICT {most} (the borrower''s purse is full).';
+
+create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
+returns private.loans
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_row private.loans;
+begin
+  select l.* into v_row from private.loans as l
+  where l.community_id = p_community_id and l.id = p_loan_id for no key update;
+  return v_row;
+end;
+$$;
+comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
+
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.loans as l
+  set
+    outstanding = l.outstanding - p_amount,
+    status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
+  where l.community_id = p_loan.community_id and l.id = p_loan.id;
+end;
+$$;
+comment on function private.reduce_loan is
+'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
+
+create function private.pay_back(p_loan private.loans, p_amount integer)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses;
+begin
+  perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
+  v_purse := private.try_entry(
+    p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
+  );
+  if v_purse.user_id is null then
+    return v_purse;
+  elsif (private.try_entry(
+    p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
+  perform private.reduce_loan(p_loan, p_amount, 'repaid');
+  return v_purse;
+end;
+$$;
+comment on function private.pay_back is
+'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s, or a row
+of nulls and nothing written where it holds too little.
+
+Refuses: CONFLICT {most} (the lender''s purse is full).';
+
+create function private.forgive(p_loan private.loans, p_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.reduce_loan(p_loan, p_amount, 'forgiven');
+  if p_loan.status = 'open' then
+    perform private.change_debts(p_loan.community_id, array[p_loan.borrower_id], array[-p_amount]);
+  end if;
+end;
+$$;
+comment on function private.forgive is
+'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
+
+create function private.repayments_due(
+  p_community_id uuid, p_budget integer,
+  out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
+)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select
+    d.id,
+    d.number,
+    d.borrower_id,
+    d.lender_id,
+    least(d.outstanding, p_budget - d.before)::integer
+  from (
+    select
+      l.id,
+      l.number,
+      l.borrower_id,
+      l.lender_id,
+      l.outstanding,
+      coalesce(sum(l.outstanding) over (
+        partition by l.borrower_id order by l.number rows between unbounded preceding and 1 preceding
+      ), 0) as before
+    from private.loans as l
+    where l.community_id = p_community_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
+  ) as d
+  where d.before < p_budget;
+end;
+$$;
+comment on function private.repayments_due is
+'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
+
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. A loan of somebody
+just erased is as good as released or asleep: the leaving follows.';
+
+create function private.debt_of(p_community_id uuid, p_user_id uuid)
+returns bigint
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(l.outstanding), 0) from private.loans as l
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id = l.lender_id)
+  );
+end;
+$$;
+comment on function private.debt_of is
+'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
+now.';
+
+create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_drafts private.entry_draft[];
+begin
+  if not exists (select from private.loans as l where l.community_id = p_community_id and l.status = 'open') then
+    return;
+  end if;
+  with due as materialized (
+    select r.* from private.repayments_due(p_community_id, p_budget) as r
+  ), reduced as (
+    update private.loans as l
+    set
+      outstanding = l.outstanding - d.amount,
+      status = case when l.outstanding = d.amount then 'repaid' else l.status end
+    from due as d
+    where l.community_id = p_community_id and l.id = d.loan_id
+  )
+  -- All debts leave before any arrives: no running balance ever counts on another's repayment.
+  select array_agg(m.draft order by m.turn, m.number) into v_drafts
+  from (
+    select 1 as turn, d.number,
+      row(d.borrower_id, 'debt_repaid', -d.amount, d.lender_id, d.loan_id)::private.entry_draft as draft
+    from due as d
+    union all
+    select 2, d.number, row(d.lender_id, 'debt_collected', d.amount, d.borrower_id, d.loan_id)::private.entry_draft
+    from due as d
+  ) as m;
+  perform private.post_entries(p_community_id, p_day, v_drafts, p_at);
+end;
+$$;
+comment on function private.collect_debts is
+'Repays at Dawn, after all grants, what private.repayments_due names; rings included.';
+
+create function private.part_with_loans(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_debtors uuid[];
+  v_amounts integer[];
+begin
+  -- Who of the debtors has left owes nothing meanwhile; the leaver's own debts stop counting as well.
+  select array_agg(d.user_id), array_agg(-d.outstanding) into v_debtors, v_amounts
+  from (
+    select l.borrower_id as user_id, l.outstanding::integer from private.loans as l
+    where l.community_id = p_community_id and l.status = 'open' and p_user_id in (l.lender_id, l.borrower_id)
+  ) as d;
+  perform private.change_debts(p_community_id, v_debtors, v_amounts);
+  update private.loans as l
+  set outstanding = 0, status = 'released'
+  where l.community_id = p_community_id and l.lender_id = p_user_id and l.status in ('open', 'asleep');
+  update private.loans as l
+  set status = 'asleep'
+  where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open';
+end;
+$$;
+comment on function private.part_with_loans is
+'On leaving: what is owed to the leaver is released, what they owe sleeps (RULES 2.5). The caller holds the day alone.';
+
+create function private.wake_loans(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_owed integer;
+begin
+  with woken as (
+    update private.loans as l
+    set status = 'open'
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'asleep'
+    returning l.outstanding
+  )
+  select sum(w.outstanding) into v_owed from woken as w;
+  if v_owed > 0 then
+    perform private.change_debts(p_community_id, array[p_user_id], array[v_owed]);
+  end if;
+end;
+$$;
+comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
+
+create function private.show_loan(p_community_id uuid, p_loan_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.loan from private.shown_loans as s
+    where s.community_id = p_community_id and s.id = p_loan_id
+  );
+end;
+$$;
+comment on function private.show_loan is 'The shape loan of one loan.';
+
+-- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
+
+create domain private.stake_state as text
+constraint stake_state_known check (value in ('held', 'due', 'refunded', 'forfeited'));
+
+create table private.stakes (
+  community_id uuid not null,
+  proposal_id uuid not null,
+  user_id uuid not null,
+  amount private.some_coins not null,
+  day date not null,
+  status private.stake_state not null default 'held',
+  constraint stakes_pkey primary key (community_id, proposal_id),
+  constraint stakes_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.stakes is
+'The escrow: what members staked, on which day, and what became of it. A stake due is one won back while the day was
+closed: it stays in escrow until the Dawn that books it.';
+create index stakes_community_id_user_id_idx on private.stakes (community_id, user_id);
+create index stakes_in_escrow_idx on private.stakes (community_id) where status in ('held', 'due');
+alter table private.stakes enable row level security;
+create policy people_read_their_stakes on private.stakes for select to authenticated
+using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
+grant select on private.stakes to authenticated;
+
+create function private.stake_coins(p_community_id uuid, p_proposal_id uuid, p_user_id uuid, p_amount integer)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.try_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
+begin
+  if v_purse.user_id is not null then
+    insert into private.stakes (community_id, proposal_id, user_id, amount, day)
+    values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.stake_coins is
+'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little.';
+
+create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_stake private.stakes;
+begin
+  update private.stakes as s set status = 'refunded'
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status in ('held', 'due')
+  returning s.* into v_stake;
+  if found then
+    perform private.post_entry(
+      p_community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, p_at => p_at,
+      p_spent_on => v_stake.day
+    );
+  end if;
+end;
+$$;
+comment on function private.pay_stake is
+'Pays a stake back into its purse now; nothing if it was settled before.';
+
+create function private.refund_stake(p_day private.community_days, p_proposal_id uuid, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_day.is_open then
+    perform private.pay_stake(p_day.community_id, p_proposal_id, p_at);
+  else
+    update private.stakes as s set status = 'due'
+    where s.community_id = p_day.community_id and s.proposal_id = p_proposal_id and s.status = 'held';
+  end if;
+end;
+$$;
+comment on function private.refund_stake is
+'Gives a stake back on a day that is held: at once while it is open, else at the next Dawn after the grant.';
+
+create function private.forfeit_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_stake private.stakes;
+begin
+  update private.stakes as s set status = 'forfeited'
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status = 'held'
+  returning s.* into v_stake;
+  if found then
+    perform private.post_entry(
+      p_community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, p_at => p_at, p_moved => v_stake.amount
+    );
+  end if;
+end;
+$$;
+comment on function private.forfeit_stake is 'Loses a stake for good; nothing if it was settled before.';
+
+create function private.pay_stakes_due(p_community_id uuid, p_at timestamptz, p_user_id uuid default null)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal_id uuid;
+begin
+  for v_proposal_id in
+    select s.proposal_id from private.stakes as s
+    where s.community_id = p_community_id and s.status = 'due' and s.user_id = coalesce(p_user_id, s.user_id)
+    order by s.user_id, s.proposal_id
+  loop
+    perform private.pay_stake(p_community_id, v_proposal_id, p_at);
+  end loop;
+end;
+$$;
+comment on function private.pay_stakes_due is
+'Books the refunds that waited for Dawn, of everyone or of one member. The caller holds the day.';
+
+create function private.stakes_due(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(s.amount), 0)::integer from private.stakes as s
+    where s.community_id = p_community_id and s.user_id = p_user_id and s.status = 'due'
+  );
+end;
+$$;
+comment on function private.stakes_due is 'What the next Dawn will refund a member, in CC.';
+
+-- Joys as they are stored: below the day, for its Sunset gathers them into an edition (RULES 4, 15).
+
+create domain private.title as text constraint title_length check (char_length(value) <= 120);
+comment on domain private.title is
+'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
+create domain private.description as text constraint description_length check (char_length(value) <= 1000);
+comment on domain private.description is 'What is said below a title: at most 1000 characters.';
+
+create table private.declarations (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  user_id uuid not null,
+  title private.title not null,
+  description private.description not null default '',
+  cc_spent private.some_coins not null,
+  image_url text,
+  witnessed_count integer not null default 0,
+  day date not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint declarations_pkey primary key (community_id, id),
+  constraint declarations_author_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+)
+with (fillfactor = 80);
+comment on table private.declarations is
+'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
+their money and lose their words.';
+create index declarations_id_idx on private.declarations (id);
+create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
+create index declarations_community_id_user_id_day_number_idx on private.declarations (
+  community_id, user_id, day, number
+);
+alter table private.declarations enable row level security;
+create policy members_read_declarations on private.declarations for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.declarations to authenticated;
+-- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
+-- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
+alter table private.declarations replica identity full;
+
+create table private.witnesses (
+  community_id uuid not null,
+  declaration_id uuid not null,
+  user_id uuid not null,
+  created_at timestamptz not null default private.clock(),
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
+  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
+  references private.declarations (community_id, id),
+  constraint witnesses_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.witnesses is 'Who bore witness to which joy, once each.';
+create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
+alter table private.witnesses enable row level security;
+create policy members_read_witnesses on private.witnesses for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.witnesses to authenticated;
+
+create function private.write_joy(
+  p_id uuid, p_community_id uuid, p_user_id uuid, p_title text, p_description text, p_cc_spent integer,
+  p_image_url text, p_day date, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
+  values (p_id, p_community_id, p_user_id, p_title, p_description, p_cc_spent, p_image_url, p_day, p_at);
+end;
+$$;
+comment on function private.write_joy is 'Writes a joy down that has been paid for.';
+
+create function private.write_witness(p_community_id uuid, p_declaration_id uuid, p_user_id uuid)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_count integer;
+begin
+  insert into private.witnesses (community_id, declaration_id, user_id)
+  values (p_community_id, p_declaration_id, p_user_id)
+  on conflict do nothing;
+  if found then
+    update private.declarations as d set witnessed_count = d.witnessed_count + 1
+    where d.community_id = p_community_id and d.id = p_declaration_id
+    returning d.witnessed_count into v_count;
+  end if;
+  return v_count;
+end;
+$$;
+comment on function private.write_witness is
+'Writes down that somebody bore witness to a joy, and counts it; returns how many have, or null if they had already.';
+
+create function private.joys_of_day(p_day private.community_days)
+returns private.item_draft[]
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return array(
+    select
+      row(
+        'declaration', d.id, d.user_id, d.created_at, jsonb_build_object(
+          'kind', 'declaration', 'declaration_id', d.id, 'author_id', d.user_id, 'title', d.title,
+          'description', d.description, 'cc_spent', d.cc_spent,
+          -- A witness who came after the Sunset, before anybody wrote it down, came too late for the edition.
+          'witnessed', d.witnessed_count - case when d.witnessed_count = 0 then 0 else (
+            select count(*) from private.witnesses as w
+            where w.community_id = d.community_id and w.declaration_id = d.id and w.created_at >= p_day.sunset_at
+          ) end
+        )
+      )::private.item_draft
+    from private.declarations as d
+    where d.community_id = p_day.community_id and d.day = p_day.day
+    order by d.number
+  );
+end;
+$$;
+comment on function private.joys_of_day is
+'The joys of a day as its edition tells them, with the witnesses they had at its Sunset.';
+
+create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null, struck_at = private.clock()
+  where d.community_id = p_community_id and d.id = p_declaration_id;
+  perform private.strike_item(p_community_id, p_declaration_id);
+end;
+$$;
+comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
+
+create function private.erase_joys_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.declarations as d
+  set title = '', description = '', image_url = null
+  where (d.community_id, d.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_joys_of is
+'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
+
+-- The day's turn: what Sunset takes and Dawn gives (RULES 6).
+
+create table private.sunset_entries (
+  community_id uuid not null,
+  day date not null,
+  user_id uuid not null,
+  unspent_cc private.some_coins not null,
+  constraint sunset_entries_pkey primary key (community_id, day, user_id)
+);
+comment on table private.sunset_entries is
+'The Sunset list: who let how much expire on which day. No foreign key: written with the ledger, from the same
+purses.';
+alter table private.sunset_entries enable row level security;
+create policy members_read_sunset_entries on private.sunset_entries for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.sunset_entries to authenticated;
+
+create type private.turned_day as (day private.community_days, purses integer);
+comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
+
+create function private.close_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_timezone text := private.next_timezone(p_day.community_id);
+  v_turned private.turned_day;
+  v_expired bigint;
+begin
+  with kept as (
+    insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
+    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    returning unspent_cc
+  )
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
+  perform private.close_elections(p_day.community_id, p_day.sunset_at);
+  perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
+  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
+  perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
+  return v_turned;
+end;
+$$;
+comment on function private.close_day is
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
+that is over is closed, then the edition.';
+
+create function private.open_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_community private.communities := private.apply_pending(p_day.community_id);
+  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
+  v_purses integer;
+begin
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(v_day.community_id, p_now);
+  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(v_day.community_id, p_now);
+  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.fill_seat(v_day.community_id, p_now);
+  perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
+  return (v_day, v_purses)::private.turned_day;
+end;
+$$;
+comment on function private.open_day is
+'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
+are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
+
+create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+  v_turn private.turned_day;
+  v_purses integer := 0;
+begin
+  -- A glance without a lock: most calls find nothing due, and a read-only one may not write.
+  if current_setting('transaction_read_only')::boolean
+    or not exists (select from private.community_days as d where d.community_id = p_community_id and d.due_at <= p_now)
+  then
+    return 0;
+  end if;
+
+  -- Whoever waited here for another to turn the day finds it turned.
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.due_at <= p_now
+  for no key update;
+  -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
+  while v_day.due_at <= p_now loop
+    if v_day.is_open then
+      v_turn := private.close_day(v_day, p_now);
+    else
+      v_turn := private.open_day(v_day, p_now);
+    end if;
+    v_day := v_turn.day;
+    v_purses := v_purses + v_turn.purses;
+  end loop;
+  return v_purses;
+end;
+$$;
+comment on function private.settle_day is
+'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
+missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
+more.';
+
+create function private.settle_sunset(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+  v_turn private.turned_day;
+begin
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
+  for no key update;
+  if not found then
+    return 0;
+  end if;
+  v_turn := private.close_day(v_day, p_now);
+  return v_turn.purses;
+end;
+$$;
+comment on function private.settle_sunset is
+'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
+stays as it is.';
+
+create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
+  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
+  select d.* into v_day from private.community_days as d
+  where d.community_id = p_community_id and d.due_at > p_now
+  for share;
+  if not found then
+    perform private.settle_day(p_community_id, p_now);
+    select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
+  end if;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day is
+'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
+
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before
+purses. No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its
+own needs here (RULES 13.4).';
+
+create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
+  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
+  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
+  perform private.settle_day(p_community_id, p_now);
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
+  return v_day;
+end;
+$$;
+comment on function private.hold_day_alone is
+'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
+many purses or change who is a member, such as leaving.';
+
+create function private.day_of(p_community_id uuid)
+returns private.community_days
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
+  return v_day;
+end;
+$$;
+comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
+
+create function private.require_open(p_day private.community_days)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if not p_day.is_open then
+    perform private.refuse('DAY_CLOSED', 'The day is closed until Dawn.',
+      jsonb_build_object('possible_at', p_day.dawn_at));
+  end if;
+end;
+$$;
+comment on function private.require_open is
+'Asks that a day is open. Refuses: DAY_CLOSED {possible_at: the next Dawn}, from Sunset to Dawn (RULES 5.5).';
+
+create function private.require_open_day(p_community_id uuid, p_now timestamptz default private.clock())
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day(p_community_id, p_now);
+begin
+  perform private.require_open(v_day);
+  return v_day;
+end;
+$$;
+comment on function private.require_open_day is
+'Holds the day as private.hold_day does, and asks that it is open. Refuses: DAY_CLOSED {possible_at}.';
+
+create function private.require_member_today(p_community_id uuid)
+returns private.community_members
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  perform private.settle_day(p_community_id);
+  return v_me;
+end;
+$$;
+comment on function private.require_member_today is
+'Asks for membership, then settles what is overdue: how every door about money that only reads begins.
+
+Refuses: as require_member.';
+grant execute on function private.require_member_today to authenticated;
+
+create function private.show_balance(p_purse private.purses, p_day private.community_days)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'community_id', p_purse.community_id, 'user_id', p_purse.user_id,
+    'daily_budget', (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id),
+    'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today, 'debt', p_purse.debt,
+    'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
+    'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
+  );
+end;
+$$;
+comment on function private.show_balance is
+'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
+first.';
+
+create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.show_balance(b, d)
+    from private.purses as b
+    inner join private.community_days as d on b.community_id = d.community_id
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.show_balance_of is
+'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
+
+-- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the
+-- very functions by which that Dawn goes.
+
+create function private.reckon_dawn(
+  p_community_id uuid, p_user_id uuid,
+  out dawn_at timestamptz, out sunset_at timestamptz, out granted integer, out repaid bigint, out collected bigint,
+  out refunded integer, out wake_with bigint, out debt bigint
+)
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.day_of(p_community_id);
+begin
+  dawn_at := v_day.dawn_at;
+  sunset_at := private.sunset_after(private.next_timezone(p_community_id), v_day.dawn_at, v_day.day);
+  granted := private.next_budget(p_community_id);
+  refunded := private.stakes_due(p_community_id, p_user_id);
+  select
+    coalesce(sum(r.amount) filter (where r.borrower_id = p_user_id), 0),
+    coalesce(sum(r.amount) filter (where r.lender_id = p_user_id), 0)
+  into repaid, collected
+  from private.repayments_due(p_community_id, granted) as r
+  where p_user_id in (r.borrower_id, r.lender_id);
+  wake_with := granted - repaid + collected + refunded;
+  debt := private.debt_of(p_community_id, p_user_id) - repaid;
+end;
+$$;
+comment on function private.reckon_dawn is
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
+grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
+
+Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
+jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
+whole.';
+
+create function private.when_affordable(
+  p_community_id uuid, p_user_id uuid, p_amount integer, p_from timestamptz default '-infinity'
+)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_user_id) as r
+    where p_amount <= r.wake_with and greatest(r.dawn_at, p_from) < r.sunset_at
+  );
+end;
+$$;
+comment on function private.when_affordable is
+'The first moment from the next Dawn on, and not before p_from, at which a purse that is left alone holds an amount by
+day; null where the day that Dawn opens has no such moment.';
+
+create function private.when_lendable(
+  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_from timestamptz default '-infinity'
+)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_borrower_id) as r
+    where r.debt + p_amount <= r.granted and greatest(r.dawn_at, p_from) < r.sunset_at
+  );
+end;
+$$;
+comment on function private.when_lendable is
+'As private.when_affordable, for a member''s debt: the first moment at which it leaves room for so much more.';
+
+create function private.when_repayable(p_loan private.loans, p_amount integer)
+returns timestamptz
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_due integer := coalesce((
+    select r.amount from private.repayments_due(p_loan.community_id, private.next_budget(p_loan.community_id)) as r
+    where r.loan_id = p_loan.id
+  ), 0);
+begin
+  -- The Dawn itself repays: mostly nothing, or less than the amount, is left to repay after it.
+  if p_loan.outstanding - v_due < p_amount or not private.is_member(p_loan.community_id, p_loan.lender_id) then
+    return null;
+  end if;
+  return private.when_affordable(p_loan.community_id, p_loan.borrower_id, p_amount);
+end;
+$$;
+comment on function private.when_repayable is
+'The next Dawn, where it leaves both enough of a loan and enough in the purse to repay an amount by hand; else null.';
+
+create function private.refuse_shortage(
+  p_community_id uuid, p_user_id uuid, p_amount integer, p_possible_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_remaining integer := (
+    select b.remaining from private.purses as b
+    where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+begin
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.refuse(
+    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
+    jsonb_build_object(
+      'short_by', p_amount - v_remaining, 'largest_possible', v_remaining, 'possible_at', p_possible_at
+    )
+  );
+end;
+$$;
+comment on function private.refuse_shortage is
+'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no such
+moment is known}, NOT_FOUND.';
+
+-- Founding and joining: where membership and money begin together (RULES 2.1, 2.2), and who may not come back (2.6).
+
+create table private.bans (
+  community_id uuid not null,
+  user_id uuid not null,
+  id bigint generated always as identity,
+  banned_by uuid not null,
+  reason_id bigint not null,
+  created_at timestamptz not null default private.clock(),
+  constraint bans_pkey primary key (community_id, user_id),
+  constraint bans_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint bans_banned_by_fkey foreign key (community_id, banned_by)
+  references private.community_members (community_id, user_id),
+  constraint bans_reason_fkey foreign key (community_id, reason_id) references private.words (community_id, id)
+);
+comment on table private.bans is 'Who may not come back to a community, who said so and why.';
+create index bans_community_id_id_idx on private.bans (community_id, id);
+create index bans_community_id_banned_by_idx on private.bans (community_id, banned_by);
+create index bans_community_id_reason_id_idx on private.bans (community_id, reason_id);
+alter table private.bans enable row level security;
+create policy nobody_reads_bans on private.bans for select to authenticated using (false);
+
+create function private.found_community(
+  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
+    perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
+  end if;
+  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.make_join_code(v_id);
+  perform private.begin_calendar(v_id, p_timezone);
+  return v_id;
+end;
+$$;
+comment on function private.found_community is
+'Makes a community with its join code and its calendar, still without anybody in it, and returns its id. Only under
+private.lock_me, the queue in which one person''s communities are counted.
+
+Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
+
+create function private.require_room_for_one_more(p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if (
+    select count(*) from private.community_members as m where m.user_id = p_user_id and m.left_at is null
+  ) >= 100 then
+    perform private.refuse('CONFLICT', 'One person may be in a hundred communities at a time.', '{"most": 100}');
+  end if;
+end;
+$$;
+comment on function private.require_room_for_one_more is
+'Asks that a locked person is in fewer than 100 communities. Refuses: CONFLICT {most}.';
+
+create function private.require_joining_rate(p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_earliest timestamptz;
+begin
+  -- Counted from the lines that tell of it, so that who comes and goes in one community is counted each time.
+  select min(latest.created_at) into v_earliest
+  from (
+    select l.created_at
+    from private.community_members as m
+    join private.chat_messages as l on l.community_id = m.community_id and l.maker_id = m.user_id
+    where m.user_id = p_user_id and m.joined_at > private.clock() - interval '1 hour'
+      and l.created_at > private.clock() - interval '1 hour'
+      and l.event in ('community_founded', 'member_joined', 'member_returned')
+    order by l.created_at desc
+    limit 20
+  ) as latest
+  having count(*) = 20;
+  if v_earliest is not null then
+    perform private.refuse_for_now(
+      'Twenty joinings and foundings an hour are enough.', v_earliest + interval '1 hour', '{"most": 20}'
+    );
+  end if;
+end;
+$$;
+comment on function private.require_joining_rate is
+'Asks that a locked person has joined and founded fewer than 20 times within the hour (RULES 2.2).
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.add_member(p_day private.community_days, p_user_id uuid, p_roles text[] default '{member}')
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_is_first boolean := not exists (
+    select from private.community_members as m where m.community_id = p_day.community_id and m.user_id = p_user_id
+  );
+begin
+  if not private.mark_joined(p_day.community_id, p_user_id, p_roles, p_day.day) then
+    perform private.refuse('CONFLICT', 'You are already in this community.');
+  end if;
+  -- Asked last, with the row in hand: a removal under way has been waited for.
+  if private.is_banned(p_day.community_id, p_user_id) then
+    perform private.refuse('FORBIDDEN', 'You may not come back to this community.');
+  end if;
+  return v_is_first;
+end;
+$$;
+comment on function private.add_member is
+'Makes a person a member on a day that is held; returns whether it is their first time.
+
+Refuses: CONFLICT (already in), FORBIDDEN (banned).';
+
+create function private.is_banned(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id
+  );
+end;
+$$;
+comment on function private.is_banned is 'Whether a person may not come back to a community.';
+
+create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.bans (community_id, user_id, banned_by, reason_id)
+  values (p_community_id, p_user_id, p_by_id, p_reason_id);
+end;
+$$;
+comment on function private.ban is 'Keeps somebody who is not in a community from coming back to it.';
+
+create function private.unban(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id;
+  return found;
+end;
+$$;
+comment on function private.unban is 'Lets somebody come back to a community; returns whether they were banned.';
+
+create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.open_purse(p_day.community_id, p_user_id, p_day.day);
+  if p_is_first and p_day.is_open then
+    perform private.post_first_grant(p_day.community_id, p_user_id, (
+      select c.daily_cc_budget from private.communities as c where c.id = p_day.community_id
+    ));
+  end if;
+  perform private.wake_loans(p_day.community_id, p_user_id);
+end;
+$$;
+comment on function private.give_purse is
+'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
+empty until Dawn.';
+
+create function private.bring_in(p_day private.community_days, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_is_first boolean := private.add_member(p_day, p_user_id);
+begin
+  perform private.give_purse(p_day, p_user_id, v_is_first);
+  perform private.begin_reading(p_day.community_id, p_user_id);
+  perform private.announce(
+    p_day.community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
+    jsonb_build_object('user_id', p_user_id)
+  );
+  perform private.note_item(p_day.community_id, 'joined', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when v_is_first then 'joined' else 'returned' end
+  ));
+end;
+$$;
+comment on function private.bring_in is
+'Makes a person a member on a day that is held, with all that begins with it: purse, mark and the line that tells of it.
+
+Refuses: as private.add_member.';
+
+create function private.show_arrival(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'community', private.show_community(p_community_id),
+    'member', private.show_member(p_community_id, p_user_id),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_arrival is 'What founding and joining answer.';
+
+create function private.show_arrival_again(p_made jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today((p_made ->> 'community_id')::uuid);
+begin
+  return private.show_arrival(v_me.community_id, v_me.user_id);
+end;
+$$;
+comment on function private.show_arrival_again is
+'What a founding or a joining made is shown as it stands now, to who is still in. Refuses: NOT_FOUND.';
+
+create function private.create_community(
+  p_name text, p_description text, p_timezone text, p_daily_cc_budget integer, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := (private.lock_me()).id;
+  v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
+  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
+  v_id uuid;
+  v_day private.community_days;
+begin
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
+  end if;
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
+  perform private.require_name('name', p_name, 50);
+  perform private.require_text('description', p_description, 200, 0);
+  perform private.require_timezone(p_timezone);
+  perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
+
+  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
+  v_day := private.hold_day(v_id);
+  perform private.add_member(v_day, v_me, '{member,moderator}');
+  perform private.give_purse(v_day, v_me, true);
+  perform private.record_act(v_id, v_me, 'community_founded');
+  perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
+  perform private.begin_reading(v_id, v_me);
+  perform private.remember(
+    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
+  );
+  return private.show_arrival(v_id, v_me);
+end;
+$$;
+
+create function public.create_community(
+  name text,
+  description text default '',
+  timezone text default 'UTC',
+  daily_cc_budget integer default 100,
+  request_id uuid default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.create_community(
+    create_community.name, create_community.description, create_community.timezone,
+    create_community.daily_cc_budget, create_community.request_id
+  );
+end;
+comment on function public.create_community is
+'Founds a community, with the caller as its first member and moderator.
+
+name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
+once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
+{most} (the eleventh of one person; in a hundred communities already), CONFLICT (request_id), RATE_LIMITED {most,
+possible_at, retry_after} (20 joinings and foundings an hour), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+left.';
+grant execute on function public.create_community, private.create_community to authenticated;
+
+create function private.join_community(p_invite_code text, p_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := (private.lock_me()).id;
+  v_arguments jsonb := jsonb_build_array(p_invite_code);
+  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
+  v_id uuid;
+  v_day private.community_days;
+begin
+  if v_made is not null then
+    return private.show_arrival_again(v_made);
+  end if;
+  v_id := private.require_join_code(p_invite_code);
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
+  v_day := private.hold_day(v_id);
+  perform private.keep_join_code(v_id, p_invite_code);
+  perform private.bring_in(v_day, v_me);
+  perform private.remember(
+    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
+  );
+  return private.show_arrival(v_id, v_me);
+end;
+$$;
+
+create function public.join_community(invite_code text, request_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.join_community(join_community.invite_code, join_community.request_id);
+end;
+comment on function public.join_community is
+'Joins the community a join code opens, matched without regard to case, blanks, hyphens and invisible characters.
+
+Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
+for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
+member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; {most}: in a hundred communities; request_id), FORBIDDEN
+(banned), RATE_LIMITED {most, possible_at, retry_after} (20 joinings and foundings an hour); a repeat NOT_FOUND, once
+who joined has left.';
+grant execute on function public.join_community, private.join_community to authenticated;
+
+-- A community's settings, as its moderators keep them (RULES 2.4).
+
+create function private.require_patch(p_patch jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_settings constant text [] := array['name', 'description', 'daily_cc_budget', 'timezone', 'electorate'];
+  v_key text;
+  v_value jsonb;
+  v_patch jsonb := '{}'::jsonb;
+begin
+  if jsonb_typeof(p_patch) is distinct from 'object' then
+    perform private.refuse('INVALID_INPUT', 'patch must be an object of settings.', '{"field": "patch"}');
+  end if;
+  for v_key, v_value in select e.key, e.value from jsonb_each(p_patch) as e loop
+    if v_key <> all (v_settings) then
+      perform private.refuse('INVALID_INPUT', format('%s is no setting.', left(v_key, 50)),
+        jsonb_build_object('field', v_key, 'choices', v_settings));
+    end if;
+    v_patch := v_patch || jsonb_build_object(v_key, case v_key
+      when 'name' then to_jsonb(private.require_name('name', private.string_in(v_value), 50))
+      when 'description' then to_jsonb(private.require_text('description', private.string_in(v_value), 200, 0))
+      when 'timezone' then to_jsonb(private.require_timezone(private.string_in(v_value)))
+      when 'electorate' then to_jsonb(
+        private.require_choice('electorate', private.string_in(v_value), array['council', 'members'])
+      )
+      when 'daily_cc_budget' then to_jsonb(
+        private.require_number('daily_cc_budget', private.integer_in(v_value), 10, 1000)
+      )
+    end);
+  end loop;
+  return v_patch;
+end;
+$$;
+comment on function private.require_patch is
+'Returns a patch of settings, each in the type it is kept in, or refuses it.
+
+Refuses: INVALID_INPUT {field}: an unknown setting, a wrong JSON type (null is one) or a value out of range.';
+
+create function private.note_settings(
+  p_before private.communities, p_user_id uuid, p_changed jsonb, p_pending jsonb, p_next_dawn_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'changed', array(select k.key from jsonb_object_keys(p_changed) as k (key) order by k.key),
+    'pending', case when p_pending <> p_before.pending then p_pending else '{}' end
+  );
+begin
+  perform private.record_act(p_before.id, p_user_id, 'settings_changed', null, v_facts);
+  perform private.announce(
+    p_before.id, 'settings_changed',
+    v_facts || jsonb_build_object('user_id', p_user_id, 'next_dawn_at', p_next_dawn_at)
+  );
+end;
+$$;
+comment on function private.note_settings is
+'Tells the Chamber and the audit log what changed and what now pends. A new name or description is told of, not quoted:
+what they are is read where they stand.';
+
+create function private.require_not_willed(p_community private.communities, p_patch jsonb, p_dawn_at timestamptz)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_field text := (
+    select w.key from unnest(p_community.willed) as w (key)
+    where p_patch ? w.key
+    order by w.key
+    limit 1
+  );
+begin
+  if v_field is not null then
+    perform private.refuse(
+      'CONFLICT', 'That has just been willed by all; until it is in force it stands.',
+      jsonb_build_object('field', v_field, 'possible_at', p_dawn_at)
+    );
+  end if;
+end;
+$$;
+comment on function private.require_not_willed is
+'Asks that a patch sets nothing that all have willed and that waits for its Dawn (RULES 16.1). Refuses: CONFLICT {field,
+possible_at}.';
+
+create function private.require_amendment(p_amendment jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if jsonb_typeof(p_amendment) is distinct from 'object' or p_amendment = '{}'
+    or p_amendment - array['daily_cc_budget', 'timezone', 'electorate'] <> '{}'
+  then
+    perform private.refuse('INVALID_INPUT', 'An amendment changes the daily budget, the zone or the electorate.',
+      '{"field": "amendment", "choices": ["daily_cc_budget", "timezone", "electorate"]}');
+  end if;
+  return private.require_patch(p_amendment);
+end;
+$$;
+comment on function private.require_amendment is
+'Returns an amendment, each setting in the type it is kept in, or refuses it.
+
+Refuses: INVALID_INPUT {field}: amendment, or the setting whose value will not do.';
+
+create function private.require_change(p_community_id uuid, p_amendment jsonb)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_field text := (
+    select a.key
+    from jsonb_each(p_amendment) as a
+    join private.communities as c on c.id = p_community_id and to_jsonb(c) -> a.key = a.value
+    order by a.key
+    limit 1
+  );
+begin
+  if v_field is not null then
+    perform private.refuse('INVALID_INPUT', format('%s is in force as it is.', replace(v_field, '_', ' ')),
+      jsonb_build_object('field', v_field));
+  end if;
+end;
+$$;
+comment on function private.require_change is
+'Asks that an amendment would change everything it names. Refuses: INVALID_INPUT {field}.';
+
+create function private.will_settings(
+  p_community_id uuid, p_amendment jsonb, p_proposal_id uuid, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.day_of(p_community_id);
+  v_community private.communities := private.lock_community(p_community_id);
+  v_pending jsonb := (
+    select coalesce(jsonb_object_agg(s.key, s.value), '{}')
+    from jsonb_each(v_community.pending || p_amendment) as s
+    where to_jsonb(v_community) -> s.key <> s.value
+  );
+  v_facts jsonb := jsonb_build_object('proposal_id', p_proposal_id, 'pending', p_amendment);
+begin
+  perform private.change_community(
+    p_community_id, null, null, v_pending, array(
+      select a.key from jsonb_object_keys(p_amendment) as a (key)
+      where a.key <> all(v_community.willed)
+      order by a.key
+    )
+  );
+  if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
+    v_day := private.await_zone(
+      v_day, v_community.timezone, coalesce(v_pending ->> 'timezone', v_community.timezone)
+    );
+  end if;
+  perform private.record_act(p_community_id, null, 'settings_willed', null, v_facts, p_at);
+  perform private.announce(
+    p_community_id, 'settings_willed', v_facts || jsonb_build_object('next_dawn_at', v_day.dawn_at), p_at
+  );
+end;
+$$;
+comment on function private.will_settings is
+'Makes an amendment that all have accepted pending, in place of what was pending for the same things, on a day that is
+held, alone where it moves the zone. No moderator sets these until they are in force, even where one of them is what was
+in force all along; a later unanimity may.';
+
+create function private.update_community(p_community_id uuid, p_patch jsonb)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
+  v_patch jsonb := private.require_patch(p_patch);
+  -- Another zone moves the next Dawn: nobody else holds the day then.
+  v_day private.community_days := case
+    when v_patch ? 'timezone' then private.hold_day_alone(p_community_id) else private.hold_day(p_community_id)
+  end;
+  v_community private.communities := private.lock_community(p_community_id);
+  v_in_force jsonb := to_jsonb(v_community);
+  v_changed jsonb;
+  v_pending jsonb;
+begin
+  -- Asked again, now that nobody changes beside this and an election that is over is written down.
+  perform private.settle_elections(p_community_id);
+  perform private.require_moderator(p_community_id);
+  select
+    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key in ('name', 'description')), '{}'),
+    coalesce(jsonb_object_agg(s.key, s.value) filter (where s.key not in ('name', 'description')), '{}')
+  into v_changed, v_pending
+  from jsonb_each(v_community.pending || v_patch) as s
+  where v_in_force -> s.key <> s.value;
+
+  perform private.require_not_willed(v_community, v_patch, v_day.dawn_at);
+  if v_changed <> '{}' or v_pending <> v_community.pending then
+    perform private.change_community(p_community_id, v_changed ->> 'name', v_changed ->> 'description', v_pending);
+    if v_pending ->> 'timezone' is distinct from v_community.pending ->> 'timezone' then
+      v_day := private.await_zone(
+        v_day, v_community.timezone, coalesce(v_pending ->> 'timezone', v_community.timezone)
+      );
+    end if;
+    perform private.note_settings(v_community, v_me.user_id, v_changed, v_pending, v_day.dawn_at);
+  end if;
+  return jsonb_build_object('community', private.show_community(p_community_id), 'pending', v_pending);
+end;
+$$;
+comment on function private.update_community is
+'What comes to be as it is in force pends no more; a patch that changes nothing is told
+to nobody.';
+create function public.update_community(community_id uuid, patch jsonb)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.update_community(update_community.community_id, update_community.patch);
+end;
+comment on function public.update_community is
+'Changes settings of a community its caller moderates; patch holds only those to change.
+
+At once: name (1 to 50 characters), description (up to 200). At the next Dawn, announced now: daily_cc_budget (10 to
+1000), timezone (an IANA name), electorate (council or members); set to what is in force, it pends no more. Returns
+{community, pending}. Refuses: FORBIDDEN, CONFLICT {field, possible_at} (all have willed
+it, and it waits for Dawn), INVALID_INPUT {field}, NOT_FOUND.';
+grant execute on function public.update_community, private.update_community to authenticated;
+
+create function public.get_rules(community_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  perform private.require_member_today(get_rules.community_id);
+  return (
+    select jsonb_build_object(
+      'in_force', jsonb_build_object(
+        'name', c.name, 'description', c.description, 'daily_cc_budget', c.daily_cc_budget, 'timezone', c.timezone,
+        'electorate', c.electorate
+      ),
+      'pending', c.pending, 'willed', c.willed
+    )
+    from private.communities as c
+    where c.id = get_rules.community_id
+  );
+end;
+$$;
+comment on function public.get_rules is
+'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
+
+Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
+will change. Refuses: NOT_FOUND.';
+grant execute on function public.get_rules to authenticated;
+
+-- Streaks: days in a row with a joy (RULES 10.1).
+
+create table private.streaks (
+  community_id uuid not null,
+  user_id uuid not null,
+  days integer not null default 1,
+  longest integer not null default 1,
+  last_lived integer not null,
+  constraint streaks_pkey primary key (community_id, user_id),
+  constraint streaks_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
+)
+with (fillfactor = 80);
+comment on table private.streaks is
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
+the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
+the joys themselves, a streak would cost every board and profile the whole history.';
+alter table private.streaks enable row level security;
+create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
+
+create function private.keep_streak(p_day private.community_days, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.streaks as s (community_id, user_id, last_lived)
+  values (p_day.community_id, p_user_id, p_day.days_lived)
+  on conflict (community_id, user_id) do update
+  set
+    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
+    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
+    last_lived = p_day.days_lived
+  where s.last_lived < p_day.days_lived;
+end;
+$$;
+comment on function private.keep_streak is
+'Counts the first joy of a day: it lengthens its author''s run or begins one.';
+
+create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select s.days
+    from private.streaks as s
+    join private.community_days as d on d.community_id = s.community_id
+    where s.community_id = p_community_id and s.user_id = p_user_id
+      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
+      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
+  ), 0);
+end;
+$$;
+comment on function private.current_streak is
+'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
+today or the day lived before.';
+
+create function private.longest_streak(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select s.longest from private.streaks as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
+  ), 0);
+end;
+$$;
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
+
+-- Joys: declared, witnessed, listed in the Gazette (RULES 4).
+
+create view private.shown_declarations with (security_invoker = on) as
+select
+  d.id,
+  d.community_id,
+  d.cc_spent,
+  d.witnessed_count,
+  d.created_at,
+  a.person as user,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
+  case when not a.is_erased then d.image_url end as image_url,
+  exists(
+    select from private.witnesses as w
+    where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
+  ) as has_witnessed
+from private.declarations as d
+left join lateral (
+  select
+    p.person,
+    p.is_erased
+  from private.shown_people as p
+  where p.id = d.user_id
+  order by p.id
+  limit 1
+) as a on true;
+comment on view private.shown_declarations is
+'The shape declaration, key by column, as the caller sees it; its words only while their author is not erased.
+
+Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
+level (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no
+page is ever read by a scan of everybody.';
+grant select on private.shown_declarations to authenticated;
+
+create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select to_jsonb(s) from private.shown_declarations as s
+    where s.community_id = p_community_id and s.id = p_declaration_id
+  );
+end;
+$$;
+comment on function private.show_declaration is 'The shape declaration of one joy.';
+
+create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
+returns void
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- One glance for what most joys are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_cc_spent between 1 and 1000000000 and p_image_url is null
+  ) is not true then
+    perform private.require_text('title', p_title, 120);
+    perform private.require_text('description', p_description, 1000, 0);
+    perform private.require_amount('cc_spent', p_cc_spent);
+    perform private.require_link('image_url', p_image_url);
+  end if;
+end;
+$$;
+comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
+
+create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
+begin
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_declared is
+'What declare_joy answers of a joy declared before, as everything stands now.';
+
+create function private.declare_joy(
+  p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
+  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
+  v_now timestamptz := private.clock();
+  v_id uuid := gen_random_uuid();
+  v_day private.community_days;
+  v_purse private.purses;
+  v_message_id bigint;
+  v_person jsonb;
+  v_joy jsonb;
+begin
+  if v_made is not null then
+    perform private.settle_day(p_community_id);
+    return private.show_declared(p_community_id, v_me.user_id, v_made);
+  end if;
+  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
+  v_day := private.require_open_day(p_community_id, v_now);
+
+  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_cc_spent,
+      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+    );
+  end if;
+  perform private.write_joy(
+    v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
+  );
+  if v_purse.joys_today = 1 then
+    perform private.keep_streak(v_day, v_me.user_id);
+  end if;
+  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
+  perform private.remember(
+    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
+  );
+
+  -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
+  select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
+  v_joy := jsonb_build_object(
+    'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
+    'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
+    'created_at', v_now
+  );
+  return jsonb_build_object(
+    'declaration', v_joy,
+    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
+    'balance', private.show_balance(v_purse, v_day)
+  );
+end;
+$$;
+create function public.declare_joy(
+  community_id uuid,
+  title text,
+  cc_spent integer,
+  description text default '',
+  image_url text default null,
+  request_id uuid default null
+)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.declare_joy(
+    declare_joy.community_id, declare_joy.title, declare_joy.cc_spent, declare_joy.description, declare_joy.image_url,
+    declare_joy.request_id
+  );
+end;
+$$;
+comment on function public.declare_joy is
+'Declares a joy, for at least 1 CC and at most the purse.
+
+Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to
+1000, image_url a web address, cc_spent in CC. Returns {declaration, message, balance}. Refuses: INSUFFICIENT_CC
+{short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
+grant execute on function public.declare_joy, private.declare_joy to authenticated;
+
+create function private.require_declaration(p_declaration_id uuid)
+returns private.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_declaration private.declarations;
+begin
+  select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
+  perform private.require_seen(v_declaration.community_id, 'declaration');
+  return v_declaration;
+end;
+$$;
+comment on function private.require_declaration is
+'Returns a declaration of a community the caller is in. Refuses: as require_seen.';
+grant execute on function private.require_declaration to authenticated;
+
+create function private.witness_declaration(p_declaration_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_joy private.declarations := private.require_declaration(p_declaration_id);
+  v_me uuid := private.caller_id();
+  v_count integer;
+begin
+  if v_joy.user_id = v_me then
+    perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
+  end if;
+  v_count := private.write_witness(v_joy.community_id, v_joy.id, v_me);
+  if v_count is null then
+    perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
+  end if;
+
+  if private.is_member(v_joy.community_id, v_joy.user_id) then
+    perform private.notify(
+      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
+    );
+  end if;
+  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
+end;
+$$;
+create function public.witness_declaration(declaration_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.witness_declaration(witness_declaration.declaration_id);
+end;
+$$;
+comment on function public.witness_declaration is
+'Bears witness to a declaration, once per member, and tells its author.
+
+Returns {witnessed, witnessed_count}. Refuses: CANNOT_WITNESS_OWN, CONFLICT, NOT_FOUND.';
+grant execute on function public.witness_declaration, private.witness_declaration to authenticated;
+
+create function public.get_declaration(declaration_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  v_joy private.declarations := private.require_declaration(get_declaration.declaration_id);
+begin
+  return jsonb_build_object(
+    'declaration', (
+      select to_jsonb(s) from private.shown_declarations as s
+      where s.community_id = v_joy.community_id and s.id = v_joy.id
+    ),
+    'witnesses', (
+      select coalesce(jsonb_agg(p.person order by w.created_at, w.user_id), '[]')
+      from private.witnesses as w
+      join private.shown_people as p on p.id = w.user_id
+      where w.community_id = v_joy.community_id and w.declaration_id = v_joy.id
+    )
+  );
+end;
+$$;
+comment on function public.get_declaration is
+'One joy and everyone who bore witness to it, first witness first.
+
+Returns {declaration, witnesses: [person]}. Refuses: NOT_FOUND.';
+grant execute on function public.get_declaration to authenticated;
+
+create function public.list_gazette(
+  community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
+)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+declare
+  -- Later than any: a bound that is always there is one the index can begin at.
+  v_day date := date 'infinity';
+  v_number bigint := 9223372036854775807;
+  v_page uuid[];
+begin
+  perform private.require_member(list_gazette.community_id);
+  perform private.require_page_size(list_gazette.page_size);
+  if before_id is not null then
+    select d.day, d.number into v_day, v_number from private.declarations as d
+    where d.id = before_id and d.community_id = list_gazette.community_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such declaration.');
+    end if;
+  end if;
+
+  -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers, for a day is
+  -- held while a joy is declared in it.
+  if author_id is null then
+    v_page := array(
+      select d.id from private.declarations as d
+      where d.community_id = list_gazette.community_id
+        and (d.day, d.number) < (v_day, v_number)
+      order by d.day desc, d.number desc
+      limit page_size + 1
+    );
+  else
+    v_page := array(
+      select d.id from private.declarations as d
+      where d.community_id = list_gazette.community_id and d.user_id = author_id
+        and (d.day, d.number) < (v_day, v_number)
+      order by d.day desc, d.number desc
+      limit page_size + 1
+    );
+  end if;
+  return json_build_object(
+    'declarations', (
+      select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
+      from private.shown_declarations as s
+      where s.community_id = list_gazette.community_id and s.id = any(v_page[:page_size])
+    ),
+    'has_more', cardinality(v_page) > page_size
+  );
+end;
+$$;
+comment on function public.list_gazette is
+'A community''s declarations, newest first, all of them or one author''s; before_id pages on from a declaration.
+
+Returns {declarations: [declaration], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_gazette to authenticated;
+
+-- Asking, lending, repaying, forgiving (RULES 7).
+
+create domain private.request_state as text
+constraint request_state_known check (value in ('pending', 'approved', 'declined', 'cancelled', 'lapsed'));
+
+create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
+comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
+
+create table private.borrow_requests (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  borrower_id uuid not null,
+  lender_id uuid not null,
+  amount private.some_coins not null,
+  reason private.reason not null,
+  status private.request_state not null default 'pending',
+  lapses_at timestamptz not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint borrow_requests_pkey primary key (community_id, id),
+  constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
+  references private.community_members (community_id, user_id),
+  constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
+  references private.community_members (community_id, user_id),
+  constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
+);
+comment on table private.borrow_requests is
+'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
+status says so yet; amount is what was asked until it is approved, then what was lent.';
+create index borrow_requests_id_idx on private.borrow_requests (id);
+create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
+where status = 'pending';
+create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (
+  community_id, borrower_id, lender_id, created_at
+);
+create index borrow_requests_community_id_lender_id_idx on private.borrow_requests (community_id, lender_id);
+create index borrow_requests_lapses_at_idx on private.borrow_requests (lapses_at) where status = 'pending';
+alter table private.borrow_requests enable row level security;
+create policy members_read_borrow_requests on private.borrow_requests for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.borrow_requests to authenticated;
+
+create function private.borrow_status(p_state text, p_lapses_at timestamptz)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case when p_state = 'pending' and p_lapses_at <= private.clock() then 'lapsed' else p_state end;
+end;
+$$;
+comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
+
+create view private.shown_borrow_requests with (security_invoker = on) as
+select
+  r.id,
+  r.community_id,
+  jsonb_build_object(
+    'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
+    'reason', case when b.is_erased then '' else r.reason end,
+    'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
+  ) as borrow_request
+from private.borrow_requests as r
+inner join private.shown_people as b on r.borrower_id = b.id
+inner join private.shown_people as l on r.lender_id = l.id;
+comment on view private.shown_borrow_requests is
+'The shape borrow_request; its reason only while the borrower is not erased. Only for the kernel.';
+
+create function private.show_borrow_request(p_community_id uuid, p_request_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.borrow_request from private.shown_borrow_requests as s
+    where s.community_id = p_community_id and s.id = p_request_id
+  );
+end;
+$$;
+comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
+
+create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  update private.borrow_requests as r set reason = '', struck_at = private.clock()
+  where r.community_id = p_community_id and r.id = p_request_id;
+end;
+comment on function private.strike_borrow_request is 'Takes a request''s words away; its money stays.';
+
+create function private.erase_borrow_reasons_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.borrow_requests as r
+  set reason = ''
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.borrow_requests as o on o.community_id = s.community_id and o.borrower_id = s.user_id
+    where s.user_id = p_user_id and o.reason <> ''
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_borrow_reasons_of is
+'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
+
+create function private.has_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select b.debt + p_amount <= c.daily_cc_budget
+    from private.purses as b
+    join private.communities as c on c.id = b.community_id
+    where b.community_id = p_community_id and b.user_id = p_borrower_id
+  );
+end;
+$$;
+comment on function private.has_room_for_debt is
+'Whether a debt with so much more stays within one daily budget today.';
+
+create function private.require_room_for_debt(
+  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_is_answer boolean
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_debt integer;
+  v_budget integer;
+begin
+  select b.debt, c.daily_cc_budget into v_debt, v_budget
+  from private.purses as b
+  join private.communities as c on c.id = b.community_id
+  where b.community_id = p_community_id and b.user_id = p_borrower_id;
+  if v_debt + p_amount > v_budget then
+    perform private.refuse(
+      'DEBT_LIMIT',
+      format('Debts may not exceed one daily budget: %s CC are owed already.', v_debt),
+      jsonb_build_object(
+        'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
+        'largest_possible', greatest(v_budget - v_debt, 0),
+        -- The next Dawn repays up to its grant, and lends to nobody; a request of today has lapsed by then.
+        'possible_at', case
+          when not p_is_answer then private.when_lendable(p_community_id, p_borrower_id, p_amount)
+        end
+      )
+    );
+  end if;
+end;
+$$;
+comment on function private.require_room_for_debt is
+'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
+
+Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
+would not do, or if it is an answer that is refused}.';
+
+create function private.require_request_rate(
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line_at timestamptz := private.next_line_at(p_day.community_id, p_borrower_id);
+  v_asked_at timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select r.created_at from private.borrow_requests as r
+      where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+        and r.created_at > private.clock() - interval '1 day'
+      order by r.created_at desc
+      limit 5
+    ) as latest
+    having count(*) = 5
+  );
+  v_next timestamptz := greatest(v_line_at, v_asked_at);
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where today has room for the debt; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not private.has_room_for_debt(p_day.community_id, p_borrower_id, p_amount) then
+    v_next := private.when_lendable(p_day.community_id, p_borrower_id, p_amount, v_next);
+  end if;
+  if v_asked_at is not null then
+    perform private.refuse_for_now('Five requests a day to the same member are enough.', v_next, '{"most": 5}');
+  end if;
+  perform private.refuse_for_now('Thirty such acts a minute are enough.', v_next, '{"most": 30}');
+end;
+$$;
+comment on function private.require_request_rate is
+'Asks that a member has asked another, in this community, fewer than 5 times in the last 24 hours, answered or not
+(RULES 3.2), and has made fewer than 30 lines in the last minute. Of two requests at once the second waits for the
+first, and finds it open: so nobody comes past the fifth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.show_asked(p_community_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_request jsonb := private.show_borrow_request(p_community_id, (p_made ->> 'borrow_request_id')::uuid);
+begin
+  return jsonb_build_object(
+    'borrow_request', v_request,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_request)
+  );
+end;
+$$;
+comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+
+create function private.require_no_open_request(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if exists (
+    select from private.borrow_requests as r
+    where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+      and r.status = 'pending' and r.lapses_at > private.clock()
+  ) then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+end;
+$$;
+comment on function private.require_no_open_request is
+'Asks that a member has no open request to another: first of all, for it would be in the way of what others promise.
+Refuses: CONFLICT.';
+
+create function private.open_request(
+  p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  -- A request of an earlier day may still be written as pending; it must not stand in the way.
+  update private.borrow_requests as r set status = 'lapsed'
+  where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+    and r.status = 'pending' and r.lapses_at <= private.clock();
+  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
+  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_lapses_at)
+  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
+  returning id into v_id;
+  if v_id is null then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+  return v_id;
+end;
+$$;
+comment on function private.open_request is
+'Writes down a request and returns its id; of two to the same member at once one is made. Refuses: CONFLICT.';
+
+create function private.request_borrow(
+  p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
+  v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
+  v_day private.community_days;
+  v_id uuid;
+begin
+  if v_made is not null then
+    perform private.settle_day(p_community_id);
+    return private.show_asked(p_community_id, v_made);
+  end if;
+  perform private.require_amount('amount', p_amount);
+  perform private.require_text('reason', p_reason, 280);
+  if p_lender_id = v_me.user_id then
+    perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
+  end if;
+  v_day := private.require_open_day(p_community_id);
+  -- Asked with the day in hand: from here on nobody of the two leaves.
+  perform private.require_member(p_community_id);
+  if not private.is_member(p_community_id, p_lender_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+  perform private.require_no_open_request(p_community_id, v_me.user_id, p_lender_id);
+  perform private.require_request_rate(v_day, v_me.user_id, p_lender_id, p_amount);
+  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount, false);
+
+  v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
+  v_made := jsonb_build_object(
+    'borrow_request_id', v_id,
+    'message_id', private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id)
+  );
+  perform private.notify(
+    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_id,
+    jsonb_build_object('amount', p_amount), p_by => v_me.user_id, p_is_ask => true
+  );
+  perform private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, v_made);
+  return private.show_asked(p_community_id, v_made);
+end;
+$$;
+create function public.request_borrow(
+  community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.request_borrow(
+    request_borrow.community_id, request_borrow.lender_id, request_borrow.amount, request_borrow.reason,
+    request_borrow.request_id
+  );
+end;
+comment on function public.request_borrow is
+'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
+
+At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
+member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
+possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).';
+grant execute on function public.request_borrow, private.request_borrow to authenticated;
+
+create function private.require_borrow_request(p_request_id uuid)
+returns private.borrow_requests
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests;
+begin
+  select r.* into v_request from private.borrow_requests as r where r.id = p_request_id;
+  perform private.require_seen(v_request.community_id, 'request');
+  return v_request;
+end;
+$$;
+comment on function private.require_borrow_request is
+'Returns a request of a community the caller is in. Refuses: as require_seen.';
+
+create function private.lock_pending_request(p_community_id uuid, p_request_id uuid)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests;
+begin
+  select r.* into v_request from private.borrow_requests as r
+  where r.community_id = p_community_id and r.id = p_request_id
+  for no key update;
+  if v_request.status not in ('pending', 'lapsed') then
+    perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
+      jsonb_build_object('status', v_request.status));
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.lock_pending_request is
+'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
+
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action text)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day(p_request.community_id);
+  v_request private.borrow_requests := private.lock_pending_request(p_request.community_id, p_request.id);
+begin
+  -- By night an approval hears when lending goes on, and that before it hears of the lapse.
+  if p_action = 'approved' then
+    perform private.require_open(v_day);
+  end if;
+  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('REQUEST_LAPSED', 'This request has lapsed.',
+      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  end if;
+  return v_request;
+end;
+$$;
+comment on function private.lock_answerable_request is
+'Holds the day and locks a request that may be answered now.
+
+Refuses: CONFLICT {status}, DAY_CLOSED (an approval), REQUEST_LAPSED {lapsed_at}.';
+
+create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan_id uuid;
+begin
+  perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
+  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount, true);
+  v_loan_id := private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  if v_loan_id is null then
+    perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_amount, null);
+  end if;
+  return v_loan_id;
+end;
+$$;
+comment on function private.approve_borrow is
+'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
+counted: two lenders approving at once cannot lend past the limit together.
+
+Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT {most}
+(a full purse).';
+
+create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
+  v_facts jsonb := jsonb_build_object(
+    'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
+  );
+  v_lent integer;
+  v_line bigint;
+begin
+  if v_request.lender_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
+  end if;
+  perform private.require_choice('action', p_action, array['approved', 'declined']);
+  if p_action = 'approved' then
+    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
+  end if;
+  v_request := private.lock_answerable_request(v_request, p_action);
+
+  if p_action = 'approved' then
+    v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
+  end if;
+  update private.borrow_requests as r
+  set status = p_action, amount = coalesce(v_lent, r.amount)
+  where r.community_id = v_request.community_id and r.id = v_request.id;
+  v_line := private.announce(
+    v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
+  );
+  if p_action = 'approved' then
+    perform private.note_item(
+      v_request.community_id, 'loan', (v_facts ->> 'loan_id')::uuid, v_facts - 'borrow_request_id'
+    );
+  end if;
+  perform private.notify(
+    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
+    'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
+    p_by => v_request.lender_id
+  );
+  return jsonb_build_object(
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id),
+    'system_message', private.show_message(v_request.community_id, v_line),
+    'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
+  );
+end;
+$$;
+create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
+end;
+comment on function public.respond_borrow is
+'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
+
+Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
+Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
+(the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
+{debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
+NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
+
+create function private.cancel_borrow(p_borrow_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
+begin
+  if v_request.borrower_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
+  end if;
+  perform private.hold_day(v_request.community_id);
+  v_request := private.lock_pending_request(v_request.community_id, v_request.id);
+  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
+    perform private.refuse('CONFLICT', 'This request has lapsed.', '{"status": "lapsed"}');
+  end if;
+  update private.borrow_requests as r set status = 'cancelled'
+  where r.community_id = v_request.community_id and r.id = v_request.id;
+  perform private.tell_community(
+    v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
+  );
+  return jsonb_build_object(
+    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id)
+  );
+end;
+$$;
+create function public.cancel_borrow(borrow_request_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.cancel_borrow(cancel_borrow.borrow_request_id);
+end;
+comment on function public.cancel_borrow is
+'The member who asked takes an open request back.
+
+Returns {borrow_request}. Refuses: FORBIDDEN, CONFLICT {status}, NOT_FOUND.';
+grant execute on function public.cancel_borrow, private.cancel_borrow to authenticated;
+
+create function private.cancel_borrows_of(p_community_id uuid, p_user_id uuid)
+returns void
+language sql security definer set search_path = ''
+begin atomic
+  -- What has lapsed stays lapsed, whether the job has written it down or not.
+  update private.borrow_requests as r
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
+  where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
+  update private.borrow_requests as r set status = 'lapsed', lapses_at = least(r.lapses_at, private.clock())
+  where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
+end;
+comment on function private.cancel_borrows_of is
+'On leaving: the leaver''s own open requests are cancelled (RULES 2.5); those addressed to them lapse, for nobody is
+left to answer, and stay lapsed if the lender returns the same day.';
+
+create function private.lapse_requests(p_now timestamptz, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_rows integer;
+begin
+  update private.borrow_requests as r set status = 'lapsed'
+  where (r.community_id, r.id) in (
+    select o.community_id, o.id from private.borrow_requests as o
+    where o.status = 'pending' and o.lapses_at <= p_now
+    order by o.lapses_at
+    limit p_limit
+    for no key update skip locked
+  );
+  get diagnostics v_rows = row_count;
+  return v_rows;
+end;
+$$;
+comment on function private.lapse_requests is
+'Writes down that up to p_limit requests have lapsed; returns how many. It only tidies: reading judges by the clock.';
+
+create function public.list_loans(community_id uuid, side text default 'both')
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(list_loans.community_id);
+begin
+  perform private.require_choice('side', list_loans.side, array['lent', 'owed', 'both']);
+  return jsonb_build_object('loans', (
+    select coalesce(jsonb_agg(s.loan order by s.number desc), '[]')
+    from private.shown_loans as s
+    where s.community_id = list_loans.community_id
+      and (
+        (s.lender_id = v_me.user_id and list_loans.side in ('lent', 'both'))
+        or (s.borrower_id = v_me.user_id and list_loans.side in ('owed', 'both'))
+      )
+  ));
+end;
+$$;
+comment on function public.list_loans is
+'The caller''s loans in a community, whatever their status, newest first: lent, owed or both.
+
+Returns {loans: [loan]}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_loans to authenticated;
+
+create function private.require_loan(p_loan_id uuid)
+returns private.loans
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans;
+begin
+  select l.* into v_loan from private.loans as l
+  where l.id = p_loan_id and private.caller_id() in (l.borrower_id, l.lender_id);
+  perform private.require_seen(v_loan.community_id, 'loan');
+  return v_loan;
+end;
+$$;
+comment on function private.require_loan is
+'Returns a loan the caller is a party to; it is nobody else''s affair. Refuses: as require_seen.';
+
+create function private.lock_owed_loan(p_loan private.loans, p_amount integer)
+returns private.loans
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.lock_loan(p_loan.community_id, p_loan.id);
+begin
+  if v_loan.outstanding = 0 then
+    perform private.refuse('CONFLICT', format('This loan is %s already.', v_loan.status),
+      jsonb_build_object('status', v_loan.status));
+  elsif p_amount > v_loan.outstanding then
+    perform private.refuse(
+      'INVALID_INPUT', format('Only %s CC of this loan are outstanding.', v_loan.outstanding),
+      jsonb_build_object('field', 'amount', 'largest_possible', v_loan.outstanding)
+    );
+  end if;
+  return v_loan;
+end;
+$$;
+comment on function private.lock_owed_loan is
+'Locks a loan of which at least p_amount is outstanding.
+
+Refuses: CONFLICT {status} where nothing is, INVALID_INPUT {field, largest_possible} where less is.';
+
+create function private.repay_loan(p_loan_id uuid, p_amount integer, p_request_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.require_loan(p_loan_id);
+  v_me uuid := private.caller_id();
+  v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
+begin
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+    perform private.settle_day(v_loan.community_id);
+  else
+    if v_loan.borrower_id <> v_me then
+      perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
+    end if;
+    perform private.require_amount('amount', p_amount);
+    perform private.require_open_day(v_loan.community_id);
+    v_loan := private.lock_owed_loan(v_loan, p_amount);
+
+    if (private.pay_back(v_loan, p_amount)).user_id is null then
+      perform private.refuse_shortage(
+        v_loan.community_id, v_me, p_amount, private.when_repayable(v_loan, p_amount)
+      );
+    end if;
+    perform private.notify(
+      array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
+      jsonb_build_object('amount', p_amount), p_by => v_me
+    );
+    perform private.remember(
+      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
+    );
+  end if;
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'balance', private.show_balance_of(v_loan.community_id, v_me)
+  );
+end;
+$$;
+create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
+end;
+comment on function public.repay_loan is
+'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
+
+Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at}, CONFLICT
+{status} (nothing is owed any more; request_id), CONFLICT {most} (the lender''s purse is full), INVALID_INPUT {field,
+largest_possible} (more than is outstanding), DAY_CLOSED {possible_at}, FORBIDDEN (the lender), NOT_FOUND.';
+grant execute on function public.repay_loan, private.repay_loan to authenticated;
+
+create function private.forgive_loan(p_loan_id uuid, p_amount integer)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_loan private.loans := private.require_loan(p_loan_id);
+  v_day private.community_days;
+  v_forgiven integer;
+  v_facts jsonb;
+  v_line bigint;
+begin
+  if v_loan.lender_id <> private.caller_id() then
+    perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
+  end if;
+  perform private.require_amount('amount', coalesce(p_amount, 1));
+  v_day := private.hold_day(v_loan.community_id);
+  v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
+  v_forgiven := coalesce(p_amount, v_loan.outstanding);
+
+  perform private.forgive(v_loan, v_forgiven);
+  v_facts := jsonb_build_object(
+    'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
+  );
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, p_until => v_day.dawn_at);
+  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts);
+  return jsonb_build_object(
+    'loan', private.show_loan(v_loan.community_id, p_loan_id),
+    'system_message', private.show_message(v_loan.community_id, v_line)
+  );
+end;
+$$;
+create function public.forgive_loan(loan_id uuid, amount integer default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);
+end;
+comment on function public.forgive_loan is
+'Forgives a loan, all that is outstanding or part of it; only the lender may.
+
+At any hour; it is told in the Chamber, and no coin moves. Returns {loan, system_message}. Refuses: FORBIDDEN (the
+borrower), CONFLICT {status}, INVALID_INPUT, NOT_FOUND.';
+grant execute on function public.forgive_loan, private.forgive_loan to authenticated;
+
+-- Tip-to-tip: a stake on a unanimous vote (RULES 8).
+
+create domain private.proposal_state as text
+constraint proposal_state_known check (
+  value in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
+);
+
+create domain private.vote as text constraint vote_known check (value in ('accept', 'decline'));
+
+create table private.tip_to_tip_proposals (
+  id uuid not null default gen_random_uuid(),
+  number bigint generated always as identity,
+  community_id uuid not null,
+  proposer_id uuid not null,
+  title private.title not null,
+  description private.description not null default '',
+  stake_amount private.some_coins not null,
+  amendment jsonb,
+  deadline timestamptz not null,
+  remind_at timestamptz,
+  status private.proposal_state not null default 'active',
+  electors integer not null,
+  awaiting integer not null,
+  created_at timestamptz not null default private.clock(),
+  struck_at timestamptz,
+  constraint tip_to_tip_proposals_pkey primary key (community_id, id),
+  constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
+  references private.community_members (community_id, user_id),
+  constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors)
+);
+comment on table private.tip_to_tip_proposals is
+'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
+An active one past its deadline is over whether or not the status says so yet.';
+create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
+create unique index tip_to_tip_proposals_one_active_per_member
+on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
+create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
+create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
+  community_id, proposer_id, created_at
+);
+create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
+create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
+alter table private.tip_to_tip_proposals enable row level security;
+create policy members_read_tip_to_tip_proposals on private.tip_to_tip_proposals for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_proposals to authenticated;
+alter table private.tip_to_tip_proposals replica identity full;
+
+create table private.tip_to_tip_rolls (
+  community_id uuid not null,
+  proposal_id uuid not null,
+  user_id uuid not null,
+  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_rolls_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id)
+);
+comment on table private.tip_to_tip_rolls is
+'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
+checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
+create index tip_to_tip_rolls_community_id_user_id_idx on private.tip_to_tip_rolls (community_id, user_id);
+alter table private.tip_to_tip_rolls enable row level security;
+create policy members_read_tip_to_tip_rolls on private.tip_to_tip_rolls for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_rolls to authenticated;
+
+create table private.tip_to_tip_votes (
+  community_id uuid not null,
+  proposal_id uuid not null,
+  user_id uuid not null,
+  number bigint generated always as identity,
+  vote private.vote not null,
+  created_at timestamptz not null default private.clock(),
+  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id),
+  constraint tip_to_tip_votes_proposal_fkey foreign key (community_id, proposal_id)
+  references private.tip_to_tip_proposals (community_id, id),
+  constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
+create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
+alter table private.tip_to_tip_votes enable row level security;
+create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for select to authenticated
+using (community_id = any(array(select private.my_communities())));
+grant select on private.tip_to_tip_votes to authenticated;
+
+create function private.outcome_at_deadline(p_community_id uuid, p_proposal_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_silent uuid[] := array(
+    select r.user_id from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
+    )
+  );
+begin
+  if private.able_among(v_silent) = '{}' then
+    return 'void';
+  end if;
+  return 'expired';
+end;
+$$;
+comment on function private.outcome_at_deadline is
+'How a proposal ends that nobody has ended by its deadline: expired, but void if all who did not vote are unable to
+(RULES 8.2), as they stand when it is asked.';
+
+create function private.proposal_status(
+  p_community_id uuid, p_proposal_id uuid, p_state text, p_deadline timestamptz
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if p_state = 'active' and p_deadline <= private.clock() then
+    return private.outcome_at_deadline(p_community_id, p_proposal_id);
+  end if;
+  return p_state;
+end;
+$$;
+comment on function private.proposal_status is
+'A proposal''s status as it is now: that its deadline has passed is a fact of reading.';
+grant execute on function private.proposal_status to authenticated;
+
+create view private.shown_proposals with (security_invoker = on) as
+select
+  t.id,
+  t.number,
+  t.community_id,
+  private.proposal_status(t.community_id, t.id, t.status, t.deadline) as status,
+  jsonb_build_object(
+    'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
+    'title', case when p.is_erased then '' else t.title end,
+    'description', case when p.is_erased then '' else t.description end,
+    'stake_amount', t.stake_amount, 'amendment', t.amendment, 'deadline', t.deadline,
+    'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
+    'votes', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
+            order by v.number
+          ),
+          '[]'
+        )
+      from private.tip_to_tip_votes as v
+      inner join private.shown_people as o on v.user_id = o.id
+      where v.community_id = t.community_id and v.proposal_id = t.id
+    ),
+    'electors', t.electors, 'awaiting', t.awaiting,
+    'can_vote',
+    private.proposal_status(t.community_id, t.id, t.status, t.deadline) = 'active'
+    and exists (
+      select from private.tip_to_tip_rolls as r
+      where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
+    )
+    and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = t.community_id and v.proposal_id = t.id and v.user_id = (select private.caller_id())
+    ),
+    'created_at', t.created_at
+  ) as proposal
+from private.tip_to_tip_proposals as t
+inner join private.shown_people as p on t.proposer_id = p.id;
+comment on view private.shown_proposals is
+'The shape proposal, as the caller sees it; status is judged by the clock, and its words are shown only while the
+proposer is not erased.';
+grant select on private.shown_proposals to authenticated;
+
+create function private.show_proposal(p_community_id uuid, p_proposal_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select s.proposal from private.shown_proposals as s
+    where s.community_id = p_community_id and s.id = p_proposal_id
+  );
+end;
+$$;
+comment on function private.show_proposal is 'The shape proposal of one proposal.';
+
+create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.tip_to_tip_proposals as t
+  set title = '', description = '', struck_at = private.clock()
+  where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.strike_item(p_community_id, p_proposal_id);
+end;
+$$;
+comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
+
+create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_gone integer;
+begin
+  update private.tip_to_tip_proposals as t
+  set title = '', description = ''
+  where (t.community_id, t.id) in (
+    select o.community_id, o.id
+    from private.community_members as s
+    join private.tip_to_tip_proposals as o on o.community_id = s.community_id and o.proposer_id = s.user_id
+    where s.user_id = p_user_id and (o.title <> '' or o.description <> '')
+    limit p_limit
+  );
+  get diagnostics v_gone = row_count;
+  return v_gone;
+end;
+$$;
+comment on function private.erase_proposals_of is
+'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
+
+create function private.note_outcome(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_proposal.status in ('completed', 'void') then
+    perform private.refund_stake(p_day, p_proposal.id, p_at);
+  else
+    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
+  end if;
+  perform private.announce(
+    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
+    jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
+      'stake_amount', p_proposal.stake_amount
+    ),
+    p_at
+  );
+  perform private.note_item(
+    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
+      'amendment', p_proposal.amendment
+    ),
+    p_proposal.proposer_id, least(p_at, p_proposal.deadline)
+  );
+  if p_proposal.status = 'completed' and p_proposal.amendment is not null then
+    perform private.will_settings(p_proposal.community_id, p_proposal.amendment, p_proposal.id, p_at);
+  end if;
+  if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
+    perform private.notify(
+      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
+      p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
+    );
+  end if;
+end;
+$$;
+comment on function private.note_outcome is
+'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
+expired and withdrawn forfeit it; the Chamber and the proposer are told.';
+
+create function private.end_proposal(
+  p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
+  p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_ended private.tip_to_tip_proposals;
+begin
+  update private.tip_to_tip_proposals as t set status = p_outcome, remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id
+  returning t.* into v_ended;
+  perform private.note_outcome(v_ended, p_day, p_at);
+end;
+$$;
+comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
+
+create function private.end_overdue_proposal(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
+returns text
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_outcome text := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
+begin
+  perform private.end_proposal(p_proposal, v_outcome, p_day, p_at);
+  return v_outcome;
+end;
+$$;
+comment on function private.end_overdue_proposal is
+'Ends a locked, active proposal that is past its deadline, on a day that is held; returns how.';
+
+create function private.open_roll(
+  p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.tip_to_tip_rolls (community_id, proposal_id, user_id)
+  select p_community_id, p_proposal_id, e.id from unnest(p_electors) as e (id);
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (p_community_id, p_proposal_id, p_proposer_id, 'accept');
+  perform private.notify(
+    array_remove(p_electors, p_proposer_id), p_community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip', p_proposal_id,
+    p_by => p_proposer_id, p_is_ask => true
+  );
+end;
+$$;
+comment on function private.open_roll is
+'Draws up the roll of a new proposal, casts the proposer''s accept, calls the others to vote: one statement each.';
+
+create function private.require_no_active_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_day private.community_days
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+begin
+  select t.* into v_proposal from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
+  for no key update;
+  if v_proposal.deadline <= private.clock() then
+    perform private.end_overdue_proposal(v_proposal, p_day, private.clock());
+  elsif v_proposal.id is not null then
+    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
+      jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
+  end if;
+end;
+$$;
+comment on function private.require_no_active_proposal is
+'Makes sure a member has no active proposal; one that is past its deadline is ended first, job or no job.
+
+Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
+
+create function private.require_proposal_rate(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select t.created_at from private.tip_to_tip_proposals as t
+      where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
+        and t.created_at > private.clock() - interval '1 day'
+      order by t.created_at desc
+      limit 20
+    ) as latest
+    having count(*) = 20
+  );
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where the purse holds the stake; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not exists (
+    select from private.purses as b
+    where b.community_id = p_day.community_id and b.user_id = p_proposer_id and b.remaining >= p_stake_amount
+  ) then
+    v_next := private.when_affordable(p_day.community_id, p_proposer_id, p_stake_amount, v_next);
+  end if;
+  perform private.refuse_for_now('Twenty proposals a day are enough.', v_next, '{"most": 20}');
+end;
+$$;
+comment on function private.require_proposal_rate is
+'Asks that a member has made fewer than 20 proposals in this community in the last 24 hours (RULES 3.2). Of two at once
+one finds the other active: so nobody comes past the twentieth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.open_proposal(
+  p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_amendment jsonb, p_electors integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  v_id uuid;
+begin
+  insert into private.tip_to_tip_proposals (
+    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting, created_at
+  )
+  values (
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, v_now + interval '4 hours',
+    v_now + interval '3 hours', p_electors, p_electors - 1, v_now
+  )
+  on conflict (community_id, proposer_id) where status = 'active' do nothing
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.open_proposal is
+'Writes down a proposal and returns its id; null where its proposer has just made another.';
+
+create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_proposal jsonb := private.show_proposal(p_community_id, (p_made ->> 'proposal_id')::uuid);
+begin
+  return jsonb_build_object(
+    'proposal', v_proposal,
+    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_proposal),
+    'balance', private.show_balance_of(p_community_id, p_user_id)
+  );
+end;
+$$;
+comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
+
+create function private.propose_tip_to_tip(
+  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid, p_amendment jsonb
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(
+    p_community_id, p_title, p_stake_amount, p_description, p_amendment
+  );
+  v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_day private.community_days;
+  v_amendment jsonb;
+  v_electors uuid[];
+  v_id uuid;
+begin
+  if v_made is not null then
+    perform private.settle_day(p_community_id);
+    return private.show_proposed(p_community_id, v_me.user_id, v_made);
+  end if;
+  perform private.require_text('title', p_title, 120);
+  perform private.require_text('description', p_description, 1000, 0);
+  perform private.require_amount('stake_amount', p_stake_amount);
+  if p_amendment is not null then
+    v_amendment := private.require_amendment(p_amendment);
+  end if;
+  v_day := private.require_open_day(p_community_id);
+  perform private.require_change(p_community_id, v_amendment);
+  perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
+  -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
+  perform private.require_member(p_community_id);
+  v_electors := private.able_member_ids(p_community_id);
+  if cardinality(v_electors) < 2 then
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
+      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
+  end if;
+  perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
+
+  v_id := private.open_proposal(
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
+  );
+  if v_id is null then
+    perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
+    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
+  end if;
+  if (private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount)).user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_stake_amount,
+      private.when_affordable(p_community_id, v_me.user_id, p_stake_amount)
+    );
+  end if;
+  v_made := jsonb_build_object(
+    'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
+  );
+  perform private.open_roll(p_community_id, v_id, v_me.user_id, v_electors);
+  perform private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, v_made);
+  return private.show_proposed(p_community_id, v_me.user_id, v_made);
+end;
+$$;
+comment on function private.propose_tip_to_tip is
+'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
+its stake untouched. The proposal is locked before the purse, as voters do.';
+create function public.propose_tip_to_tip(
+  community_id uuid,
+  title text,
+  stake_amount integer,
+  description text default '',
+  request_id uuid default null,
+  amendment jsonb default null
+)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.propose_tip_to_tip(
+    propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
+    propose_tip_to_tip.description, propose_tip_to_tip.request_id, propose_tip_to_tip.amendment
+  );
+end;
+comment on function public.propose_tip_to_tip is
+'Stakes CC on a unanimous vote of everyone in the community who can act now.
+
+The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
+1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
+takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
+
+create function private.require_proposal(p_proposal_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+begin
+  select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
+  perform private.require_seen(v_proposal.community_id, 'proposal');
+  return v_proposal;
+end;
+$$;
+comment on function private.require_proposal is
+'Returns a proposal of a community the caller is in. Refuses: as require_seen.';
+grant execute on function private.require_proposal to authenticated;
+
+create function private.refuse_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals;
+begin
+  if not exists (
+    select from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+  ) then
+    perform private.refuse('NOT_ELECTOR', 'You are not on the roll of this proposal.');
+  end if;
+  select t.* into v_proposal from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
+    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+  ));
+end;
+$$;
+comment on function private.refuse_vote is
+'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
+deadline}.';
+
+create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
+  v_community_id uuid := v_proposal.community_id;
+  v_me uuid := private.caller_id();
+  v_now timestamptz := private.clock();
+  v_day private.community_days;
+begin
+  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  v_day := case
+    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
+    else private.hold_day(v_community_id)
+  end;
+  update private.tip_to_tip_proposals as t
+  set
+    awaiting = t.awaiting - 1,
+    status = case when p_vote = 'decline' then 'declined' when t.awaiting = 1 then 'completed' else t.status end,
+    remind_at = case when p_vote = 'accept' and t.awaiting > 1 then t.remind_at end
+  where t.community_id = v_community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
+    and exists (
+      select from private.tip_to_tip_rolls as r
+      where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+    )
+  returning t.* into v_proposal;
+  if not found then
+    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  end if;
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote)
+  on conflict do nothing;
+  if not found then
+    perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
+  end if;
+
+  if v_proposal.status <> 'active' then
+    perform private.note_outcome(v_proposal, v_day, v_now);
+  end if;
+  perform private.tell_community(v_community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
+  return jsonb_build_object(
+    'proposal', private.show_proposal(v_community_id, p_proposal_id),
+    'resolved', v_proposal.status <> 'active',
+    'outcome', nullif(v_proposal.status, 'active')
+  );
+end;
+$$;
+comment on function private.vote_tip_to_tip is
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
+the vote: whoever has voted already is refused, and the count with them.';
+create function public.vote_tip_to_tip(proposal_id uuid, vote text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
+end;
+comment on function public.vote_tip_to_tip is
+'Votes accept or decline, openly and finally; the first decline, or the last accept, ends the proposal.
+
+Returns {proposal, resolved, outcome: null, completed or declined}. Refuses: NOT_ELECTOR, ALREADY_VOTED,
+PROPOSAL_EXPIRED {status, deadline}, NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.vote_tip_to_tip, private.vote_tip_to_tip to authenticated;
+
+create function public.get_tip_to_tip(proposal_id uuid)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.require_proposal(get_tip_to_tip.proposal_id);
+begin
+  perform private.require_member_today(v_proposal.community_id);
+  return jsonb_build_object('proposal', (
+    select s.proposal from private.shown_proposals as s
+    where s.community_id = v_proposal.community_id and s.id = v_proposal.id
+  ));
+end;
+$$;
+comment on function public.get_tip_to_tip is
+'One proposal with its votes.
+
+Returns {proposal}. Refuses: NOT_FOUND.';
+grant execute on function public.get_tip_to_tip to authenticated;
+
+create function public.list_tip_to_tips(
+  community_id uuid, status text default null, page_size integer default 50, before_id uuid default null
+)
+returns jsonb
+language plpgsql security invoker set search_path = ''
+as $$
+declare
+  v_before bigint;
+  v_page uuid[];
+begin
+  perform private.require_member_today(list_tip_to_tips.community_id);
+  perform private.require_page_size(list_tip_to_tips.page_size);
+  if list_tip_to_tips.status is not null then
+    perform private.require_choice('status', list_tip_to_tips.status, array[
+      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
+    ]);
+  end if;
+  if before_id is not null then
+    select t.number into v_before from private.tip_to_tip_proposals as t
+    where t.id = before_id and t.community_id = list_tip_to_tips.community_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such proposal.');
+    end if;
+  end if;
+  v_page := array(
+    select t.id from private.tip_to_tip_proposals as t
+    where t.community_id = list_tip_to_tips.community_id
+      and t.number < coalesce(v_before, 9223372036854775807)
+      and (
+        list_tip_to_tips.status is null
+        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
+      )
+    order by t.number desc
+    limit page_size + 1
+  );
+  return jsonb_build_object(
+    'proposals', (
+      select coalesce(jsonb_agg(s.proposal order by s.number desc), '[]')
+      from private.shown_proposals as s
+      where s.community_id = list_tip_to_tips.community_id and s.id = any(v_page[:page_size])
+    ),
+    'has_more', cardinality(v_page) > page_size
+  );
+end;
+$$;
+comment on function public.list_tip_to_tips is
+'A community''s proposals, newest first, of every status or one; before_id pages on from a proposal.
+
+Returns {proposals: [proposal], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_tip_to_tips to authenticated;
+
+create function private.remind_electors(p_proposal private.tip_to_tip_proposals, p_now timestamptz)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.tip_to_tip_proposals as t set remind_at = null
+  where t.community_id = p_proposal.community_id and t.id = p_proposal.id;
+  perform private.notify(
+    array(
+      select r.user_id from private.tip_to_tip_rolls as r
+      where r.community_id = p_proposal.community_id and r.proposal_id = p_proposal.id and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
+      )
+      order by r.user_id
+    ),
+    p_proposal.community_id, 'tip_to_tip', 'vote_reminded', 'tip_to_tip', p_proposal.id,
+    p_by => p_proposal.proposer_id, p_is_ask => true, p_at => p_now
+  );
+end;
+$$;
+comment on function private.remind_electors is 'Reminds, once, those who have yet to vote on a locked proposal.';
+
+create function private.expire_proposals(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.hold_day_alone(p_community_id, p_now);
+  v_proposal private.tip_to_tip_proposals;
+  v_rows integer := 0;
+begin
+  for v_proposal in
+    select t.* from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.status = 'active' and (t.deadline <= p_now or t.remind_at <= p_now)
+    order by t.id
+    for no key update
+  loop
+    if v_proposal.deadline <= p_now then
+      perform private.end_overdue_proposal(v_proposal, v_day, p_now);
+    else
+      perform private.remind_electors(v_proposal, p_now);
+    end if;
+    v_rows := v_rows + 1;
+  end loop;
+  return v_rows;
+end;
+$$;
+comment on function private.expire_proposals is
+'Ends a community''s proposals that are past their deadline and reminds the electors of those with an hour left;
+returns how many proposals it touched. It holds the day alone, for it may settle many stakes.';
+
+create function private.lock_own_proposal(p_community_id uuid, p_user_id uuid)
+returns private.tip_to_tip_proposals
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_row private.tip_to_tip_proposals;
+begin
+  select t.* into v_row from private.tip_to_tip_proposals as t
+  where t.community_id = p_community_id and t.proposer_id = p_user_id and t.status = 'active'
+  for no key update;
+  return v_row;
+end;
+$$;
+comment on function private.lock_own_proposal is 'Locks and returns a member''s active proposal, or a row of nulls.';
+
+create function private.withdraw_proposal(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_outcome text;
+begin
+  if v_proposal.id is null then
+    return 0;
+  elsif v_proposal.deadline <= private.clock() then
+    v_outcome := private.end_overdue_proposal(v_proposal, private.day_of(p_community_id), private.clock());
+    return case when v_outcome = 'void' then 0 else v_proposal.stake_amount end;
+  end if;
+  perform private.end_proposal(v_proposal, 'withdrawn', private.day_of(p_community_id), private.clock());
+  return v_proposal.stake_amount;
+end;
+$$;
+comment on function private.withdraw_proposal is
+'On leaving: an own active proposal is withdrawn and its stake forfeited (RULES 2.5); returns the CC lost. The caller
+holds the day alone.';
+
+create function private.void_proposal_of(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_day private.community_days := private.day_of(p_community_id);
+begin
+  if v_proposal.id is null then
+    return;
+  elsif v_proposal.deadline <= private.clock() then
+    perform private.end_overdue_proposal(v_proposal, v_day, private.clock());
+    return;
+  end if;
+  -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
+  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
+  perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
+end;
+$$;
+comment on function private.void_proposal_of is
+'On removal: an own active proposal is void and its stake back in the purse at once, day or night (RULES 2.6). The
+caller holds the day alone.';
+
+create function private.leave_rolls(p_community_id uuid, p_user_id uuid, p_is_removal boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.day_of(p_community_id);
+  v_proposal private.tip_to_tip_proposals;
+  v_status text;
+begin
+  -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
+  for v_proposal in
+    select t.* from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.status = 'active'
+      and exists (
+        select from private.tip_to_tip_rolls as r
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
+      )
+      and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
+      )
+    order by t.id
+    for no key update
+  loop
+    -- Asked while they are still on the roll: one that is over ended with them there.
+    v_status := private.proposal_status(p_community_id, v_proposal.id, v_proposal.status, v_proposal.deadline);
+    delete from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
+    update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
+    where t.community_id = p_community_id and t.id = v_proposal.id
+    returning t.* into v_proposal;
+    if v_status <> 'active' then
+      perform private.end_proposal(v_proposal, v_status, v_day, private.clock());
+    elsif p_is_removal then
+      perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
+    elsif v_proposal.awaiting = 0 then
+      perform private.end_proposal(v_proposal, 'completed', v_day, private.clock());
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.leave_rolls is
+'Strikes somebody who goes from the rolls they have not voted on. What then awaits nobody is completed; what still
+awaited a person who is removed is void, so that no removal makes a vote unanimous (RULES 2.5, 2.6). A vote already
+cast stands. The caller holds the day alone.';
+
+create function private.proposals_awaiting(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from private.tip_to_tip_proposals as t
+    where
+      t.community_id = p_community_id and t.status = 'active' and t.deadline > private.clock()
+      and exists (
+        select from private.tip_to_tip_rolls as r
+        where r.community_id = p_community_id and r.proposal_id = t.id and r.user_id = p_user_id
+      )
+      and not exists (
+        select from private.tip_to_tip_votes as v
+        where v.community_id = p_community_id and v.proposal_id = t.id and v.user_id = p_user_id
+      )
+  );
+end;
+$$;
+comment on function private.proposals_awaiting is 'How many active proposals of a community await a member''s vote.';
+
+-- Opening, voting, closing, reading: the acts of an election (RULES 9).
+
+create view private.shown_elections with (security_invoker = on) as
+select
+  e.community_id,
+  e.id,
+  e.number,
+  jsonb_build_object(
+    'id', e.id, 'community_id', e.community_id,
+    'title', coalesce(private.read_words(e.community_id, e.title_id), ''),
+    'status', private.election_status(e.status, e.ends_at), 'seat_rule', e.seat_rule, 'created_at', e.created_at,
+    'ends_at', e.ends_at, 'closed_at', coalesce(e.closed_at, case when e.ends_at <= private.clock() then e.ends_at end)
+  ) || private.show_poll(e) as election
+from private.elections as e;
+comment on view private.shown_elections is
+'The shape election, as the caller sees it. Only for the kernel, which has asked for membership: no client may look
+into a box, not even through this.';
+
+create function private.show_election(p_community_id uuid, p_election_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object('election', (
+    select s.election from private.shown_elections as s
+    where s.community_id = p_community_id and s.id = p_election_id
+  ));
+end;
+$$;
+comment on function private.show_election is 'What acts on an election answer: {election}.';
 
 create function private.create_election(p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text)
 returns jsonb
@@ -7632,13 +9229,8 @@ begin
   perform private.require_end(p_ends_at);
   perform private.require_choice('seat_rule', p_seat_rule, array['add', 'renew']);
 
-  insert into private.elections (community_id, title_id, ends_at, seat_rule, created_by)
-  values (
-    p_community_id, private.keep_words(p_community_id, v_me.user_id, p_title), p_ends_at, p_seat_rule, v_me.user_id
-  )
-  on conflict (community_id) where status = 'active' do nothing
-  returning * into v_election;
-  if not found then
+  v_election := private.begin_election(p_community_id, p_title, p_ends_at, p_seat_rule, v_me.user_id);
+  if v_election.id is null then
     perform private.refuse('CONFLICT', 'An election is open already.', (
       select jsonb_build_object('election_id', e.id, 'ends_at', e.ends_at) from private.elections as e
       where e.community_id = p_community_id and e.status = 'active'
@@ -7718,7 +9310,9 @@ declare
   v_election private.elections;
 begin
   select e.* into v_election from private.elections as e where e.id = p_election_id;
-  -- Held first and asked then, so that the question is put once: who waited here may moderate no more.
+  -- One that is over is closed first, with the seats it gives; then the roll is held, and only then it is asked who calls:
+  -- who waited here may moderate no more.
+  perform private.settle_elections(v_election.community_id);
   perform private.hold_roll(v_election.community_id);
   perform private.require_moderator_of(v_election);
   v_election := private.lock_box(v_election.community_id, p_election_id);
@@ -7787,8 +9381,7 @@ declare
   v_election private.elections := private.lock_open_election(p_election_id);
 begin
   perform private.require_text('reason', p_reason, 280);
-  update private.elections as e set status = 'cancelled', closed_at = private.clock()
-  where e.community_id = v_election.community_id and e.id = p_election_id;
+  perform private.end_election(v_election, 'cancelled', null, private.clock());
   perform private.note_cancellation(v_election, private.caller_id(), p_reason);
   return private.show_election(v_election.community_id, p_election_id);
 end;
@@ -7900,7 +9493,7 @@ comment on function public.list_elections is
 Returns {elections: [election], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.list_elections, private.list_elections to authenticated;
 
--- Seats: the council, and the moderators' place that never stays empty (RULES 2.3).
+-- Seats: who is called to the council, and who hands on the moderator's seat (RULES 2.3).
 
 create function private.lock_membership(p_community_id uuid)
 returns void
@@ -7928,47 +9521,6 @@ begin
 end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
-
-create function private.able_moderator_ids(p_community_id uuid)
-returns uuid[]
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_among(array(
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
-  ));
-end;
-$$;
-comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
-
-create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_moderator_ids(p_community_id) = array[p_user_id];
-end;
-$$;
-comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
-
-create function private.find_heir(p_community_id uuid, p_except uuid default null)
-returns uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.user_id is distinct from p_except
-      and m.user_id = any(private.able_member_ids(p_community_id))
-    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
-    limit 1
-  );
-end;
-$$;
-comment on function private.find_heir is
-'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
-member of longest standing (RULES 2.3); null if nobody else can act.';
 
 create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
@@ -8058,30 +9610,6 @@ elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
 
-create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_heir uuid := case
-    when cardinality(private.able_moderator_ids(p_community_id)) = 0 then private.find_heir(p_community_id)
-  end;
-begin
-  if v_heir is null then
-    return;
-  end if;
-  perform private.set_role(p_community_id, v_heir, 'moderator', true);
-  perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
-  perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
-  perform private.notify(
-    array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
-  );
-end;
-$$;
-comment on function private.fill_seat is
-'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3). Whoever held the seat keeps the role:
-they moderate again beside the heir once they can. Only under private.lock_membership.';
-
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -8142,7 +9670,7 @@ end;
 $$;
 comment on function private.end_membership is
 'Ends a membership with all that hangs on it (RULES 2.5, 2.6, 13.2): roles, notices, requests, loans, own stake, rolls,
-ballots, purse. p_how: left, removed or erased; only who left of their own will makes what awaited nobody else unanimous.
+ballots, purse. p_how: left, removed or erased; only the going of who left of their own will may complete a proposal.
 
 Returns what expired with the purse and what was forfeited of a stake, in CC. Only under private.lock_membership,
 which has also closed the election that is over.';
@@ -8161,6 +9689,9 @@ begin
   end if;
   select e.expired, e.forfeited into expired, forfeited
   from private.end_membership(p_community_id, p_user_id, p_how) as e;
+  perform private.note_item(p_community_id, 'left', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when p_how = 'removed' then 'removed' else 'left' end
+  ));
   if p_how <> 'removed' then
     perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
     perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));
@@ -8293,6 +9824,149 @@ back before their purse expires. Returns {removed: true}. Refuses: FORBIDDEN (no
 {needs} (oneself, as the last), NOT_FOUND (the member too), INVALID_INPUT.';
 grant execute on function public.remove_member, private.remove_member to authenticated;
 
+-- Bans: keeping out who has gone, and letting them come back (RULES 2.6).
+
+create function private.require_former_member(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if private.is_member(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are in this community: remove them.', '{"present": true}');
+  elsif not exists (
+    select from private.community_members as m
+    join private.users as u on u.id = m.user_id and u.erased_at is null
+    where m.community_id = p_community_id and m.user_id = p_user_id
+  ) then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+end;
+$$;
+comment on function private.require_former_member is
+'Asks that a person was in a community, has left it and is not erased. Refuses: CONFLICT {present}, NOT_FOUND.';
+
+create function private.ban_member(p_community_id uuid, p_user_id uuid, p_reason text)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_reason_id bigint;
+begin
+  -- Nobody comes or goes beside this: whoever is just joining is in already, or finds the ban.
+  perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  perform private.require_moderator(p_community_id);
+  perform private.require_text('reason', p_reason, 280);
+  perform private.require_former_member(p_community_id, p_user_id);
+  if private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
+  end if;
+
+  v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
+  perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
+  perform private.record_act(
+    p_community_id, v_me.user_id, 'member_banned', p_user_id, jsonb_build_object('reason_id', v_reason_id)
+  );
+  return jsonb_build_object('banned', true);
+end;
+$$;
+comment on function private.ban_member is
+'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a notice.';
+
+create function public.ban_member(community_id uuid, user_id uuid, reason text)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.ban_member(ban_member.community_id, ban_member.user_id, ban_member.reason);
+end;
+comment on function public.ban_member is
+'A moderator keeps somebody who has left from coming back.
+
+reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
+member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.';
+grant execute on function public.ban_member, private.ban_member to authenticated;
+
+create function private.lift_ban(p_community_id uuid, p_user_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  perform private.lock_membership(p_community_id);
+  perform private.require_acting_member(p_community_id);
+  perform private.require_moderator(p_community_id);
+  if not private.unban(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
+  end if;
+  perform private.record_act(p_community_id, v_me.user_id, 'ban_lifted', p_user_id);
+  return jsonb_build_object('banned', false);
+end;
+$$;
+
+create function public.lift_ban(community_id uuid, user_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.lift_ban(lift_ban.community_id, lift_ban.user_id);
+end;
+comment on function public.lift_ban is
+'A moderator lifts a ban: who was banned may join again with a join code.
+
+Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).';
+grant execute on function public.lift_ban, private.lift_ban to authenticated;
+
+create function private.list_bans(p_community_id uuid, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page bigint[];
+begin
+  perform private.require_moderator(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select b.id from private.bans as b
+    where b.community_id = p_community_id and b.id < coalesce(p_before_id, 9223372036854775807)
+    order by b.id desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'bans', (
+      select
+        coalesce(
+          jsonb_agg(
+            jsonb_build_object(
+              'id', b.id, 'user', p.person, 'reason', private.read_words(b.community_id, b.reason_id),
+              'banned_by', y.person, 'created_at', b.created_at
+            )
+            order by b.id desc
+          ), '[]'
+        )
+      from private.bans as b
+      join private.shown_people as p on p.id = b.user_id
+      join private.shown_people as y on y.id = b.banned_by
+      where b.community_id = p_community_id and b.id = any(v_page[:p_page_size])
+    ),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_bans(community_id uuid, page_size integer default 50, before_id bigint default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_bans(list_bans.community_id, list_bans.page_size, list_bans.before_id);
+end;
+comment on function public.list_bans is
+'Who may not come back to a community, the latest ban first, for its moderators.
+
+Returns {bans: [{id, user, reason, banned_by, created_at}], has_more}; reason is null once whose words it was is erased.
+Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+grant execute on function public.list_bans, private.list_bans to authenticated;
+
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
 create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
@@ -8303,13 +9977,14 @@ declare
   v_types text[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
+  v_said jsonb := jsonb_build_object();
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
   where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election');
+    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -8322,11 +9997,17 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  if 'system' = any(v_types) then
+    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+  end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
+        s.id, s.community_id, s.type, s.user,
+        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
+        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
+        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
         case when s.type = 'declaration' then (
           select row_to_json(d) from private.shown_declarations as d
           where d.community_id = p_community_id and d.id = s.reference_id
@@ -8462,7 +10143,7 @@ as $$
 declare
   v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_id bigint := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) -> 'message_id';
+  v_id bigint := (private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) ->> 'message_id')::bigint;
 begin
   if v_id is null then
     perform private.require_text('content', p_content, 2000);
@@ -8487,7 +10168,8 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -8593,11 +10275,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members;
+  v_me private.community_members := private.require_acting_moderator(v_line.community_id);
   v_reason_id bigint;
 begin
-  perform private.require_acting_member(v_line.community_id);
-  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
@@ -8654,204 +10334,6 @@ A line that is committed late, by an act under way while the mark was set past i
 what others wrote since, at most 1000. Refuses: NOT_FOUND.';
 grant execute on function public.mark_chamber_read, private.mark_chamber_read to authenticated;
 
--- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
-
-create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return case p_ref_kind
-    when 'declaration' then (
-      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
-    )
-    when 'borrow_request' then (
-      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
-      where r.community_id = p_community_id and r.id = p_ref_id
-    )
-    when 'tip_to_tip' then (
-      select t.proposal ->> 'title' from private.shown_proposals as t
-      where t.community_id = p_community_id and t.id = p_ref_id
-    )
-    when 'election' then (
-      select private.read_words(e.community_id, e.title_id) from private.elections as e
-      where e.community_id = p_community_id and e.id = p_ref_id
-    )
-    when 'jashn' then (
-      select c.celebration ->> 'message' from private.shown_celebrations as c
-      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
-    )
-  end;
-end;
-$$;
-comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
-
-create function private.show_notice(p_notice private.notifications)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := p_notice.facts || jsonb_build_object(
-    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
-    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
-  );
-begin
-  return (
-    select jsonb_build_object(
-      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
-      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
-      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
-      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
-      'people', private.show_people(p_notice.people),
-      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
-      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
-    )
-    from private.events() as e
-    where e.place = 'notice' and e.event = p_notice.event
-  );
-end;
-$$;
-comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
-
-create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_me uuid := private.require_admitted();
-  v_before bigint := 9223372036854775807;
-  v_page private.notifications[];
-begin
-  perform private.require_page_size(p_page_size);
-  if p_before_id is not null then
-    select n.position into v_before from private.notifications as n where n.id = p_before_id and n.user_id = v_me;
-    if not found then
-      perform private.refuse('NOT_FOUND', 'There is no such notification.');
-    end if;
-  end if;
-  v_page := array(
-    select n from private.notifications as n
-    where n.user_id = v_me and n.position < v_before
-      and (n.read_at is null or not coalesce(p_unread_only, false))
-    order by n.position desc
-    limit p_page_size + 1
-  );
-  return jsonb_build_object(
-    'notifications', (
-      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
-      from unnest(v_page[:p_page_size]) as n
-    ),
-    'has_more', cardinality(v_page) > p_page_size,
-    'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
-  );
-end;
-$$;
-
-create function public.list_notifications(
-  unread_only boolean default false, page_size integer default 50, before_id bigint default null
-)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_notifications(
-    list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
-  );
-end;
-comment on function public.list_notifications is
-'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
-
-Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
-grant execute on function public.list_notifications, private.list_notifications to authenticated;
-
-create function private.mark_notification_read(p_notification_id bigint)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me uuid := private.require_admitted();
-begin
-  if not private.read_notice(v_me, p_notification_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such notification.');
-  end if;
-  return (
-    select jsonb_build_object('notification', private.show_notice(n))
-    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
-  );
-end;
-$$;
-
-create function public.mark_notification_read(notification_id bigint)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_notification_read(mark_notification_read.notification_id);
-end;
-comment on function public.mark_notification_read is
-'Marks one of the caller''s notices read; doing it again changes nothing.
-
-Returns {notification}. Refuses: NOT_FOUND.';
-grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
-
-create function private.show_audit_entry(p_entry private.audit_entries)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', p_entry.actor_id, 'subject_id', p_entry.subject_id);
-begin
-  return jsonb_build_object(
-    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
-    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
-    'facts', private.show_facts(p_entry.community_id, p_entry.facts),
-    'people', private.show_people(private.people_in(v_facts)),
-    'sentence', private.say('audit', p_entry.community_id, p_entry.action, v_facts),
-    'created_at', p_entry.created_at
-  );
-end;
-$$;
-comment on function private.show_audit_entry is 'An entry of the audit log, put into words as things are called now.';
-
-create function private.list_audit(p_community_id uuid, p_page_size integer, p_before_id bigint)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_page private.audit_entries[];
-begin
-  perform private.require_moderator(p_community_id);
-  perform private.require_page_size(p_page_size);
-  v_page := array(
-    select e from private.audit_entries as e
-    where e.community_id = p_community_id and e.id < coalesce(p_before_id, 9223372036854775807)
-    order by e.id desc
-    limit p_page_size + 1
-  );
-  return jsonb_build_object(
-    'entries', (
-      select coalesce(jsonb_agg(private.show_audit_entry(e::private.audit_entries) order by e.id desc), '[]')
-      from unnest(v_page[:p_page_size]) as e
-    ),
-    'has_more', cardinality(v_page) > p_page_size
-  );
-end;
-$$;
-
-create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_audit(list_audit.community_id, list_audit.page_size, list_audit.before_id);
-end;
-comment on function public.list_audit is
-'The audit log of a community, newest first, for its moderators.
-
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
-grant execute on function public.list_audit, private.list_audit to authenticated;
-
 -- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
 
 create function private.get_balance(p_community_id uuid)
@@ -8890,13 +10372,13 @@ declare
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
+    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
   end if;
   v_page := array(
     select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type::private.entry_type)
+      and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1
   );
@@ -9018,7 +10500,8 @@ comment on function public.audit_ledger is
 
 balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
 every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent,
+forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)
@@ -9027,33 +10510,28 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(p_community_id);
-  v_grant integer := private.next_budget(p_community_id);
-  v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
+  v_dawn record := private.reckon_dawn(p_community_id, v_me.user_id);
 begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_grant) as r
+      from private.repayments_due(p_community_id, v_dawn.granted) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.lender_id
       where d.borrower_id = v_me.user_id
     ), lent as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.borrower_id
       where d.lender_id = v_me.user_id
     )
     select jsonb_build_object(
-      'grant', v_grant, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_refunds,
-      'wake_with', v_grant - owed.total + lent.total + v_refunds
+      'grant', v_dawn.granted, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_dawn.refunded,
+      'wake_with', v_dawn.wake_with
     )
     from owed cross join lent
   );
@@ -9142,7 +10620,8 @@ create function public.get_community(community_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
 begin atomic
-  select private.list_members(get_community.community_id)
+  select
+    private.list_members(get_community.community_id)
     || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
 comment on function public.get_community is
@@ -9221,7 +10700,7 @@ most_expensive_declaration (a declaration or null; the earliest of equals), curr
 witnessed_given, witnessed_received, joined_at, left_at}. Refuses: NOT_FOUND.';
 grant execute on function public.get_member_profile, private.get_member_profile to authenticated;
 
--- The leaderboard of a week (RULES 10.1).
+-- The reckoning of a week: what everybody declared and who was there all of it (RULES 10).
 
 create function private.require_week(p_day date)
 returns date
@@ -9241,7 +10720,7 @@ comment on function private.require_week is
 grant execute on function private.require_week to authenticated;
 
 create function private.reckon(
-  p_community_id uuid, p_week_start date, p_timezone text,
+  p_community_id uuid, p_week_start date,
   out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
   out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
 )
@@ -9269,10 +10748,11 @@ begin
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and (m.joined_at at time zone p_timezone)::date <= p_week_start as eligible
+      s.user_id is not null and m.joined_day <= p_week_start and private.is_able(m.user_id) as eligible
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
   )
   select
     w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
@@ -9286,90 +10766,15 @@ begin
 end;
 $$;
 comment on function private.reckon is
-'The reckoning of a week (RULES 10.2): every standing member''s figures, and the place of those who are eligible.
-Eligible are members since the week''s Sunday or before who declared a joy in it; of them the one who spent least
+'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
+members since the week''s Sunday or before who declared a joy in it and can act now; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.
 
+Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone moves
+it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
+
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
-
-create function private.get_leaderboard(p_community_id uuid, p_week_start date)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_today record;
-  v_week date;
-begin
-  perform private.require_member(p_community_id);
-  v_today := private.day_at(p_community_id, private.clock());
-  v_week := private.require_week(coalesce(p_week_start, v_today.day));
-  return (
-    with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week, v_today.timezone) as r
-    ), board as (
-      select
-        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
-      from reckoning as r
-      join private.shown_people as p on p.id = r.user_id
-      where r.total_declarations > 0
-    ), honoured as (
-      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
-      select j.honored_user_id as user_id from private.jashns as j
-      where j.community_id = p_community_id and j.week_start = v_week
-      union all
-      select r.user_id from reckoning as r
-      where r.place = 1 and not exists (
-        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
-      )
-    )
-    select jsonb_build_object(
-      'week_start', v_week,
-      'week_end', v_week + 6,
-      'entries', coalesce(
-        jsonb_agg(
-          jsonb_build_object(
-            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
-            'total_cc_spent', b.total_cc_spent,
-            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
-            'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today.day),
-            'active_days', b.active_days
-          )
-          order by b.rank, b.person ->> 'display_name', b.user_id
-        ),
-        '[]'
-      ),
-      'most_restrained', (
-        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
-      )
-    )
-    from board as b
-  );
-end;
-$$;
-comment on function private.get_leaderboard is
-'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s rights:
-row by row, row level security would double its cost.';
-
-create function public.get_leaderboard(community_id uuid, week_start date default null)
-returns jsonb
-language plpgsql stable security invoker set search_path = ''
-as $$
-begin
-  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
-end;
-$$;
-comment on function public.get_leaderboard is
-'The board of one week, Sunday to Saturday.
-
-week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
-a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
-are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
-most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
-[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
-active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
 
 -- Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10.2, 10.3).
 
@@ -9450,12 +10855,12 @@ create policy members_read_jashn_celebrations on private.jashn_celebrations for 
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
 
-create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
+create function private.record_jashn(p_community_id uuid, p_week_start date, p_now timestamptz)
 returns private.jashns
 language sql security definer set search_path = ''
 begin atomic
   with reckoning as materialized (
-    select r.* from private.reckon(p_community_id, p_week_start, p_timezone) as r
+    select r.* from private.reckon(p_community_id, p_week_start) as r
   ),
 
   verdict as (
@@ -9554,11 +10959,19 @@ begin
   end if;
   v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
   perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
-  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, p_now);
   if v_jashn.id is null then
     return 0;
   end if;
   perform private.note_jashn(v_jashn);
+  perform private.note_item(p_community_id, 'jashn', v_jashn.id, (
+    select jsonb_build_object(
+      'jashn_id', v_jashn.id, 'week_start', v_jashn.week_start, 'user_id', v_jashn.honored_user_id,
+      'total_declarations', coalesce(sum(e.total_declarations), 0), 'total_cc_spent', coalesce(sum(e.total_cc_spent), 0)
+    )
+    from private.jashn_entries as e
+    where e.community_id = p_community_id and e.jashn_id = v_jashn.id and e.user_id = v_jashn.honored_user_id
+  ), p_at => p_now);
   return 1;
 end;
 $$;
@@ -9594,7 +11007,8 @@ select
   ) as celebration
 from private.jashn_celebrations as c
 inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
-comment on view private.shown_celebrations is 'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
+comment on view private.shown_celebrations is
+'What get_jashn and celebrate_jashn show of a celebration; none of an erased person.';
 grant select on private.shown_celebrations to authenticated;
 
 create view private.shown_jashns with (security_invoker = on) as
@@ -9778,6 +11192,868 @@ $$;
 comment on function private.erase_celebrations_of is
 'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
 
+create function private.list_honours(p_community_id uuid, p_page_size integer, p_before_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_before date := date 'infinity';
+  v_page jsonb[];
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select j.week_start into v_before from private.jashns as j
+    where j.community_id = p_community_id and j.id = p_before_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such Jashn.');
+    end if;
+  end if;
+  v_page := array(
+    select
+      jsonb_build_object(
+        'id', j.id, 'week_start', j.week_start, 'week_end', j.week_start + 6, 'honored_user', p.person,
+        'total_cc_spent', coalesce(h.total_cc_spent, 0),
+        'celebrations', (
+          select count(*) from private.shown_celebrations as c
+          where c.community_id = j.community_id and c.jashn_id = j.id
+        )
+      )
+    from private.jashns as j
+    left join private.jashn_entries as h
+      on h.community_id = j.community_id and h.jashn_id = j.id and h.user_id = j.honored_user_id
+    left join private.shown_people as p on p.id = j.honored_user_id
+    where j.community_id = p_community_id and j.week_start < v_before
+    order by j.week_start desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'honours', to_jsonb(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_honours(community_id uuid, page_size integer default 50, before_id uuid default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_honours(list_honours.community_id, list_honours.page_size, list_honours.before_id);
+end;
+comment on function public.list_honours is
+'Every Jashn held in a community, newest first, those that honoured nobody too.
+
+before_id is a Jashn''s id: only older ones. Returns {honours: [{id, week_start, week_end, honored_user (a person or
+null), total_cc_spent, celebrations (how many)}], has_more}. Refuses: NOT_FOUND (the anchor too), INVALID_INPUT.';
+grant execute on function public.list_honours, private.list_honours to authenticated;
+
+-- The leaderboard of a week (RULES 10.1).
+
+create function private.get_leaderboard(p_community_id uuid, p_week_start date)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_today date;
+  v_week date;
+begin
+  perform private.require_member(p_community_id);
+  v_today := (private.day_at(p_community_id, private.clock())).day;
+  v_week := private.require_week(coalesce(p_week_start, v_today));
+  return (
+    with reckoning as materialized (
+      select r.* from private.reckon(p_community_id, v_week) as r
+    ), board as (
+      select
+        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+      from reckoning as r
+      join private.shown_people as p on p.id = r.user_id
+      where r.total_declarations > 0
+    ), honoured as (
+      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+      select j.honored_user_id as user_id from private.jashns as j
+      where j.community_id = p_community_id and j.week_start = v_week
+      union all
+      select r.user_id from reckoning as r
+      where r.place = 1 and not exists (
+        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
+      )
+    )
+    select jsonb_build_object(
+      'week_start', v_week,
+      'week_end', v_week + 6,
+      'entries', coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
+            'total_cc_spent', b.total_cc_spent,
+            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
+            'witnessed_received', b.witnessed_received,
+            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
+            'active_days', b.active_days
+          )
+          order by b.rank, b.person ->> 'display_name', b.user_id
+        ),
+        '[]'
+      ),
+      'most_restrained', (
+        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
+      )
+    )
+    from board as b
+  );
+end;
+$$;
+comment on function private.get_leaderboard is
+'Board and honoree come out of one reckoning of the week. It asks for membership once and reads with its owner''s
+rights: row by row, row level security would double its cost.';
+
+create function public.get_leaderboard(community_id uuid, week_start date default null)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.get_leaderboard(get_leaderboard.community_id, get_leaderboard.week_start);
+end;
+$$;
+comment on function public.get_leaderboard is
+'The board of one week, Sunday to Saturday.
+
+week_start, any of its days, names the week; by default the one the community lives. Ranks the members who declared
+a joy in it by CC declared, then number of joys; equal figures share a rank, in order of name. Those who have left
+are not on it. avg_cc_per_declaration has two decimals, streak_days is the streak alive today whatever the week,
+most_restrained is whom its Jashn honoured, or would as things stand. Returns {week_start, week_end, entries:
+[{rank, user, total_declarations, total_cc_spent, avg_cc_per_declaration, witnessed_received, streak_days,
+active_days}], most_restrained}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.get_leaderboard, private.get_leaderboard to authenticated;
+
+-- The Gazette's editions, read and proved (RULES 15).
+
+create view private.shown_items with (security_invoker = on) as
+select
+  i.community_id,
+  i.number,
+  i.position,
+  i.kind,
+  i.digest,
+  case when not coalesce(a.is_erased, false) then i.salt end as salt,
+  case when not coalesce(a.is_erased, false) then i.content end as content
+from private.gazette_items as i
+left join private.shown_people as a on i.author_id = a.id
+where i.number > 0;
+comment on view private.shown_items is
+'The sealed items as they may be read now: salt and content are null once the words were struck or their author is
+erased. Only for the kernel.';
+
+create function private.read_item(p_content text)
+returns jsonb
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return p_content::jsonb;
+exception when others then
+  return null;
+end;
+$$;
+comment on function private.read_item is
+'What an item says; null where it is taken out, or where somebody wrote into it what is no JSON.';
+
+create function private.sunset_of(p_community_id uuid, p_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select private.read_item(i.content) from private.gazette_items as i
+    where i.community_id = p_community_id and i.number = p_number
+    order by i.position desc
+    limit 1
+  );
+end;
+$$;
+comment on function private.sunset_of is 'The last item of an edition, its Sunset, which holds the totals.';
+
+create function private.get_edition(p_community_id uuid, p_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_edition private.gazette_editions;
+  v_items jsonb;
+  v_people uuid[];
+begin
+  perform private.require_member(p_community_id);
+  select e.* into v_edition from private.gazette_editions as e
+  where e.community_id = p_community_id and e.number = coalesce(p_number, (
+    select max(l.number) from private.gazette_editions as l where l.community_id = p_community_id
+  ));
+  if not found then
+    if p_number is not null then
+      perform private.refuse('NOT_FOUND', 'There is no such edition.');
+    end if;
+    return jsonb_build_object('edition', null);
+  end if;
+
+  select
+    jsonb_agg(
+      jsonb_build_object(
+        'position', s.position, 'kind', s.kind, 'digest', s.digest, 'salt', s.salt, 'content', s.content
+      )
+      order by s.position
+    ),
+    array(
+      select distinct p.id
+      from unnest(array_agg(s.content)) as c (content), unnest(private.people_in(private.read_item(c.content))) as p (id)
+      order by p.id
+    )
+  into v_items, v_people
+  from private.shown_items as s
+  where s.community_id = p_community_id and s.number = v_edition.number;
+  return jsonb_build_object('edition', jsonb_build_object(
+    'number', v_edition.number, 'day', v_edition.day, 'sealed_at', v_edition.sealed_at, 'digest', v_edition.digest,
+    'previous_digest', (
+      select e.digest from private.gazette_editions as e
+      where e.community_id = p_community_id and e.number = v_edition.number - 1
+    ),
+    'totals', private.sunset_of(p_community_id, v_edition.number) - array['kind', 'day'],
+    'items', coalesce(v_items, '[]'), 'people', private.show_people(v_people)
+  ));
+end;
+$$;
+
+create function public.get_edition(community_id uuid, number integer default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.get_edition(get_edition.community_id, get_edition.number);
+end;
+comment on function public.get_edition is
+'One edition of the Gazette, the last one by default, as it may be read now.
+
+Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest covers:
+ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
+author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
+items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
+verify_gazette. Refuses: NOT_FOUND (the number too).';
+grant execute on function public.get_edition, private.get_edition to authenticated;
+
+create function private.list_editions(p_community_id uuid, p_page_size integer, p_before_id integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page jsonb[];
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select
+      jsonb_build_object(
+        'number', e.number, 'day', e.day, 'digest', e.digest, 'joys', s.sunset -> 'joys',
+        'cc_spent', s.sunset -> 'cc_spent'
+      )
+    from private.gazette_editions as e
+    cross join lateral (select private.sunset_of(e.community_id, e.number) as sunset) as s
+    where e.community_id = p_community_id and e.number < coalesce(p_before_id, 2147483647)
+    order by e.number desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'editions', to_jsonb(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_editions(community_id uuid, page_size integer default 50, before_id integer default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_editions(list_editions.community_id, list_editions.page_size, list_editions.before_id);
+end;
+comment on function public.list_editions is
+'The Gazette''s editions, newest first.
+
+before_id is an edition''s number: only older ones. Returns {editions: [{number, day, digest, joys, cc_spent}],
+has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.list_editions, private.list_editions to authenticated;
+
+create function private.may_be_taken_out(p_item private.gazette_items, p_day date)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_item.kind
+    when 'declaration' then exists (
+      select
+      from private.declarations as d
+      join private.users as u on u.id = d.user_id
+      where d.community_id = p_item.community_id and d.id = p_item.subject_id and d.user_id = p_item.author_id
+        and d.day = p_day and (d.struck_at is not null or u.erased_at is not null)
+    )
+    when 'proposal' then exists (
+      select
+      from private.tip_to_tip_proposals as t
+      join private.users as u on u.id = t.proposer_id
+      where t.community_id = p_item.community_id and t.id = p_item.subject_id and t.proposer_id = p_item.author_id
+        and t.status <> 'active' and (t.struck_at is not null or u.erased_at is not null)
+    )
+    when 'election' then exists (
+      select
+      from private.elections as e
+      join private.words as w on w.community_id = e.community_id and w.id = e.title_id
+      where e.community_id = p_item.community_id and e.id = p_item.subject_id and e.created_by = p_item.author_id
+        and e.status <> 'active' and w.struck_at is not null
+    ) or exists (
+      select
+      from private.elections as e
+      join private.users as u on u.id = e.created_by
+      where e.community_id = p_item.community_id and e.id = p_item.subject_id and e.created_by = p_item.author_id
+        and u.erased_at is not null
+    )
+    else false
+  end;
+end;
+$$;
+comment on function private.may_be_taken_out is
+'Whether a strike or an erasure is behind an item of a day that has no content: the thing it was about says so.';
+
+create function private.item_flaw(p_item private.gazette_items, p_day date)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said jsonb;
+begin
+  if p_item.salt is null or p_item.content is null then
+    return case when not private.may_be_taken_out(p_item, p_day) then 'item_taken_out' end;
+  elsif p_item.digest <> private.digest_text(p_item.salt || p_item.content) then
+    return 'item_changed';
+  end if;
+  -- What stands beside the content decides who may take it out: it must be what the content says.
+  v_said := private.read_item(p_item.content);
+  return case
+    when v_said ->> 'kind' is distinct from p_item.kind::text
+      or coalesce(v_said ->> 'author_id', v_said ->> 'proposer_id') is distinct from p_item.author_id::text
+      or coalesce(
+        v_said ->> 'declaration_id', v_said ->> 'proposal_id', v_said ->> 'election_id', v_said ->> 'loan_id',
+        v_said ->> 'jashn_id', v_said ->> 'user_id'
+      ) is distinct from p_item.subject_id::text
+    then 'item_changed'
+  end;
+end;
+$$;
+comment on function private.item_flaw is
+'What is wrong with a sealed item by itself: item_changed, item_taken_out, or null.';
+
+create function private.find_break(p_community_id uuid, p_from integer, p_to integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select jsonb_build_object('number', f.number, 'position', f.position, 'why', f.why)
+    from (
+      select n.number, null::bigint as position, 'edition_missing' as why
+      from generate_series(p_from, p_to) as n (number)
+      where not exists (
+        select from private.gazette_editions as e
+        where e.community_id = p_community_id and e.number = n.number
+      )
+      union all
+      select i.number, i.position, private.item_flaw(i, e.day)
+      from private.gazette_editions as e
+      join private.gazette_items as i on i.community_id = e.community_id and i.number = e.number
+      where e.community_id = p_community_id and e.number between p_from and p_to
+      union all
+      select s.number, s.expected, 'item_missing'
+      from (
+        select i.number, i.position, row_number() over (partition by i.number order by i.position) as expected
+        from private.gazette_items as i
+        where i.community_id = p_community_id and i.number between p_from and p_to
+      ) as s
+      where s.position <> s.expected
+      union all
+      select e.number, null, 'edition_changed'
+      from private.gazette_editions as e
+      left join private.gazette_editions as b on b.community_id = e.community_id and b.number = e.number - 1
+      where e.community_id = p_community_id and e.number between p_from and p_to
+        and e.digest <> private.digest_edition(e.community_id, e.number, e.day, b.digest, array(
+          select i.digest from private.gazette_items as i
+          where i.community_id = e.community_id and i.number = e.number
+          order by i.position
+        ))
+    ) as f
+    where f.why is not null
+    order by f.number, f.position nulls last
+    limit 1
+  );
+end;
+$$;
+comment on function private.find_break is
+'The first place where editions do not hold, of an item before that of its edition; null where all do.';
+
+create function private.missing_last(p_community_id uuid, p_last integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day date := (
+    select max(e.day) from private.gazette_editions as e where e.community_id = p_community_id and e.number <= p_last
+  );
+begin
+  return (
+    select jsonb_build_object('number', p_last + 1, 'position', null, 'why', 'edition_missing')
+    from private.community_days as c
+    where c.community_id = p_community_id
+      and exists (
+        select from private.declarations as d
+        where d.community_id = p_community_id and d.day <= c.last_closed_day and d.day > coalesce(v_day, '-infinity')
+      )
+  );
+end;
+$$;
+comment on function private.missing_last is
+'A break where a joy was declared on a closed day after the last edition; null where none was.';
+
+create function private.verify_gazette(p_community_id uuid, p_from_number integer, p_to_number integer)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_last integer;
+  v_to integer;
+  v_break jsonb;
+  v_shown record;
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_number('from_number', p_from_number, 1, 2147483647);
+  if p_to_number < p_from_number then
+    perform private.refuse(
+      'INVALID_INPUT', 'to_number must not come before from_number.', jsonb_build_object('field', 'to_number')
+    );
+  end if;
+  -- How many there should be is told by the calendar, how many there are by the editions; either may have been cut.
+  select greatest(d.editions, coalesce(max(e.number), 0)) into v_last
+  from private.community_days as d
+  left join private.gazette_editions as e on e.community_id = d.community_id
+  where d.community_id = p_community_id
+  group by d.editions;
+  v_to := least(coalesce(p_to_number, v_last), v_last, p_from_number::bigint + 399);
+  v_break := private.find_break(p_community_id, p_from_number, v_to);
+  if v_break is null and v_to = v_last and coalesce(p_to_number, v_last) >= v_last then
+    v_break := private.missing_last(p_community_id, v_last);
+  end if;
+  select count(*) as items, count(*) filter (where s.content is null) as taken_out into v_shown
+  from private.shown_items as s
+  where s.community_id = p_community_id and s.number between p_from_number and v_to;
+  return jsonb_build_object(
+    'holds', v_break is null,
+    'editions', (
+      select count(*) from private.gazette_editions as e
+      where e.community_id = p_community_id and e.number between p_from_number and v_to
+    ),
+    'items', v_shown.items, 'taken_out', v_shown.taken_out,
+    'head', (
+      select e.digest from private.gazette_editions as e where e.community_id = p_community_id and e.number = v_to and v_to >= p_from_number
+    ),
+    'first_break', v_break,
+    'next_number', case when v_to < least(coalesce(p_to_number, v_last), v_last) then v_to + 1 end
+  );
+end;
+$$;
+comment on function private.verify_gazette is
+'From a later number on, the digest of the edition before the first is taken as it stands. A missing last edition shows
+twice: the calendar counted it, and a joy of a closed day after the last edition belongs to one.';
+
+create function public.verify_gazette(
+  community_id uuid, from_number integer default 1, to_number integer default null
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.verify_gazette(
+    verify_gazette.community_id, verify_gazette.from_number, verify_gazette.to_number
+  );
+end;
+comment on function public.verify_gazette is
+'Recomputes the Gazette''s chain of editions and says whether it holds; at most 400 editions a call.
+
+An item''s digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
+00112233445566778899aabbccddeeff and content {"a": 1} it is
+d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
+An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id, the
+number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
+of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
+one item it is
+98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
+Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
+first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
+edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
+NOT_FOUND, INVALID_INPUT.';
+grant execute on function public.verify_gazette, private.verify_gazette to authenticated;
+
+-- The last hour: what is about to be lost, and the joys nobody has witnessed (RULES 17).
+
+create function private.unwitnessed_joys(p_community_id uuid, p_day date, p_limit integer)
+returns setof private.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select d.* from private.declarations as d
+  join private.shown_people as p on p.id = d.user_id and not p.is_erased
+  where d.community_id = p_community_id and d.day = p_day and d.witnessed_count = 0 and d.struck_at is null
+  order by d.number
+  limit p_limit;
+end;
+$$;
+comment on function private.unwitnessed_joys is
+'The joys of a day nobody has witnessed, in the order of declaring; none that is struck or whose author is erased.';
+
+create function private.least_witnessing(p_community_id uuid, p_day date, out ids uuid[], out alike integer)
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  with counted as (
+    select m.id, count(w.user_id) as witnessed
+    from unnest(private.able_member_ids(p_community_id)) as m (id)
+    left join (
+      select o.user_id
+      from private.declarations as d
+      join private.witnesses as o on o.community_id = d.community_id and o.declaration_id = d.id
+      where d.community_id = p_community_id and d.day = p_day
+    ) as w on w.user_id = m.id
+    where m.id <> all(private.away_ids(p_community_id, p_day, p_day))
+    group by m.id
+  )
+  select
+    array_agg(c.id order by c.witnessed, c.id),
+    count(*) filter (where c.witnessed = (select min(l.witnessed) from counted as l))
+  into ids, alike
+  from counted as c;
+end;
+$$;
+comment on function private.least_witnessing is
+'The able members who are not away, who has witnessed least of the day''s joys first; alike of them witnessed as little
+as the first.';
+
+create function private.ask_for_witnesses(p_community_id uuid, p_day date, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_least record;
+  v_joy private.declarations;
+  v_turn integer := 0;
+  v_asked uuid[];
+begin
+  for v_joy in select j.* from private.unwitnessed_joys(p_community_id, p_day, 1000) as j loop
+    if v_turn = 0 then
+      v_least := private.least_witnessing(p_community_id, p_day);
+    end if;
+    -- Where more than three are alike the joys go round among them: nobody is asked for all.
+    v_asked := array(
+      select a.id
+      from generate_series(0, 3) as k (step)
+      cross join lateral (
+        select v_least.ids[1 + case when v_least.alike > 3 then (3 * v_turn + k.step) % v_least.alike else k.step end] as id
+      ) as a
+      where a.id <> v_joy.user_id
+      order by k.step
+      limit 3
+    );
+    perform private.notify(
+      v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_joy.id, p_by => v_joy.user_id,
+      p_at => p_now
+    );
+    v_turn := v_turn + 1;
+  end loop;
+  return v_turn;
+end;
+$$;
+comment on function private.ask_for_witnesses is
+'Puts each joy of a day nobody has witnessed before the three members who witnessed least; returns how many joys, at
+most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns.';
+
+create function private.send_last_light(p_community_id uuid, p_now timestamptz)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days := private.pass_last_light(p_community_id, p_now);
+  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_community_id);
+  v_members uuid[] := private.member_ids(p_community_id);
+  v_total bigint;
+  v_holders uuid[];
+  v_joys integer;
+begin
+  if v_day.community_id is null or v_day.sunset_at <= p_now then
+    return 0;
+  end if;
+  select
+    coalesce(sum(b.remaining), 0),
+    coalesce(
+      array_agg(b.user_id) filter (where b.remaining * 5 > v_budget and b.user_id = any(v_members)), '{}'
+    )
+  into v_total, v_holders
+  from private.purses as b
+  where b.community_id = p_community_id and b.remaining > 0;
+  v_joys := private.ask_for_witnesses(p_community_id, v_day.day, p_now);
+  if v_total = 0 and v_joys = 0 then
+    return 0;
+  end if;
+  perform private.tell_community(p_community_id, 'last_light', jsonb_build_object('day', v_day.day));
+  perform private.notify(
+    v_holders, p_community_id, 'last_light', 'last_light', 'last_light', p_community_id,
+    jsonb_build_object('total', v_total, 'day', v_day.day, 'sunset_at', v_day.sunset_at), p_at => p_now
+  );
+  return cardinality(v_holders) + v_joys;
+end;
+$$;
+comment on function private.send_last_light is
+'The last light of a community''s day, if its hour has begun: one broadcast, a notice to each member whose purse holds
+more than a fifth of the budget, and the joys nobody witnessed put before those who witnessed least. Once a day; after
+Sunset, or where nothing is unspent and nothing unwitnessed, nothing. Returns how many purses and joys it was about.';
+
+create function private.get_last_light(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member_today(p_community_id);
+  v_day private.community_days := private.day_of(p_community_id);
+  v_left interval := v_day.sunset_at - private.clock();
+begin
+  if not v_day.is_open or v_left > interval '1 hour' or v_left <= interval '0' then
+    return jsonb_build_object('last_light', null);
+  end if;
+  return jsonb_build_object('last_light', jsonb_build_object(
+    'total', (
+      select coalesce(sum(b.remaining), 0) from private.purses as b where b.community_id = v_me.community_id
+    ),
+    'sunset_at', v_day.sunset_at, 'seconds_left', ceil(extract(epoch from v_left))::integer,
+    'unwitnessed', (
+      select coalesce(jsonb_agg(to_jsonb(s) order by j.number), '[]')
+      from private.unwitnessed_joys(p_community_id, v_day.day, 200) as j
+      join private.shown_declarations as s on s.community_id = j.community_id and s.id = j.id
+    )
+  ));
+end;
+$$;
+
+create function public.get_last_light(community_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.get_last_light(get_last_light.community_id);
+end;
+comment on function public.get_last_light is
+'In the hour before Sunset, what the community is about to lose and the joys of the day nobody has witnessed.
+
+An overdue day is settled first. total is that of all purses, without names; unwitnessed holds at most 200 joys, first
+declared first. Returns {last_light: {total, sunset_at, seconds_left, unwitnessed: [declaration]}}, or null before that
+hour and after it. Refuses: NOT_FOUND.';
+grant execute on function public.get_last_light, private.get_last_light to authenticated;
+
+-- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
+
+create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return case p_ref_kind
+    when 'declaration' then (
+      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
+    )
+    when 'borrow_request' then (
+      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
+      where r.community_id = p_community_id and r.id = p_ref_id
+    )
+    when 'tip_to_tip' then (
+      select t.proposal ->> 'title' from private.shown_proposals as t
+      where t.community_id = p_community_id and t.id = p_ref_id
+    )
+    when 'election' then (
+      select private.read_words(e.community_id, e.title_id) from private.elections as e
+      where e.community_id = p_community_id and e.id = p_ref_id
+    )
+    when 'jashn' then (
+      select c.celebration ->> 'message' from private.shown_celebrations as c
+      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
+    )
+  end;
+end;
+$$;
+comment on function private.words_of is
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
+reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+
+create function private.show_notice(p_notice private.notifications)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_facts jsonb := p_notice.facts || jsonb_build_object(
+    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
+    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
+  );
+begin
+  return (
+    select jsonb_build_object(
+      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
+      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
+      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
+      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
+      'people', private.show_people(p_notice.people),
+      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
+      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
+    )
+    from private.events() as e
+    where e.place = 'notice' and e.event = p_notice.event
+  );
+end;
+$$;
+comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
+
+create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+  v_before bigint := 9223372036854775807;
+  v_page private.notifications[];
+begin
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select n.position into v_before from private.notifications as n where n.id = p_before_id and n.user_id = v_me;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such notification.');
+    end if;
+  end if;
+  v_page := array(
+    select n from private.notifications as n
+    where n.user_id = v_me and n.position < v_before
+      and (n.read_at is null or not coalesce(p_unread_only, false))
+    order by n.position desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'notifications', (
+      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
+      from unnest(v_page[:p_page_size]) as n
+    ),
+    'has_more', cardinality(v_page) > p_page_size,
+    'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
+  );
+end;
+$$;
+
+create function public.list_notifications(
+  unread_only boolean default false, page_size integer default 50, before_id bigint default null
+)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_notifications(
+    list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
+  );
+end;
+comment on function public.list_notifications is
+'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
+
+Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPUT, NOT_FOUND (before_id).';
+grant execute on function public.list_notifications, private.list_notifications to authenticated;
+
+create function private.mark_notification_read(p_notification_id bigint)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me uuid := private.require_admitted();
+begin
+  if not private.read_notice(v_me, p_notification_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such notification.');
+  end if;
+  return (
+    select jsonb_build_object('notification', private.show_notice(n))
+    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
+  );
+end;
+$$;
+
+create function public.mark_notification_read(notification_id bigint)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.mark_notification_read(mark_notification_read.notification_id);
+end;
+comment on function public.mark_notification_read is
+'Marks one of the caller''s notices read; doing it again changes nothing.
+
+Returns {notification}. Refuses: NOT_FOUND.';
+grant execute on function public.mark_notification_read, private.mark_notification_read to authenticated;
+
+create function private.show_audit_entry(p_entry private.audit_entries)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  -- Which steward it was is the Bureau's affair.
+  v_actor uuid := case when not starts_with(p_entry.action, 'steward_') then p_entry.actor_id end;
+  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', v_actor, 'subject_id', p_entry.subject_id);
+begin
+  return jsonb_build_object(
+    'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
+    'actor', (select p.person from private.shown_people as p where p.id = v_actor),
+    'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
+    'facts', private.show_facts(p_entry.community_id, p_entry.facts),
+    'people', private.show_people(private.people_in(v_facts)),
+    'sentence', private.say('audit', p_entry.community_id, p_entry.action, v_facts),
+    'created_at', p_entry.created_at
+  );
+end;
+$$;
+comment on function private.show_audit_entry is 'An entry of the audit log, put into words as things are called now.';
+
+create function private.list_audit(p_community_id uuid, p_page_size integer, p_before_id bigint)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_page private.audit_entries[];
+begin
+  perform private.require_moderator(p_community_id);
+  perform private.require_page_size(p_page_size);
+  v_page := array(
+    select e from private.audit_entries as e
+    where e.community_id = p_community_id and e.id < coalesce(p_before_id, 9223372036854775807)
+    order by e.id desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'entries', (
+      select coalesce(jsonb_agg(private.show_audit_entry(e::private.audit_entries) order by e.id desc), '[]')
+      from unnest(v_page[:p_page_size]) as e
+    ),
+    'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_audit(community_id uuid, page_size integer default 50, before_id bigint default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_audit(list_audit.community_id, list_audit.page_size, list_audit.before_id);
+end;
+comment on function public.list_audit is
+'The audit log of a community, newest first, for its moderators.
+
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+grant execute on function public.list_audit, private.list_audit to authenticated;
+
 -- The caller's communities at a glance.
 
 create function private.list_my_communities()
@@ -9791,7 +12067,7 @@ begin
     select coalesce(jsonb_agg(
       private.show_community(m.community_id) || jsonb_build_object(
         'balance', private.show_balance_of(m.community_id, v_me),
-        'roles', m.roles,
+        'roles', private.roles_now(m),
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
@@ -9936,7 +12212,15 @@ begin atomic
       where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'borrow_requests', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from private.borrow_requests as r
+      select
+        coalesce(
+          jsonb_agg(
+            -- What another wrote is shown only while they are not erased.
+            to_jsonb(r) || case when p.is_erased then '{"reason": ""}'::jsonb else '{}' end order by r.number
+          ), '[]'
+        )
+      from private.borrow_requests as r
+      inner join private.shown_people as p on r.borrower_id = p.id
       where r.community_id = p_community_id and (r.borrower_id = p_user_id or r.lender_id = p_user_id)
     ),
     'loans', (
@@ -9988,6 +12272,10 @@ begin atomic
     'jashn_reckonings', (
       select coalesce(jsonb_agg(to_jsonb(e) order by e.jashn_id), '[]') from private.jashn_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
+    ),
+    'gazette_items', (
+      select coalesce(jsonb_agg(to_jsonb(i) order by i.number, i.position), '[]') from private.gazette_items as i
+      where i.community_id = p_community_id and (i.author_id = p_user_id or i.subject_id = p_user_id)
     ),
     'jashn_celebrations', (
       select coalesce(jsonb_agg(to_jsonb(c) order by c.created_at), '[]') from private.jashn_celebrations as c
@@ -10046,9 +12334,9 @@ comment on function public.export_my_data is
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
-Refuses: INVITE_REQUIRED.';
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
+jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -10083,7 +12371,7 @@ declare
   v_gone integer := private.erase_lines_of(p_user_id, p_limit) + private.erase_words_by(p_user_id, p_limit)
     + private.erase_joys_of(p_user_id, p_limit) + private.erase_borrow_reasons_of(p_user_id, p_limit)
     + private.erase_proposals_of(p_user_id, p_limit) + private.erase_celebrations_of(p_user_id, p_limit)
-    + private.erase_notices_of(p_user_id, p_limit);
+    + private.erase_items_of(p_user_id, p_limit) + private.erase_notices_of(p_user_id, p_limit);
 begin
   perform private.erase_repeats_of(p_user_id);
   perform private.erase_bureau_reasons_of(p_user_id);
@@ -10207,7 +12495,7 @@ begin
       perform private.erase(new.id, old.email);
     end if;
   elsif new.email is distinct from old.email then
-    perform private.note_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
+    perform private.follow_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
   end if;
   return null;
 exception when others or query_canceled then
@@ -10217,15 +12505,15 @@ exception when others or query_canceled then
 end;
 $$;
 comment on function private.follow_auth_user is
-'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
-remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
+'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address
+is remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';
 
 -- The scheduled jobs (RULES 6.2, 6.4): each a function of a moment that serves one bounded batch.
 
 create function private.jobs(out name text, out schedule text, out serves text)
 returns setof record
-language plpgsql immutable rows 6 set search_path = ''
+language plpgsql immutable rows 7 set search_path = ''
 as $$
 begin
   -- In the order in which a community that is late with everything wants them. Every minute asks whose local hour it
@@ -10236,6 +12524,7 @@ begin
     ('tip_to_tip_expiry', '*/15 * * * *', 'expire_proposals'),
     ('election_close', '* * * * *', 'close_elections'),
     ('weekly_jashn', '* * * * *', 'honour_week'),
+    ('last_light', '* * * * *', 'send_last_light'),
     ('housekeeping', '* * * * *', null);
 end;
 $$;
@@ -10441,6 +12730,20 @@ comment on function private.weekly_jashn is
 'Holds the Jashn of the week just ended, for up to 20 communities whose Sunday has come to 00:05; returns how many it
 served, 0 when nothing is due.';
 
+create function private.last_light(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch(
+    'last_light', private.last_lights_due(p_now, 20, private.in_trouble('last_light', p_now)), p_now
+  );
+end;
+$$;
+comment on function private.last_light is
+'Tells of the hour before Sunset, for up to 20 communities in which it has begun; returns how many it served, 0 when
+none is due.';
+
 create function private.housekeeping(p_now timestamptz default private.clock())
 returns integer
 language plpgsql security definer set search_path = ''
@@ -10480,6 +12783,8 @@ and takes the next step of an erasure under way (RULES 1.2, 13). Returns how muc
 -- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
 alter table private.declarations replica identity full;
 alter table private.tip_to_tip_proposals replica identity full;
+-- Realtime tells every listener the key of a deleted row, whoever it belonged to: this one says nothing of anybody.
+alter table private.notifications replica identity using index notifications_id_unique;
 
 create function private.published_tables()
 returns setof text
@@ -10608,8 +12913,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_need record;
-  v_laid text[] := '{}';
+  v_laid text[] := '{}'::text[];
 begin
+  -- What is executed comes from the list above and from nobody. @plpgsql_check_options: security_warnings = off
   for v_need in select s.need, s.lays from private.surroundings() as s where not s.is_there loop
     begin
       execute v_need.lays;
@@ -10655,8 +12961,8 @@ begin
 end;
 $$;
 comment on function private.list_missing is
-'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
-of people Auth has not.';
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and
+erasures of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
@@ -10716,11 +13022,11 @@ begin atomic
   select private.mend();
 end;
 comment on function public.mend is
-'Puts back what the house needs and lacks, as after a restore: jobs, triggers on auth.users, the policy of the topics,
-published tables, default privileges, profiles and erasures. For the service role alone.
+'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
-Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
-[text]}: what it put back, and what it could not.';
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+erasures. Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended:
+[text], missing: [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;
 
 select private.lay_surroundings();
@@ -10851,7 +13157,7 @@ begin
           select
             coalesce(
               jsonb_agg(
-                jsonb_build_object('id', c.id, 'name', c.name, 'roles', m.roles) order by m.joined_at, c.id
+                jsonb_build_object('id', c.id, 'name', c.name, 'roles', private.roles_now(m)) order by m.joined_at, c.id
               ), '[]'
             )
           from private.community_members as m
@@ -10962,6 +13268,31 @@ steward_id says in whose name, for the audit log. Returns {person}, as find_peop
 CONFLICT (suspended), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.admit_person, private.admit_person to service_role;
 
+create function private.fill_seats_of(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '5s'
+as $$
+declare
+  v_community_id uuid;
+begin
+  for v_community_id in
+    select m.community_id from private.community_members as m
+    where m.user_id = p_user_id and m.left_at is null and 'moderator' = any(m.roles)
+    order by m.community_id
+  loop
+    begin
+      perform private.lock_membership(v_community_id);
+      perform private.fill_seat(v_community_id);
+    exception when others then
+      -- A broken or busy community is no reason not to suspend: its seat is filled at the next Dawn.
+      raise warning 'the seat of % is left to the next Dawn: % %', v_community_id, sqlstate, sqlerrm;
+    end;
+  end loop;
+end;
+$$;
+comment on function private.fill_seats_of is
+'Fills the moderators'' seats that a person who can act no more leaves empty (RULES 2.3).';
+
 create function private.suspend_person(p_user_id uuid, p_reason text, p_steward_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -10973,6 +13304,7 @@ begin
   perform private.get_account(p_user_id);
   if private.suspend(p_user_id) then
     perform private.record_bureau_act(p_steward_id, 'steward_suspended', p_user_id, p_reason);
+    perform private.fill_seats_of(p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
@@ -10987,8 +13319,9 @@ end;
 comment on function public.suspend_person is
 'Takes a person''s admission back, from their next call on. For the service role alone.
 
-It holds whether invites are needed or not. reason (1 to 280 characters) is for the audit log. Nothing else changes:
-they stay in their communities, their purse is granted and expires, and what awaits their vote goes on waiting; a
+It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
+had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
+act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
 moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
 NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.suspend_person, private.suspend_person to service_role;
@@ -11017,9 +13350,74 @@ end;
 comment on function public.restore_person is
 'Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
 
-Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
+One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
 steward).';
 grant execute on function public.restore_person, private.restore_person to service_role;
+
+---------------------------------------------------------------------------------------------------- seats
+
+create function private.seat_moderator(p_community_id uuid, p_user_id uuid, p_reason text, p_steward_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_reason_id bigint;
+begin
+  perform private.require_steward(p_steward_id);
+  perform private.require_text('reason', p_reason, 280);
+  perform private.lock_person(p_user_id);
+  perform private.get_account(p_user_id);
+  if not exists (select from private.communities as c where c.id = p_community_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.lock_membership(p_community_id);
+  if not private.is_able(p_user_id) then
+    perform private.refuse('CONFLICT', 'This person cannot act now.',
+      jsonb_build_object('standing', private.standing_of(p_user_id)));
+  elsif private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('FORBIDDEN', 'This person is banned from the community.', '{"banned": true}');
+  end if;
+
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.require_room_for_one_more(p_user_id);
+    perform private.bring_in(private.day_of(p_community_id), p_user_id);
+  end if;
+  if private.set_role(p_community_id, p_user_id, 'moderator', true) then
+    v_reason_id := private.keep_words(p_community_id, p_steward_id, p_reason);
+    perform private.record_act(
+      p_community_id, p_steward_id, 'steward_named_moderator', p_user_id, jsonb_build_object('reason_id', v_reason_id)
+    );
+    perform private.announce(
+      p_community_id, 'moderator_named', jsonb_build_object('user_id', p_user_id, 'reason_id', v_reason_id)
+    );
+    perform private.notify(
+      array[p_user_id], p_community_id, 'system', 'moderator_named', 'moderator_named', p_community_id,
+      jsonb_build_object('reason_id', v_reason_id)
+    );
+  end if;
+  return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
+end;
+$$;
+comment on function private.seat_moderator is
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
+stays so, and nobody is told again.';
+
+create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.seat_moderator(
+    seat_moderator.community_id, seat_moderator.user_id, seat_moderator.reason, seat_moderator.steward_id
+  );
+end;
+comment on function public.seat_moderator is
+'Names a moderator, also of a community everyone has left. For the service role alone.
+
+Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
+purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
+Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
+communities), FORBIDDEN (banned there, or steward_id is no steward).';
+grant execute on function public.seat_moderator, private.seat_moderator to service_role;
 
 -- What stewards do for a community: look, settle what is overdue, mend a purse. For the service role.
 
@@ -11243,9 +13641,16 @@ begin
     perform private.require_present(p_community_id, p_user_id);
 
     v_made := jsonb_build_object('correction_id', gen_random_uuid());
-    perform private.post_entry(
+    if (private.try_entry(
       p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
-    );
+    )).user_id is null then
+      if p_amount > 0 then
+        perform private.refuse_full_purse();
+      end if;
+      perform private.refuse_shortage(
+        p_community_id, p_user_id, -p_amount, private.when_affordable(p_community_id, p_user_id, -p_amount)
+      );
+    end if;
     perform private.note_correction(
       p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
     );
@@ -11282,8 +13687,8 @@ The reason goes to the member, the Chamber and the audit log. amount is signed, 
 1 to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as
 spent. It works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id,
 amount, balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT,
-INSUFFICIENT_CC {short_by, largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no
-steward).';
+INSUFFICIENT_CC {short_by, largest_possible, possible_at} below zero, CONFLICT {most} (a purse holds at most
+1000000000 CC), CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.post_correction, private.post_correction to service_role;
 
 -- What stewards ask about the jobs. For the service role.
@@ -11338,6 +13743,7 @@ begin
   return case p_job
     when 'daily_reset' then (select min(d.dawn_at) from private.community_days as d)
     when 'daily_sunset' then (select min(d.sunset_at) from private.community_days as d where d.is_open)
+    when 'last_light' then (select min(d.last_light_at) from private.community_days as d)
     when 'weekly_jashn' then (select min(d.jashn_look_at) from private.community_days as d)
     when 'tip_to_tip_expiry' then (
       select min(t.deadline) from private.tip_to_tip_proposals as t where t.status = 'active'

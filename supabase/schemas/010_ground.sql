@@ -119,6 +119,6 @@ begin
 end;
 $$;
 comment on function private.number_database is
-'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on from
-2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
+'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on
+from 2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
 before the first community is founded here.';

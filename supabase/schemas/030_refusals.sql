@@ -66,9 +66,12 @@ as $$
 begin
   perform private.refuse('RATE_LIMITED', p_message, p_facts || jsonb_build_object(
     'possible_at', p_possible_at,
-    'retry_after', greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    'retry_after', case
+      when p_possible_at is not null then greatest(ceil(extract(epoch from p_possible_at - private.clock()))::integer, 1)
+    end
   ));
 end;
 $$;
 comment on function private.refuse_for_now is
-'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2).';
+'Refuses what was done too often: RATE_LIMITED {possible_at, retry_after}, the latter in whole seconds (RULES 3.2);
+both null where no moment is known at which the same act would do (RULES 5.5).';

@@ -231,7 +231,7 @@ declare
     "BST": "Europe/London", "MSK": "Europe/Moscow", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul",
     "EDT": "America/New_York", "CST": "America/Chicago", "CDT": "America/Chicago", "MDT": "America/Denver",
     "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "NZST": "Pacific/Auckland", "ZULU": "UTC", "UCT": "UTC"
-  }';
+  }'::jsonb;
 begin
   -- The view reads every zone's file, so the default goes by it and the shape is looked at first.
   if p_timezone = 'UTC' then
@@ -253,5 +253,5 @@ $$;
 comment on function private.require_timezone is
 'Returns the name of a time zone of the IANA database (https://www.iana.org/time-zones) unchanged, or refuses it.
 
-Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of a fixed offset.
+Names have a region (Europe/Paris), but for UTC: what has none may be read as an abbreviation of fixed hours.
 Refuses: INVALID_INPUT {field, region: the one to use, where it is known}.';

@@ -80,6 +80,20 @@ $$;
 comment on function private.profile_avatar is
 'The avatar a sign-up starts with: avatar_url if it is a web address, else none.';
 
+create function private.make_profile(p_user_id uuid, p_email text, p_meta jsonb)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.users (id, display_name, avatar_url)
+  values (p_user_id, private.profile_name(p_email, p_meta), private.profile_avatar(p_meta))
+  on conflict (id) do nothing;
+  return found;
+end;
+$$;
+comment on function private.make_profile is
+'Makes the profile an account begins with; returns whether it was missing. Who is erased has one still.';
+
 create function private.note_address(p_user_id uuid, p_email text)
 returns void
 language plpgsql security definer set search_path = ''
@@ -92,67 +106,6 @@ begin
 end;
 $$;
 comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
-
-create function private.heal_profile(p_user_id uuid)
-returns boolean
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
-  if current_setting('transaction_read_only')::boolean then
-    return false;
-  end if;
-  insert into private.users (id, display_name, avatar_url)
-  select a.id, private.profile_name(a.email, a.raw_user_meta_data), private.profile_avatar(a.raw_user_meta_data)
-  from auth.users as a
-  where a.id = p_user_id and a.deleted_at is null
-  on conflict (id) do nothing;
-  if not found then
-    return false;
-  end if;
-  perform private.note_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
-  return true;
-end;
-$$;
-comment on function private.heal_profile is
-'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
-returns whether it did (RULES 1.2).';
-
-create function private.heal_profiles(p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  return (
-    select count(*)::integer from (
-      select a.id from auth.users as a
-      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
-      limit p_limit
-    ) as missing
-    where private.heal_profile(missing.id)
-  );
-end;
-$$;
-comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
-
-create function private.welcome_user()
-returns trigger
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.users (id, display_name, avatar_url)
-  values (new.id, private.profile_name(new.email, new.raw_user_meta_data), private.profile_avatar(new.raw_user_meta_data))
-  on conflict (id) do nothing;
-  perform private.note_address(new.id, new.email);
-  return null;
-exception when others then
-  -- A failure here would break signing up itself; the profile is made at the next call.
-  raise warning 'no profile was made for a new sign-up: %', sqlstate;
-  return null;
-end;
-$$;
-comment on function private.welcome_user is
-'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
 
 create function private.lock_person(p_user_id uuid)
 returns private.users
@@ -170,6 +123,22 @@ $$;
 comment on function private.lock_person is
 'Locks a person''s row until the transaction ends and returns it, nulls if they are unknown or erased: the queue for
 whatever is decided about them, and for what they do that no membership holds yet. It comes before every other lock.';
+
+create function private.change_profile(p_user_id uuid, p_display_name text, p_avatar_url text, p_renames boolean)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set
+    display_name = coalesce(p_display_name, u.display_name),
+    renamed_at = case when p_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
+    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
+  where u.id = p_user_id;
+end;
+$$;
+comment on function private.change_profile is
+'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
 create view private.shown_people with (security_invoker = on) as
 select

@@ -1,4 +1,4 @@
--- Where everybody stands with the Bureau, and who is calling (RULES 1.2).
+-- Where everybody stands with the Bureau, from the sign-up on, and who is calling (RULES 1.2).
 
 create table private.admissions (
   user_id uuid not null,
@@ -14,6 +14,16 @@ comment on table private.admissions is
 admitted_at is null). No client role can read or write it.';
 alter table private.admissions enable row level security;
 create policy nobody_reads_admissions on private.admissions for select to authenticated using (false);
+
+create table private.suspended_addresses (
+  address_hash bytea not null,
+  suspended_at timestamptz not null,
+  constraint suspended_addresses_pkey primary key (address_hash)
+);
+comment on table private.suspended_addresses is
+'Every address of suspended accounts that were erased, as a keyed hash: a suspension outlives the account (RULES 1.2).';
+alter table private.suspended_addresses enable row level security;
+create policy nobody_reads_suspended_addresses on private.suspended_addresses for select to authenticated using (false);
 
 create function private.caller_id()
 returns uuid
@@ -229,11 +239,88 @@ $$;
 comment on function private.suspend is
 'Takes an admission back, or keeps out somebody who has none; returns whether that changed anything.';
 
+create function private.follow_address(p_user_id uuid, p_email text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.note_address(p_user_id, p_email);
+  if not private.is_admitted(p_user_id)
+    and exists (select from private.suspended_addresses as s where s.address_hash = private.hash_address(p_email))
+  then
+    perform private.suspend(p_user_id);
+  end if;
+end;
+$$;
+comment on function private.follow_address is
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
+suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
+person.';
+
+create function private.heal_profile(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_account record;
+begin
+  -- A read-only call cannot mend anything, and an erased person is not healed back: their row is there.
+  if current_setting('transaction_read_only')::boolean then
+    return false;
+  end if;
+  select a.* into v_account from auth.users as a where a.id = p_user_id and a.deleted_at is null;
+  if not found or not private.make_profile(v_account.id, v_account.email, v_account.raw_user_meta_data) then
+    return false;
+  end if;
+  perform private.follow_address(p_user_id, v_account.email);
+  return true;
+end;
+$$;
+comment on function private.heal_profile is
+'Makes the profile of somebody Auth knows and the house does not, because the trigger of their sign-up was missing;
+returns whether it did (RULES 1.2).';
+
+create function private.heal_profiles(p_limit integer)
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return (
+    select count(*)::integer from (
+      select a.id from auth.users as a
+      where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
+      limit p_limit
+    ) as missing
+    where private.heal_profile(missing.id)
+  );
+end;
+$$;
+comment on function private.heal_profiles is 'Heals up to p_limit profiles that are missing; returns how many.';
+
+create function private.welcome_user()
+returns trigger
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform private.make_profile(new.id, new.email, new.raw_user_meta_data);
+  perform private.follow_address(new.id, new.email);
+  return null;
+exception when others then
+  -- A failure here would break signing up itself; the profile is made at the next call.
+  raise warning 'no profile was made for a new sign-up: %', sqlstate;
+  return null;
+end;
+$$;
+comment on function private.welcome_user is
+'Makes the profile of a new sign-up; never fails, for it runs inside Supabase Auth.';
+
 create function private.restore(p_user_id uuid)
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  delete from private.suspended_addresses as s
+  where s.address_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id);
   -- Who was never let in waits for an invite again.
   delete from private.admissions as a where a.user_id = p_user_id and a.admitted_at is null;
   if found then
@@ -245,7 +332,8 @@ begin
 end;
 $$;
 comment on function private.restore is
-'Lifts a suspension: everything is as it was before; returns whether that changed anything.';
+'Lifts a suspension, also one that outlived an account with the same address: everything is as it was before; returns
+whether that changed anything.';
 
 create function private.is_admitted(p_user_id uuid)
 returns boolean
@@ -267,10 +355,17 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  insert into private.suspended_addresses (address_hash, suspended_at)
+  select a.address_hash, d.suspended_at
+  from private.admissions as d
+  join private.addresses as a on a.user_id = d.user_id
+  where d.user_id = p_user_id and d.suspended_at is not null
+  on conflict (address_hash) do nothing;
   delete from private.admissions as a where a.user_id = p_user_id;
 end;
 $$;
-comment on function private.erase_admission is 'Takes away the admission of a person who is erased.';
+comment on function private.erase_admission is
+'Takes away the admission of a person who is erased; what stays of a suspension are the hashes of their addresses.';
 
 create function private.get_access()
 returns jsonb
@@ -346,12 +441,7 @@ begin
   if v_renames and v_earliest > private.clock() then
     perform private.refuse_for_now('Ten new names a day are enough.', v_earliest, '{"most": 10}');
   end if;
-  update private.users as u
-  set
-    display_name = coalesce(p_display_name, u.display_name),
-    renamed_at = case when v_renames then (private.clock() || u.renamed_at)[:10] else u.renamed_at end,
-    avatar_url = case when p_avatar_url is null then u.avatar_url else nullif(p_avatar_url, '') end
-  where u.id = v_me.id;
+  perform private.change_profile(v_me.id, p_display_name, p_avatar_url, v_renames);
   return private.get_me();
 end;
 $$;
@@ -363,8 +453,9 @@ begin atomic
   select private.update_me(update_me.display_name, update_me.avatar_url);
 end;
 comment on function public.update_me is
-'Changes the caller''s display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
-it).
+'Changes the caller''s display name or avatar.
+
+A name is 1 to 80 characters on one visible line, an avatar a web address; an empty text removes it.
 
 What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
 Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.';

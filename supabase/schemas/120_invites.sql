@@ -125,18 +125,23 @@ create function private.erase_invites_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_theirs uuid[] := array(
+    select i.id from private.addresses as a
+    join private.invites as i on i.email_hash = a.address_hash
+    where a.user_id = p_user_id
+    union
+    select i.id from private.admissions as a
+    join private.invites as i on i.id = a.invite_id
+    where a.user_id = p_user_id and (i.max_uses = 1 or i.email is not null)
+  );
 begin
   update private.invites as i
   set
     email = null, email_hash = null, note = null, welcome_title = null, welcome_message = null,
     -- An open invite without its address would let anybody in.
     revoked_at = case when i.uses < i.max_uses then coalesce(i.revoked_at, private.clock()) else i.revoked_at end
-  where
-    i.email_hash in (select a.address_hash from private.addresses as a where a.user_id = p_user_id)
-    or (
-      (i.max_uses = 1 or i.email is not null)
-      and i.id = (select a.invite_id from private.admissions as a where a.user_id = p_user_id)
-    );
+  where i.id = any(v_theirs);
   delete from private.invite_misses as m
   where m.user_id = p_user_id;
 end;
@@ -192,6 +197,7 @@ begin
   if (private.lock_person(p_user_id)).id is null then
     return private.refused('UNAUTHORIZED', 'Sign in first.');
   end if;
+  perform private.follow_address(p_user_id, (select a.email from auth.users as a where a.id = p_user_id));
   v_already := private.is_admitted(p_user_id);
   v_until := private.misses_until(p_user_id);
   if v_until is not null and not v_already then

@@ -8,6 +8,7 @@ create table private.communities (
   daily_cc_budget integer not null default 100,
   electorate text not null default 'council',
   pending jsonb not null default '{}',
+  willed text[] not null default '{}',
   created_by uuid not null,
   created_at timestamptz not null default private.clock(),
   constraint communities_pkey primary key (id),
@@ -18,7 +19,8 @@ create table private.communities (
   constraint communities_electorate_known check (electorate in ('council', 'members'))
 );
 comment on table private.communities is
-'The communities and their settings in force; pending holds what takes force at the next Dawn (RULES 2.4).';
+'The communities and their settings in force; pending holds what takes force at the next Dawn, willed
+which of it all have willed, so that no moderator overrides it (RULES 2.4, 16.1).';
 create index communities_created_by_idx on private.communities (created_by);
 alter table private.communities enable row level security;
 grant select on private.communities to authenticated;
@@ -28,6 +30,7 @@ create table private.community_members (
   user_id uuid not null,
   roles text[] not null default '{member}',
   joined_at timestamptz not null default private.clock(),
+  joined_day date not null,
   left_at timestamptz,
   council_since timestamptz,
   constraint community_members_pkey primary key (community_id, user_id),
@@ -39,9 +42,12 @@ create table private.community_members (
 );
 comment on table private.community_members is
 'Everyone who is or ever was in a community; left_at is null while they are. What people did refers to this row, so
-it stays when they leave, and joined_at is their latest joining.';
+it stays when they leave, and joined_at is their latest joining; joined_day the community''s day then, as it was called:
+no change of zone rewrites it. roles are those written down; private.roles_now knows an election whose end has come.';
 create index community_members_user_id_community_id_idx on private.community_members (user_id, community_id);
 create index community_members_present_idx on private.community_members (community_id, joined_at) where left_at is null;
+create index community_members_moderators_idx on private.community_members (community_id, user_id)
+where left_at is null and 'moderator' = any(roles);
 alter table private.community_members enable row level security;
 grant select on private.community_members to authenticated;
 
@@ -62,19 +68,6 @@ comment on function private.my_communities is
 'The communities the caller is in; empty unless they are admitted. Policies ask it once per query: community_id =
 any(array(select private.my_communities())).';
 grant execute on function private.my_communities to authenticated;
-
-create function private.my_moderated_communities()
-returns setof uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return query
-  select m.community_id from private.community_members as m
-  where m.user_id = private.my_id() and m.left_at is null and 'moderator' = any(m.roles);
-end;
-$$;
-comment on function private.my_moderated_communities is 'The communities the caller moderates; for policies.';
-grant execute on function private.my_moderated_communities to authenticated;
 
 create policy members_read_communities on private.communities for select to authenticated
 using (id = any(array(select private.my_communities())));
@@ -163,25 +156,6 @@ community means that nothing was found. A stranger gets the same answer whether 
 Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
 grant execute on function private.require_seen to authenticated;
 
-create function private.require_moderator(p_community_id uuid)
-returns private.community_members
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_member private.community_members := private.require_member(p_community_id);
-begin
-  if 'moderator' <> all(v_member.roles) then
-    perform private.refuse('FORBIDDEN', 'Only moderators may do this.');
-  end if;
-  return v_member;
-end;
-$$;
-comment on function private.require_moderator is
-'Returns the caller''s membership if they moderate the community.
-
-Refuses: as require_member, FORBIDDEN.';
-grant execute on function private.require_moderator to authenticated;
-
 create function private.member_ids(p_community_id uuid)
 returns uuid[]
 language plpgsql stable security definer set search_path = ''
@@ -248,6 +222,18 @@ end;
 $$;
 comment on function private.next_budget is 'What the next Dawn will grant, in CC, as pending settings stand.';
 
+create function private.next_timezone(p_community_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(c.pending ->> 'timezone', c.timezone) from private.communities as c where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.next_timezone is 'The zone of the day that the next Dawn opens, as pending settings stand.';
+
 create function private.apply_pending(p_community_id uuid)
 returns private.communities
 language plpgsql security definer set search_path = ''
@@ -260,8 +246,9 @@ begin
     timezone = coalesce(c.pending ->> 'timezone', c.timezone),
     daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
     electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}'
-  where c.id = p_community_id and c.pending <> '{}';
+    pending = '{}',
+    willed = '{}'
+  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
   return v_community;
 end;
@@ -289,16 +276,34 @@ comment on function private.hold_roll is
 'Keeps members from leaving until the transaction ends, by holding the community''s row: what draws up a roll, or
 names a member, takes it after the day; who leaves or is removed locks the row as private.lock_community does.';
 
-create function private.change_community(p_community_id uuid, p_name text, p_description text, p_pending jsonb)
+create function private.change_community(
+  p_community_id uuid, p_name text, p_description text, p_pending jsonb, p_willed text[] default '{}'
+)
 returns void
 language sql security definer set search_path = ''
 begin atomic
   update private.communities as c
-  set name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending
+  set
+    name = coalesce(p_name, c.name), description = coalesce(p_description, c.description), pending = p_pending,
+    willed = c.willed || p_willed
   where c.id = p_community_id;
 end;
 comment on function private.change_community is
-'Changes name and description at once (null: as it was) and says what pends.';
+'Changes name and description at once (null: as it was) and says what pends, and what of it all have willed now.';
+
+create function private.with_role(p_roles text[], p_role text, p_granted boolean)
+returns text[]
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return array(
+    select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
+    where case when r.role = p_role then p_granted else r.role = any(p_roles) end
+    order by r.place
+  );
+end;
+$$;
+comment on function private.with_role is 'Roles with one more or one less, in the order in which they are always told.';
 
 create function private.set_role(p_community_id uuid, p_user_id uuid, p_role text, p_granted boolean)
 returns boolean
@@ -307,11 +312,7 @@ as $$
 begin
   update private.community_members as m
   set
-    roles = array(
-      select r.role from unnest(array['member', 'moderator', 'council']) with ordinality as r (role, place)
-      where case when r.role = p_role then p_granted else r.role = any(m.roles) end
-      order by r.place
-    ),
+    roles = private.with_role(m.roles, p_role, p_granted),
     council_since = case
       when p_role <> 'council' then m.council_since
       when p_granted then private.clock()
@@ -325,84 +326,51 @@ comment on function private.set_role is
 'Gives a standing member a role or takes it; returns whether that changed anything. Who may, and that one moderator
 stays, is the caller''s affair, who has locked the community.';
 
+create function private.make_community(
+  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
+  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+
+create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.community_members as m (community_id, user_id, roles, joined_day)
+  values (p_community_id, p_user_id, p_roles, p_day)
+  on conflict (community_id, user_id) do update
+  set roles = excluded.roles, joined_at = private.clock(), joined_day = excluded.joined_day, left_at = null
+  where m.left_at is not null;
+  return found;
+end;
+$$;
+comment on function private.mark_joined is
+'Makes a person a member from a day of the community on; returns false, and changes nothing, if they are one.';
+
 create function private.mark_left(p_community_id uuid, p_user_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Alone: an act of theirs under way holds the row, is waited for, and is then found by whatever follows.
+  perform from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = p_user_id
+  for update;
   update private.community_members as m
   set roles = '{member}', council_since = null, left_at = private.clock()
   where m.community_id = p_community_id and m.user_id = p_user_id and m.left_at is null;
 end;
+$$;
 comment on function private.mark_left is 'Makes a member one who was; every role goes with the membership.';
-
-create function private.shown_members(
-  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
-)
-returns setof record
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_able uuid[] := private.able_among(p_user_ids);
-begin
-  return query
-  select
-    m.user_id,
-    m.joined_at,
-    jsonb_build_object(
-      'user', p.person, 'community_id', m.community_id, 'roles', m.roles, 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able), 'away', null
-    )
-  from private.community_members as m
-  join private.shown_people as p on p.id = m.user_id
-  where m.community_id = p_community_id and m.user_id = any(p_user_ids);
-end;
-$$;
-comment on function private.shown_members is
-'The shape member of these people. Only for a door that has asked whose community it is.';
-
-create function private.show_member(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
-end;
-$$;
-comment on function private.show_member is 'The shape member of one person.';
-
-create function private.show_community(p_community_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
-        when c.id in (select private.my_moderated_communities())
-          then jsonb_build_object(
-            'invite_code', (
-              select j.code from private.join_codes as j
-              where j.community_id = c.id
-            )
-          )
-        else '{}'
-      end
-    from private.communities as c
-    where
-      c.id = p_community_id
-      and (private.caller_id() is null or c.id in (select private.my_communities()))
-  );
-end;
-$$;
-comment on function private.show_community is
-'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
-grant execute on function private.show_community to authenticated;

@@ -22,7 +22,8 @@ begin atomic
   ) as k (kind, is_mutable);
 end;
 comment on function private.notice_kinds is
-'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its type.';
+'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
+type.';
 
 create table private.notifications (
   community_id uuid not null,
@@ -56,7 +57,7 @@ create sequence private.notifications_position_seq owned by private.notification
 create unique index notifications_one_unread_per_thing on private.notifications (user_id, type, ref_id, ref_kind)
 where read_at is null;
 create index notifications_user_id_position_idx on private.notifications (user_id, position);
-create index notifications_id_idx on private.notifications (id);
+create unique index notifications_id_unique on private.notifications (id);
 create index notifications_updated_at_idx on private.notifications (updated_at);
 alter table private.notifications enable row level security;
 create policy people_read_their_notifications on private.notifications for select to authenticated

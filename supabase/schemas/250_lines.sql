@@ -143,8 +143,8 @@ comment on function private.require_message_rate is
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
-create function private.require_line_rate(p_community_id uuid, p_user_id uuid)
-returns void
+create function private.next_line_at(p_community_id uuid, p_user_id uuid)
+returns timestamptz
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -160,34 +160,58 @@ begin
     limit 30
   ) as latest
   having count(*) = 30;
-  if v_earliest is not null then
-    perform private.refuse_for_now('Thirty such acts a minute are enough.', v_earliest + interval '1 minute', '{"most": 30}');
+  return v_earliest + interval '1 minute';
+end;
+$$;
+comment on function private.next_line_at is
+'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now.';
+
+create function private.require_line_rate(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := private.next_line_at(p_community_id, p_user_id);
+begin
+  if v_next is not null then
+    perform private.refuse_for_now(
+      'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
+    );
   end if;
 end;
 $$;
 comment on function private.require_line_rate is
-'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2).
+'Asks that a member has made fewer than 30 lines in the last minute that cost no coins (RULES 3.2). p_until is the
+moment from which the same act would not do any more, whatever its rate: nothing is promised then.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
-  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock()
+  p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  -- Joys and stakes are limited by the purse, messages by a limit of their own, and an outcome is no act of a voter's.
+  -- Joys and stakes are limited by the purse, messages by a limit of their own; what follows from an act (an outcome, a
+  -- seat that passes) is not counted again.
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
-    when p_type = 'system' and not starts_with(p_event, 'tip_to_tip_') then private.caller_id()
+    when p_event in (
+      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
+      'election_cancelled'
+    ) then private.caller_id()
   end;
   v_id bigint;
 begin
   -- Leaving is always possible (RULES 2.5); it counts all the same.
   if v_maker is not null and p_event is distinct from 'member_left' then
-    perform private.require_line_rate(p_community_id, v_maker);
+    perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
   perform private.take_position();
   insert into private.chat_messages (
@@ -200,18 +224,19 @@ begin
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, the only way there is, and returns its id.
+'Puts one line into a Chamber, the only way there is, and returns its id. p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
 create function private.announce(
-  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock()
+  p_community_id uuid, p_event text, p_facts jsonb default '{}', p_at timestamptz default private.clock(),
+  p_until timestamptz default 'infinity'
 )
 returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at);
+  return private.post_message(p_community_id, null, 'system', '', null, p_event, p_facts, p_at, p_until);
 end;
 $$;
 comment on function private.announce is
@@ -287,8 +312,8 @@ begin
 end;
 $$;
 comment on function private.erase_lines_of is
-'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of them
-their marks; returns how many.';
+'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
+them their marks; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -343,4 +368,5 @@ end;
 $$;
 comment on function private.count_unread is
 'How many lines others wrote since a member''s mark that still stand: messages and cards, not system lines, nothing
-deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than that.';
+deleted, struck or erased (RULES 3.5). It stops counting at 1000, so that a Chamber long unread costs no more than
+that.';

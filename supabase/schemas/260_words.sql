@@ -1,6 +1,6 @@
--- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1, 13.2).
--- They stand here alone, each with its author; what tells of them names them by id, so that words struck or erased are
--- gone everywhere at once.
+-- Words people give that the house repeats in its own sentences: reasons, and the titles of elections (RULES 3.1,
+-- 13.2). They stand here alone, each with its author; what tells of them names them by id, so that words struck or
+-- erased are gone everywhere at once.
 
 create table private.words (
   community_id uuid not null,
@@ -49,7 +49,6 @@ $$;
 comment on function private.read_words is
 'Words as anybody may read them now; null once they are struck or their author is erased. Only for a door that has asked
 whose community it is.';
-grant execute on function private.read_words to authenticated;
 
 create function private.strike_words(p_community_id uuid, p_id bigint)
 returns void

@@ -2,17 +2,19 @@
 
 create function private.events(out place text, out event text, out condition jsonb, out sentence text, out body text)
 returns setof record
-language sql immutable set search_path = ''
-begin atomic
+language plpgsql immutable rows 100 set search_path = ''
+as $$
+begin
+  return query
   select
     e.place,
     e.event,
-    e.condition::jsonb,
+    e.condition,
     e.sentence,
     e.body
   from (
     values
-    ('line', 'community_founded', '{}', '{user} founded the community.', null),
+    ('line', 'community_founded', '{}'::jsonb, '{user} founded the community.', null),
     ('line', 'member_joined', '{}', '{user} joined.', null),
     ('line', 'member_returned', '{}', '{user} came back.', null),
     ('line', 'member_left', '{}', '{user} left.', null),
@@ -27,6 +29,7 @@ begin atomic
       'line', 'settings_changed', '{}',
       '{user} changed the settings.[ From now on: a new {changed}.][ From the next Dawn: {pending}.]', null
     ),
+    ('line', 'settings_willed', '{}', 'It is the will of all.[ From the next Dawn: {pending}.]', null),
     ('line', 'borrow_approved', '{}', '{lender} lent {amount} CC to {borrower}.', null),
     ('line', 'borrow_declined', '{}', '{lender} declined a request of {borrower}.', null),
     ('line', 'loan_forgiven', '{}', '{lender} forgave {borrower} {amount} CC.', null),
@@ -59,7 +62,7 @@ begin atomic
     ('line', 'election_cancelled', '{}', '{user} called off the election[ {title}][: {reason}].', null),
     (
       'line', 'jashn_held', '{}',
-      'Jashn-e-Chas honours {user}: {total_declarations} joys for {total_cc_spent} CC in the week of {week_start}.', null
+      'Jashn-e-Chas honours {user}: {joys} for {total_cc_spent} CC in the week of {week_start}.', null
     ),
     ('line', 'balance_corrected', '{}', 'A steward set the purse of {user} {change}[: {reason}].', null),
 
@@ -81,11 +84,14 @@ begin atomic
     ('notice', 'election_opened', '{}', '{by} opened an election', '{words}'),
     ('notice', 'election_closed', '{}', 'An election is over', '{line}'),
     ('notice', 'election_cancelled', '{}', 'An election was called off', '{line}'),
+    ('notice', 'last_light', '{}', '{total} CC are about to be lost', 'Sunset comes within the hour.'),
+    ('notice', 'joy_unwitnessed', '{}', 'Nobody has witnessed this joy of {by} yet', '{words}'),
     ('notice', 'jashn_honours_you', '{}', 'Jashn-e-Chas honours you', 'For joyful restraint in the week of {week_start}.'),
     ('notice', 'jashn_celebrated', '{}', '{by}[ and {others}] celebrates you', '{words}'),
 
     ('audit', 'community_founded', '{}', '{actor} founded the community.', null),
     ('audit', 'settings_changed', '{}', '{actor} changed the settings.[ At once: {changed}.][ From a Dawn: {pending}.]', null),
+    ('audit', 'settings_willed', '{}', 'All willed it.[ From a Dawn: {pending}.]', null),
     ('audit', 'join_code_changed', '{}', '{actor} changed the join code.', null),
     ('audit', 'council_appointed', '{}', '{actor} called {subject} to the council.', null),
     ('audit', 'council_released', '{}', '{actor} released {subject} from the council.', null),
@@ -111,6 +117,7 @@ begin atomic
     ('audit', 'steward_restored', '{}', '{actor} restored {subject}.', null)
   ) as e (place, event, condition, sentence, body);
 end;
+$$;
 comment on function private.events is
 'Everything the house says: the one list, from which private.say makes sentences. place: a line of the Chamber, a notice
 (sentence is its title, body what stands below) or an entry of the audit log. Of several sentences for one event the
@@ -188,6 +195,10 @@ begin
       when (p_facts ->> 'count')::integer = 2 then 'one other'
       when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
     end
+    when 'joys' then case
+      when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
+      else (p_facts ->> 'total_declarations') || ' joys'
+    end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
     when 'words' then coalesce(p_facts ->> 'words', '')
     when 'changed' then private.list_settings(p_facts -> 'changed')
@@ -200,77 +211,113 @@ comment on function private.fill_in is
 'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
 fact as it is; null where it is gone.';
 
-create function private.make_sentence(p_template text, p_community_id uuid, p_facts jsonb)
+create function private.fill_piece(
+  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_said text;
+  v_part text;
+  v_key text;
+begin
+  if p_piece = '' then
+    return '';
+  end if;
+  foreach v_part in array string_to_array(p_piece, '{') loop
+    if v_said is null then
+      v_said := v_part;
+    else
+      v_key := split_part(v_part, '}', 1);
+      v_said := v_said || coalesce(
+        p_called ->> (p_facts ->> (v_key || '_id')),
+        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
+        private.fill_in(p_community_id, p_facts, v_key), p_default
+      ) || split_part(v_part, '}', 2);
+    end if;
+  end loop;
+  return v_said;
+end;
+$$;
+comment on function private.fill_piece is
+'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+
+create function private.make_sentence(
+  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_said text := '';
   v_part text;
-  v_option text;
-  v_piece text;
 begin
   -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
+  if strpos(p_template, '[') = 0 then
+    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
+  end if;
   for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_option := '';
-    for v_piece in select m[1] from regexp_matches(btrim(v_part, '[]'), '(\{[a-z_]+\}|[^{]+)', 'g') as m loop
-      if starts_with(v_piece, '{') then
-        v_piece := private.fill_in(p_community_id, p_facts, btrim(v_piece, '{}'));
-        if v_piece is null and not starts_with(v_part, '[') then
-          v_piece := 'somebody';
-        end if;
-      end if;
-      v_option := v_option || v_piece;
-    end loop;
-    v_said := v_said || coalesce(v_option, '');
+    v_said := v_said || coalesce(
+      private.fill_piece(
+        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
+        case when not starts_with(v_part, '[') then 'somebody' end
+      ), ''
+    );
   end loop;
   return v_said;
 end;
 $$;
 comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left out
-where it names something that is gone.';
+'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
+out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
+called.';
+
+create function private.template_of(p_place text, p_event text, p_facts jsonb)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select e.sentence from private.events() as e
+    where e.place = p_place and e.event = p_event and p_facts @> e.condition
+    limit 1
+  );
+end;
+$$;
+comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
 
 create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return private.make_sentence((
-    select e.sentence from private.events() as e
-    where e.place = p_place and e.event = p_event and p_facts @> e.condition
-    limit 1
-  ), p_community_id, p_facts);
+  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
 end;
 $$;
 comment on function private.say is
 'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
 whose community it is.';
-grant execute on function private.say to authenticated;
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]
 language plpgsql immutable set search_path = ''
 as $$
 begin
-  return array(
-    select distinct v.id::uuid
-    from (
-      select p_facts ->> k.key as id
-      from unnest(array[
-        'user_id', 'by_id', 'lender_id', 'borrower_id', 'proposer_id', 'author_id', 'winner_id', 'actor_id', 'subject_id'
-      ]) as k (key)
-      union all
-      select r.id from jsonb_array_elements_text(
-        case when jsonb_typeof(p_facts -> 'released') = 'array' then p_facts -> 'released' else '[]' end
-      ) as r (id)
-    ) as v
-    where v.id is not null
-    order by v.id::uuid
+  return array_remove(
+    array[
+      p_facts ->> 'user_id', p_facts ->> 'by_id', p_facts ->> 'lender_id', p_facts ->> 'borrower_id',
+      p_facts ->> 'proposer_id', p_facts ->> 'author_id', p_facts ->> 'winner_id', p_facts ->> 'actor_id',
+      p_facts ->> 'subject_id'
+    ]::uuid[] || case
+      when jsonb_typeof(p_facts -> 'released') = 'array'
+        then array(select r.id::uuid from jsonb_array_elements_text(p_facts -> 'released') as r (id))
+    end,
+    null
   );
 end;
 $$;
-comment on function private.people_in is 'The ids of all people that facts name, each once.';
+comment on function private.people_in is 'The ids of all people that facts name.';
 
 create function private.show_people(p_user_ids uuid[])
 returns jsonb

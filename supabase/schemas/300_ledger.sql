@@ -1,8 +1,8 @@
 -- Purses, and the ledger of every movement of every coin, append-only (RULES 5).
 
 create domain private.coins as integer
--- Far above what anybody could hold, far below what an integer can: every sum of two of them is an honest number.
-constraint coins_within_a_purse check (value between 0 and 1000000000);
+-- Twice the ceiling of a purse and a bit: a full one takes its stake home, and the next Dawn its grant and collections.
+constraint coins_within_a_purse check (value between 0 and 2100000000);
 comment on domain private.coins is 'An amount of CC that a purse can hold.';
 
 create domain private.some_coins as integer
@@ -13,7 +13,7 @@ create table private.purses (
   community_id uuid not null,
   user_id uuid not null,
   remaining private.coins not null default 0,
-  spent_today integer not null default 0,
+  spent_today bigint not null default 0,
   spent_total bigint not null default 0,
   joys_today integer not null default 0,
   debt private.coins not null default 0,
@@ -33,14 +33,18 @@ create policy people_read_their_purses on private.purses for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create type private.entry_type as enum (
-  'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-  'stake_refund', 'stake_forfeit', 'expired', 'correction'
+create domain private.entry_type as text
+constraint entry_type_known check (
+  value in (
+    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
+    'stake_refund', 'stake_forfeit', 'expired', 'correction'
+  )
 );
-comment on type private.entry_type is 'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
+comment on domain private.entry_type is
+'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
 
 create function private.entry_kinds(
-  out type private.entry_type, out sign integer, out source text, out destination text, out has_counterparty boolean,
+  out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
   out counts_as_spent boolean, out counts_as_debt boolean, out words text
 )
 returns setof record
@@ -48,7 +52,7 @@ language plpgsql immutable rows 12 set search_path = ''
 as $$
 begin
   return query values
-    ('daily_reset'::private.entry_type, 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
+    ('daily_reset', 1, 'minted', 'purse', false, false, false, 'The day''s grant'),
     ('declaration', -1, 'purse', 'spent', false, true, false, 'A joy declared'),
     ('borrow_given', -1, 'purse', 'purse', true, false, false, 'Lent'),
     ('borrow_received', 1, 'purse', 'purse', true, false, true, 'Borrowed'),
@@ -161,40 +165,32 @@ $$;
 comment on function private.lock_purses is
 'Locks purses in id order, so that two members lending to each other never deadlock.';
 
-create function private.refuse_shortage(p_community_id uuid, p_user_id uuid, p_amount integer)
+create function private.purse_ceiling()
+returns integer
+language sql immutable set search_path = ''
+begin atomic
+  select 1000000000;
+end;
+comment on function private.purse_ceiling is
+'What a purse holds at most: nothing that can be refused fills it further. A stake that comes home is not refused, nor
+is what a Dawn brings, so the domain leaves room above.';
+
+create function private.refuse_full_purse()
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_remaining integer := (
-    select b.remaining from private.purses as b
-    where b.community_id = p_community_id and b.user_id = p_user_id
-  );
 begin
-  if not private.is_member(p_community_id, p_user_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such community.');
-  end if;
   perform private.refuse(
-    'INSUFFICIENT_CC', format('There are %s CC in the purse; %s are needed.', v_remaining, p_amount),
-    jsonb_build_object(
-      'short_by', p_amount - v_remaining,
-      'largest_possible', v_remaining,
-      'possible_at', (
-        select d.dawn_at from private.community_days as d
-        where d.community_id = p_community_id and p_amount <= private.next_budget(p_community_id)
-      )
-    )
+    'CONFLICT', format('A purse holds at most %s CC.', private.purse_ceiling()),
+    jsonb_build_object('most', private.purse_ceiling())
   );
 end;
 $$;
-comment on function private.refuse_shortage is
-'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
+comment on function private.refuse_full_purse is
+'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
 
-Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: the next Dawn, null if its grant would not
-do}, NOT_FOUND.';
-
-create function private.post_entry(
-  p_community_id uuid, p_user_id uuid, p_type private.entry_type, p_amount integer, p_reference_id uuid default null,
+create function private.try_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
   p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
   p_spent_on date default null
 )
@@ -207,7 +203,8 @@ declare
   v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
   v_purse private.purses;
 begin
-  -- The condition is the lock: of two who want the last coin, the second finds it gone.
+  -- The condition is the lock: of two who want the last coin, the second finds it gone. Added up as bigint: no sum of a
+  -- purse and an amount is too large to be looked at.
   update private.purses as b
   set
     remaining = b.remaining + p_amount,
@@ -215,10 +212,12 @@ begin
     spent_total = b.spent_total + v_spent,
     joys_today = b.joys_today + (p_type = 'declaration')::integer,
     debt = b.debt + v_owed
-  where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining + p_amount >= 0
+  where b.community_id = p_community_id and b.user_id = p_user_id
+    and b.remaining::bigint + p_amount >= 0
+    and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
   returning b.* into v_purse;
   if not found then
-    perform private.refuse_shortage(p_community_id, p_user_id, -p_amount);
+    return v_purse;
   end if;
   insert into private.ledger_entries (
     community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
@@ -231,17 +230,39 @@ begin
   return v_purse;
 end;
 $$;
-comment on function private.post_entry is
+comment on function private.try_entry is
 'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
-the purse.
+the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
+when it would do.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
-leaves today''s spending alone (RULES 5.6). Refuses: INSUFFICIENT_CC.';
+leaves today''s spending alone (RULES 5.6).';
+
+create function private.post_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.try_entry(
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, null, p_at, p_moved, p_spent_on
+  );
+begin
+  if v_purse.user_id is null then
+    raise exception 'an entry of % CC does not fit the purse of % in %', p_amount, p_user_id, p_community_id;
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.post_entry is
+'As private.try_entry, for what always fits: anything else is a fault of the house, and undone.';
 
 create type private.entry_draft as (
   user_id uuid,
-  type private.entry_type,
+  type text,
   amount integer,
   counterparty_id uuid,
   reference_id uuid

@@ -1,6 +1,7 @@
 -- Loans between members of a community (RULES 7.2 to 7.5).
 
-create type private.loan_state as enum ('open', 'repaid', 'forgiven', 'released', 'asleep');
+create domain private.loan_state as text
+constraint loan_state_known check (value in ('open', 'repaid', 'forgiven', 'released', 'asleep'));
 
 create table private.loans (
   id uuid not null default gen_random_uuid(),
@@ -59,17 +60,25 @@ as $$
 declare
   v_loan_id uuid := gen_random_uuid();
 begin
-  perform private.post_entry(p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id);
-  perform private.post_entry(p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id);
+  if (private.try_entry(
+    p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id
+  )).user_id is null then
+    return null;
+  elsif (private.try_entry(
+    p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
   insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
   values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
   return v_loan_id;
 end;
 $$;
 comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id.
+'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or
+null and nothing written where the lender''s holds too little.
 
-Refuses: INSUFFICIENT_CC.';
+Refuses: CONFLICT {most} (the borrower''s purse is full).';
 
 create function private.lock_loan(p_community_id uuid, p_loan_id uuid)
 returns private.loans
@@ -85,7 +94,7 @@ end;
 $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
-create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left private.loan_state)
+create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left text)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -108,18 +117,25 @@ declare
   v_purse private.purses;
 begin
   perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
-  v_purse := private.post_entry(
+  v_purse := private.try_entry(
     p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
   );
-  perform private.post_entry(
+  if v_purse.user_id is null then
+    return v_purse;
+  elsif (private.try_entry(
     p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
-  );
+  )).user_id is null then
+    perform private.refuse_full_purse();
+  end if;
   perform private.reduce_loan(p_loan, p_amount, 'repaid');
   return v_purse;
 end;
 $$;
 comment on function private.pay_back is
-'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s. Refuses: INSUFFICIENT_CC.';
+'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s, or a row
+of nulls and nothing written where it holds too little.
+
+Refuses: CONFLICT {most} (the lender''s purse is full).';
 
 create function private.forgive(p_loan private.loans, p_amount integer)
 returns void
@@ -162,6 +178,7 @@ begin
       ), 0) as before
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
   ) as d
   where d.before < p_budget;
 end;
@@ -169,7 +186,24 @@ $$;
 comment on function private.repayments_due is
 'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
 
-It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep.';
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. A loan of somebody
+just erased is as good as released or asleep: the leaving follows.';
+
+create function private.debt_of(p_community_id uuid, p_user_id uuid)
+returns bigint
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(l.outstanding), 0) from private.loans as l
+    where l.community_id = p_community_id and l.borrower_id = p_user_id and l.status = 'open'
+      and not exists (select from private.erasures as e where e.user_id = l.lender_id)
+  );
+end;
+$$;
+comment on function private.debt_of is
+'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
+now.';
 
 create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
 returns void

@@ -1,6 +1,7 @@
 -- Stakes held between purse and outcome (RULES 5.1, 8.3). Each settles exactly once.
 
-create type private.stake_state as enum ('held', 'due', 'refunded', 'forfeited');
+create domain private.stake_state as text
+constraint stake_state_known check (value in ('held', 'due', 'refunded', 'forfeited'));
 
 create table private.stakes (
   community_id uuid not null,
@@ -28,15 +29,17 @@ returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.post_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
+  v_purse private.purses := private.try_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
 begin
-  insert into private.stakes (community_id, proposal_id, user_id, amount, day)
-  values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  if v_purse.user_id is not null then
+    insert into private.stakes (community_id, proposal_id, user_id, amount, day)
+    values (p_community_id, p_proposal_id, p_user_id, p_amount, v_purse.day);
+  end if;
   return v_purse;
 end;
 $$;
 comment on function private.stake_coins is
-'Moves a stake from a purse, which it returns, into escrow. Refuses: INSUFFICIENT_CC.';
+'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little.';
 
 create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
 returns void

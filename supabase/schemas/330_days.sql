@@ -23,19 +23,27 @@ returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_timezone text := (select c.timezone from private.communities as c where c.id = p_day.community_id);
+  v_timezone text := private.next_timezone(p_day.community_id);
   v_turned private.turned_day;
+  v_expired bigint;
 begin
-  insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-  select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e;
-  get diagnostics v_turned.purses = row_count;
+  with kept as (
+    insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
+    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    returning unspent_cc
+  )
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
+  perform private.close_elections(p_day.community_id, p_day.sunset_at);
+  perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
   v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
   return v_turned;
 end;
 $$;
 comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list.';
+'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
+that is over is closed, then the edition.';
 
 create function private.open_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day
@@ -44,22 +52,21 @@ as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
   v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := 0;
+  v_purses integer;
 begin
-  if v_day.day <> p_day.day then
-    -- A correction made in the night may have left something: it expires before anything is granted.
-    perform from private.post_expiry(v_day.community_id, p_now);
-    v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.pay_stakes_due(v_day.community_id, p_now);
-    perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
-    perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
-  end if;
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform from private.post_expiry(v_day.community_id, p_now);
+  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.pay_stakes_due(v_day.community_id, p_now);
+  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.fill_seat(v_day.community_id, p_now);
+  perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
 comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected. Nothing but the settings where the zone now in force has its Dawn still to come.';
+are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
@@ -143,7 +150,9 @@ $$;
 comment on function private.hold_day is
 'Settles what is overdue, then keeps the day from turning until the transaction ends; many may hold it together.
 
-Every act that moves coins takes this first: before proposals, requests and loans, before purses.';
+Every act that moves coins takes this first: before a member''s row, before proposals, requests and loans, before
+purses. No membership ends meanwhile, for whoever ends one holds the day alone: it is all that an act with words of its
+own needs here (RULES 13.4).';
 
 create function private.hold_day_alone(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days

@@ -1,23 +1,4 @@
--- Founding and joining: where membership and money begin together (RULES 2.1, 2.2).
-
-create table private.join_codes (
-  community_id uuid not null,
-  code text not null,
-  is_open boolean not null default true,
-  expires_at timestamptz,
-  constraint join_codes_pkey primary key (community_id),
-  constraint join_codes_community_id_fkey foreign key (community_id) references private.communities (id),
-  constraint join_codes_code_length check (char_length(code) >= 12)
-);
-comment on table private.join_codes is
-'The code a community is joined by; apart from communities, for only moderators see it.';
--- By its hash, so that how long a search takes tells nothing of how much of a guess was right.
-create unique index join_codes_code_unique on private.join_codes (extensions.digest(code, 'sha256'));
-alter table private.join_codes enable row level security;
-grant select on private.join_codes to authenticated;
-
-create policy moderators_read_join_codes on private.join_codes for select to authenticated
-using (community_id = any(array(select private.my_moderated_communities())));
+-- Founding and joining: where membership and money begin together (RULES 2.1, 2.2), and who may not come back (2.6).
 
 create table private.bans (
   community_id uuid not null,
@@ -52,101 +33,100 @@ begin
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
-  insert into private.join_codes (community_id, code) values (v_id, lower(private.make_code(12)));
-  insert into private.community_members (community_id, user_id, roles)
-  values (v_id, p_founder_id, '{member,moderator}');
+  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.make_join_code(v_id);
+  perform private.begin_calendar(v_id, p_timezone);
   return v_id;
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its founder as first member and moderator, and returns its id. Only under
+'Makes a community with its join code and its calendar, still without anybody in it, and returns its id. Only under
 private.lock_me, the queue in which one person''s communities are counted.
 
 Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
 
-create function private.require_join_code(p_code text)
-returns uuid
+create function private.require_room_for_one_more(p_user_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if (
+    select count(*) from private.community_members as m where m.user_id = p_user_id and m.left_at is null
+  ) >= 100 then
+    perform private.refuse('CONFLICT', 'One person may be in a hundred communities at a time.', '{"most": 100}');
+  end if;
+end;
+$$;
+comment on function private.require_room_for_one_more is
+'Asks that a locked person is in fewer than 100 communities. Refuses: CONFLICT {most}.';
+
+create function private.require_joining_rate(p_user_id uuid)
+returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_id uuid;
+  v_earliest timestamptz;
 begin
-  -- By hash: how long the search takes tells nothing of how much of a guess was right.
-  select j.community_id into v_id
-  from private.join_codes as j
-  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
-    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
-  if not found then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  return v_id;
-end;
-$$;
-comment on function private.require_join_code is
-'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
-
-create function private.keep_join_code(p_community_id uuid, p_code text)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform from private.join_codes as j where j.community_id = p_community_id for share;
-  if private.require_join_code(p_code) <> p_community_id then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  -- Counted from the lines that tell of it, so that who comes and goes in one community is counted each time.
+  select min(latest.created_at) into v_earliest
+  from (
+    select l.created_at
+    from private.community_members as m
+    join private.chat_messages as l on l.community_id = m.community_id and l.maker_id = m.user_id
+    where m.user_id = p_user_id and m.joined_at > private.clock() - interval '1 hour'
+      and l.created_at > private.clock() - interval '1 hour'
+      and l.event in ('community_founded', 'member_joined', 'member_returned')
+    order by l.created_at desc
+    limit 20
+  ) as latest
+  having count(*) = 20;
+  if v_earliest is not null then
+    perform private.refuse_for_now(
+      'Twenty joinings and foundings an hour are enough.', v_earliest + interval '1 hour', '{"most": 20}'
+    );
   end if;
 end;
 $$;
-comment on function private.keep_join_code is
-'Asks once more, with the community''s day in hand, whether a code opens it, and keeps the code as it is until the
-transaction ends: whoever waited for the last member''s leaving, or for the code to be paused, comes too late (RULES
-2.2). Refuses: NOT_FOUND.';
+comment on function private.require_joining_rate is
+'Asks that a locked person has joined and founded fewer than 20 times within the hour (RULES 2.2).
 
-create function private.add_member(p_community_id uuid, p_user_id uuid)
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.add_member(p_day private.community_days, p_user_id uuid, p_roles text[] default '{member}')
 returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_is_first boolean := not exists (
-    select from private.community_members as m where m.community_id = p_community_id and m.user_id = p_user_id
+    select from private.community_members as m where m.community_id = p_day.community_id and m.user_id = p_user_id
   );
 begin
-  insert into private.community_members as m (community_id, user_id) values (p_community_id, p_user_id)
-  on conflict (community_id, user_id) do update
-  set roles = '{member}', joined_at = private.clock(), left_at = null
-  where m.left_at is not null;
-  if not found then
+  if not private.mark_joined(p_day.community_id, p_user_id, p_roles, p_day.day) then
     perform private.refuse('CONFLICT', 'You are already in this community.');
   end if;
   -- Asked last, with the row in hand: a removal under way has been waited for.
-  if exists (select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id) then
+  if private.is_banned(p_day.community_id, p_user_id) then
     perform private.refuse('FORBIDDEN', 'You may not come back to this community.');
   end if;
   return v_is_first;
 end;
 $$;
 comment on function private.add_member is
-'Makes a person a member, with no other role; returns whether it is their first time.
+'Makes a person a member on a day that is held; returns whether it is their first time.
 
 Refuses: CONFLICT (already in), FORBIDDEN (banned).';
 
-create function private.change_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.join_codes as j
-  set
-    code = case when p_rotate then lower(private.make_code(12)) else j.code end,
-    is_open = coalesce(p_open, p_rotate or j.is_open),
-    expires_at = nullif(coalesce(p_expires_at, case when not p_rotate then j.expires_at end), 'infinity')
-  where j.community_id = p_community_id;
+create function private.is_banned(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id
+  );
 end;
-comment on function private.change_join_code is
-'Changes a join code: what is null stays, or where the code is made anew starts open and without expiry.';
+$$;
+comment on function private.is_banned is 'Whether a person may not come back to a community.';
 
 create function private.ban(p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint)
 returns void
@@ -154,11 +134,21 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   insert into private.bans (community_id, user_id, banned_by, reason_id)
-  values (p_community_id, p_user_id, p_by_id, p_reason_id)
-  on conflict (community_id, user_id) do nothing;
+  values (p_community_id, p_user_id, p_by_id, p_reason_id);
 end;
 $$;
-comment on function private.ban is 'Keeps somebody from coming back to a community; who is banned already stays so.';
+comment on function private.ban is 'Keeps somebody who is not in a community from coming back to it.';
+
+create function private.unban(p_community_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  delete from private.bans as b where b.community_id = p_community_id and b.user_id = p_user_id;
+  return found;
+end;
+$$;
+comment on function private.unban is 'Lets somebody come back to a community; returns whether they were banned.';
 
 create function private.give_purse(p_day private.community_days, p_user_id uuid, p_is_first boolean)
 returns void
@@ -178,6 +168,29 @@ comment on function private.give_purse is
 'Opens a member''s purse on a day that is held: with its budget the first time ever and while the day is open, else
 empty until Dawn.';
 
+create function private.bring_in(p_day private.community_days, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_is_first boolean := private.add_member(p_day, p_user_id);
+begin
+  perform private.give_purse(p_day, p_user_id, v_is_first);
+  perform private.begin_reading(p_day.community_id, p_user_id);
+  perform private.announce(
+    p_day.community_id, case when v_is_first then 'member_joined' else 'member_returned' end,
+    jsonb_build_object('user_id', p_user_id)
+  );
+  perform private.note_item(p_day.community_id, 'joined', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when v_is_first then 'joined' else 'returned' end
+  ));
+end;
+$$;
+comment on function private.bring_in is
+'Makes a person a member on a day that is held, with all that begins with it: purse, mark and the line that tells of it.
+
+Refuses: as private.add_member.';
+
 create function private.show_arrival(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -194,10 +207,10 @@ comment on function private.show_arrival is 'What founding and joining answer.';
 
 create function private.show_arrival_again(p_made jsonb)
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member((p_made ->> 'community_id')::uuid);
+  v_me private.community_members := private.require_member_today((p_made ->> 'community_id')::uuid);
 begin
   return private.show_arrival(v_me.community_id, v_me.user_id);
 end;
@@ -216,20 +229,25 @@ declare
   v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
   v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
   v_id uuid;
+  v_day private.community_days;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
   perform private.require_name('name', p_name, 50);
   perform private.require_text('description', p_description, 200, 0);
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
   v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.begin_calendar(v_id, p_timezone);
-  perform private.give_purse(private.hold_day(v_id), v_me, true);
+  v_day := private.hold_day(v_id);
+  perform private.add_member(v_day, v_me, '{member,moderator}');
+  perform private.give_purse(v_day, v_me, true);
   perform private.record_act(v_id, v_me, 'community_founded');
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
+  perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
   perform private.remember(
     v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
@@ -258,7 +276,8 @@ comment on function public.create_community is
 
 name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day''s budget at
 once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-{most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+{most} (the eleventh of one person; in a hundred communities already), CONFLICT (request_id), RATE_LIMITED {most,
+possible_at, retry_after} (20 joinings and foundings an hour), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
 left.';
 grant execute on function public.create_community, private.create_community to authenticated;
 
@@ -272,21 +291,16 @@ declare
   v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
   v_id uuid;
   v_day private.community_days;
-  v_is_first boolean;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
   v_id := private.require_join_code(p_invite_code);
+  perform private.require_joining_rate(v_me);
+  perform private.require_room_for_one_more(v_me);
   v_day := private.hold_day(v_id);
   perform private.keep_join_code(v_id, p_invite_code);
-
-  v_is_first := private.add_member(v_id, v_me);
-  perform private.give_purse(v_day, v_me, v_is_first);
-  perform private.begin_reading(v_id, v_me);
-  perform private.announce(
-    v_id, case when v_is_first then 'member_joined' else 'member_returned' end, jsonb_build_object('user_id', v_me)
-  );
+  perform private.bring_in(v_day, v_me);
   perform private.remember(
     v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
   );
@@ -305,47 +319,7 @@ comment on function public.join_community is
 
 Only the first ever join grants the day''s budget at once; whoever returns, or joins while the day is closed, waits
 for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
+member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; {most}: in a hundred communities; request_id), FORBIDDEN
+(banned), RATE_LIMITED {most, possible_at, retry_after} (20 joinings and foundings an hour); a repeat NOT_FOUND, once
 who joined has left.';
 grant execute on function public.join_community, private.join_community to authenticated;
-
-create function private.set_join_code(
-  p_community_id uuid, p_rotate boolean, p_open boolean, p_expires_at timestamptz
-)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_me private.community_members := private.require_moderator(p_community_id);
-  v_code private.join_codes;
-begin
-  if p_rotate or p_open is not null or p_expires_at is not null then
-    perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
-    perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
-      jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
-    ));
-  end if;
-  select j.* into v_code from private.join_codes as j where j.community_id = p_community_id;
-  return jsonb_build_object('invite_code', v_code.code, 'open', v_code.is_open, 'expires_at', v_code.expires_at);
-end;
-$$;
-comment on function private.set_join_code is
-'The audit log keeps what was done, never the code; the Chamber is not told.';
-
-create function public.set_join_code(
-  community_id uuid, rotate boolean default false, open boolean default null, expires_at timestamptz default null
-)
-returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.set_join_code(
-    set_join_code.community_id, set_join_code.rotate, set_join_code.open, set_join_code.expires_at
-  );
-end;
-comment on function public.set_join_code is
-'Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
-
-What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
-which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
-FORBIDDEN, NOT_FOUND.';
-grant execute on function public.set_join_code, private.set_join_code to authenticated;

@@ -1,73 +1,16 @@
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
-create domain private.title as text constraint title_length check (char_length(value) <= 120);
-comment on domain private.title is 'A joy''s or a proposal''s title: 1 to 120 characters, none where it was taken away.';
-create domain private.description as text constraint description_length check (char_length(value) <= 1000);
-comment on domain private.description is 'What is said below a title: at most 1000 characters.';
-
-create table private.declarations (
-  id uuid not null default gen_random_uuid(),
-  number bigint generated always as identity,
-  community_id uuid not null,
-  user_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
-  cc_spent private.some_coins not null,
-  image_url text,
-  witnessed_count integer not null default 0,
-  day date not null,
-  created_at timestamptz not null default private.clock(),
-  struck_at timestamptz,
-  constraint declarations_pkey primary key (community_id, id),
-  constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-)
-with (fillfactor = 80);
-comment on table private.declarations is
-'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
-their money and lose their words.';
-create index declarations_id_idx on private.declarations (id);
-create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
-create index declarations_community_id_user_id_day_number_idx on private.declarations (
-  community_id, user_id, day, number
-);
-alter table private.declarations enable row level security;
-create policy members_read_declarations on private.declarations for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.declarations to authenticated;
--- An update sends a long text it did not touch only as part of the old row. These two change (a witness counted, a vote
--- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
-alter table private.declarations replica identity full;
-
-create table private.witnesses (
-  community_id uuid not null,
-  declaration_id uuid not null,
-  user_id uuid not null,
-  created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
-  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
-  references private.declarations (community_id, id),
-  constraint witnesses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
-);
-comment on table private.witnesses is 'Who bore witness to which joy, once each.';
-create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
-alter table private.witnesses enable row level security;
-create policy members_read_witnesses on private.witnesses for select to authenticated
-using (community_id = any(array(select private.my_communities())));
-grant select on private.witnesses to authenticated;
-
 create view private.shown_declarations with (security_invoker = on) as
 select
   d.id,
   d.community_id,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
   d.cc_spent,
-  case when not a.is_erased then d.image_url end as image_url,
   d.witnessed_count,
   d.created_at,
   a.person as user,
+  case when a.is_erased then '' else d.title end as title,
+  case when a.is_erased then '' else d.description end as description,
+  case when not a.is_erased then d.image_url end as image_url,
   exists(
     select from private.witnesses as w
     where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
@@ -79,6 +22,7 @@ left join lateral (
     p.is_erased
   from private.shown_people as p
   where p.id = d.user_id
+  order by p.id
   limit 1
 ) as a on true;
 comment on view private.shown_declarations is
@@ -101,39 +45,6 @@ begin
 end;
 $$;
 comment on function private.show_declaration is 'The shape declaration of one joy.';
-
-create function private.strike_declaration(p_community_id uuid, p_declaration_id uuid)
-returns void
-language sql security definer set search_path = ''
-begin atomic
-  update private.declarations as d
-  set title = '', description = '', image_url = null, struck_at = private.clock()
-  where d.community_id = p_community_id and d.id = p_declaration_id;
-end;
-comment on function private.strike_declaration is 'Takes a joy''s words away; its money stays.';
-
-create function private.erase_joys_of(p_user_id uuid, p_limit integer)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_gone integer;
-begin
-  update private.declarations as d
-  set title = '', description = '', image_url = null
-  where (d.community_id, d.id) in (
-    select o.community_id, o.id
-    from private.community_members as s
-    join private.declarations as o on o.community_id = s.community_id and o.user_id = s.user_id
-    where s.user_id = p_user_id and (o.title <> '' or o.description <> '' or o.image_url is not null)
-    limit p_limit
-  );
-  get diagnostics v_gone = row_count;
-  return v_gone;
-end;
-$$;
-comment on function private.erase_joys_of is
-'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
 
 create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
 returns void
@@ -178,7 +89,7 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
   v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
   v_now timestamptz := private.clock();
@@ -190,14 +101,22 @@ declare
   v_joy jsonb;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_declared(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
   v_day := private.require_open_day(p_community_id, v_now);
 
-  v_purse := private.post_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
-  insert into private.declarations (id, community_id, user_id, title, description, cc_spent, image_url, day, created_at)
-  values (v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now);
+  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_cc_spent,
+      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+    );
+  end if;
+  perform private.write_joy(
+    v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
+  );
   if v_purse.joys_today = 1 then
     perform private.keep_streak(v_day, v_me.user_id);
   end if;
@@ -271,27 +190,23 @@ as $$
 declare
   v_joy private.declarations := private.require_declaration(p_declaration_id);
   v_me uuid := private.caller_id();
+  v_count integer;
 begin
   if v_joy.user_id = v_me then
     perform private.refuse('CANNOT_WITNESS_OWN', 'A joy is witnessed by others.');
   end if;
-  insert into private.witnesses (community_id, declaration_id, user_id)
-  values (v_joy.community_id, v_joy.id, v_me)
-  on conflict do nothing;
-  if not found then
+  v_count := private.write_witness(v_joy.community_id, v_joy.id, v_me);
+  if v_count is null then
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
-  update private.declarations as d set witnessed_count = d.witnessed_count + 1
-  where d.community_id = v_joy.community_id and d.id = v_joy.id
-  returning d.* into v_joy;
   if private.is_member(v_joy.community_id, v_joy.user_id) then
     perform private.notify(
       array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
     );
   end if;
   perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
-  return jsonb_build_object('witnessed', true, 'witnessed_count', v_joy.witnessed_count);
+  return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;
 $$;
 create function public.witness_declaration(declaration_id uuid)

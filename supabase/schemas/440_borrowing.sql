@@ -1,6 +1,7 @@
 -- Asking, lending, repaying, forgiving (RULES 7).
 
-create type private.request_state as enum ('pending', 'approved', 'declined', 'cancelled', 'lapsed');
+create domain private.request_state as text
+constraint request_state_known check (value in ('pending', 'approved', 'declined', 'cancelled', 'lapsed'));
 
 create domain private.reason as text constraint reason_length check (char_length(value) <= 280);
 comment on domain private.reason is 'Why somebody asks for CC: 1 to 280 characters, none where it was taken away.';
@@ -30,7 +31,9 @@ status says so yet; amount is what was asked until it is approved, then what was
 create index borrow_requests_id_idx on private.borrow_requests (id);
 create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
 where status = 'pending';
-create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (community_id, borrower_id);
+create index borrow_requests_community_id_borrower_id_idx on private.borrow_requests (
+  community_id, borrower_id, lender_id, created_at
+);
 create index borrow_requests_community_id_lender_id_idx on private.borrow_requests (community_id, lender_id);
 create index borrow_requests_lapses_at_idx on private.borrow_requests (lapses_at) where status = 'pending';
 alter table private.borrow_requests enable row level security;
@@ -38,8 +41,8 @@ create policy members_read_borrow_requests on private.borrow_requests for select
 using (community_id = any(array(select private.my_communities())));
 grant select on private.borrow_requests to authenticated;
 
-create function private.borrow_status(p_state private.request_state, p_lapses_at timestamptz)
-returns private.request_state
+create function private.borrow_status(p_state text, p_lapses_at timestamptz)
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
@@ -108,7 +111,25 @@ $$;
 comment on function private.erase_borrow_reasons_of is
 'Takes the words of up to p_limit requests to borrow of a person who is erased; returns how many.';
 
-create function private.require_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+create function private.has_room_for_debt(p_community_id uuid, p_borrower_id uuid, p_amount integer)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select b.debt + p_amount <= c.daily_cc_budget
+    from private.purses as b
+    join private.communities as c on c.id = b.community_id
+    where b.community_id = p_community_id and b.user_id = p_borrower_id
+  );
+end;
+$$;
+comment on function private.has_room_for_debt is
+'Whether a debt with so much more stays within one daily budget today.';
+
+create function private.require_room_for_debt(
+  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_is_answer boolean
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -127,13 +148,10 @@ begin
       jsonb_build_object(
         'debt', v_debt, 'limit', v_budget, 'short_by', v_debt + p_amount - v_budget,
         'largest_possible', greatest(v_budget - v_debt, 0),
-        -- The next Dawn repays up to its grant, and lends to nobody: is there room then?
-        'possible_at', (
-          select d.dawn_at from private.community_days as d
-          where d.community_id = p_community_id
-            and greatest(v_debt - private.next_budget(p_community_id), 0) + p_amount
-            <= private.next_budget(p_community_id)
-        )
+        -- The next Dawn repays up to its grant, and lends to nobody; a request of today has lapsed by then.
+        'possible_at', case
+          when not p_is_answer then private.when_lendable(p_community_id, p_borrower_id, p_amount)
+        end
       )
     );
   end if;
@@ -143,7 +161,48 @@ comment on function private.require_room_for_debt is
 'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
 
 Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
-would not do}.';
+would not do, or if it is an answer that is refused}.';
+
+create function private.require_request_rate(
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_line_at timestamptz := private.next_line_at(p_day.community_id, p_borrower_id);
+  v_asked_at timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select r.created_at from private.borrow_requests as r
+      where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+        and r.created_at > private.clock() - interval '1 day'
+      order by r.created_at desc
+      limit 5
+    ) as latest
+    having count(*) = 5
+  );
+  v_next timestamptz := greatest(v_line_at, v_asked_at);
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where today has room for the debt; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not private.has_room_for_debt(p_day.community_id, p_borrower_id, p_amount) then
+    v_next := private.when_lendable(p_day.community_id, p_borrower_id, p_amount, v_next);
+  end if;
+  if v_asked_at is not null then
+    perform private.refuse_for_now('Five requests a day to the same member are enough.', v_next, '{"most": 5}');
+  end if;
+  perform private.refuse_for_now('Thirty such acts a minute are enough.', v_next, '{"most": 30}');
+end;
+$$;
+comment on function private.require_request_rate is
+'Asks that a member has asked another, in this community, fewer than 5 times in the last 24 hours, answered or not
+(RULES 3.2), and has made fewer than 30 lines in the last minute. Of two requests at once the second waits for the
+first, and finds it open: so nobody comes past the fifth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.show_asked(p_community_id uuid, p_made jsonb)
 returns jsonb
@@ -159,6 +218,24 @@ begin
 end;
 $$;
 comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+
+create function private.require_no_open_request(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if exists (
+    select from private.borrow_requests as r
+    where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+      and r.status = 'pending' and r.lapses_at > private.clock()
+  ) then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  end if;
+end;
+$$;
+comment on function private.require_no_open_request is
+'Asks that a member has no open request to another: first of all, for it would be in the way of what others promise.
+Refuses: CONFLICT.';
 
 create function private.open_request(
   p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
@@ -193,13 +270,14 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
+  v_me private.community_members := private.require_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_amount('amount', p_amount);
@@ -213,7 +291,9 @@ begin
   if not private.is_member(p_community_id, p_lender_id) then
     perform private.refuse('NOT_FOUND', 'There is no such member.');
   end if;
-  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount);
+  perform private.require_no_open_request(p_community_id, v_me.user_id, p_lender_id);
+  perform private.require_request_rate(v_day, v_me.user_id, p_lender_id, p_amount);
+  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount, false);
 
   v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
   v_made := jsonb_build_object(
@@ -242,9 +322,9 @@ end;
 comment on function public.request_borrow is
 'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
 
-Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same member; request_id), DEBT_LIMIT
-{debt, limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself
-among them).';
+At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
+member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
+possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).';
 grant execute on function public.request_borrow, private.request_borrow to authenticated;
 
 create function private.require_borrow_request(p_request_id uuid)
@@ -282,7 +362,7 @@ $$;
 comment on function private.lock_pending_request is
 'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
 
-create function private.lock_answerable_request(p_request private.borrow_requests, p_action private.request_state)
+create function private.lock_answerable_request(p_request private.borrow_requests, p_action text)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
@@ -295,7 +375,7 @@ begin
     perform private.require_open(v_day);
   end if;
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request lapsed at Sunset.',
+    perform private.refuse('REQUEST_LAPSED', 'This request has lapsed.',
       jsonb_build_object('lapsed_at', v_request.lapses_at));
   end if;
   return v_request;
@@ -310,15 +390,24 @@ create function private.approve_borrow(p_request private.borrow_requests, p_amou
 returns uuid
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_loan_id uuid;
 begin
   perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
-  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount);
-  return private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount, true);
+  v_loan_id := private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
+  if v_loan_id is null then
+    perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_amount, null);
+  end if;
+  return v_loan_id;
 end;
 $$;
 comment on function private.approve_borrow is
 'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
-counted: two lenders approving at once cannot lend past the limit together. Refuses: DEBT_LIMIT, INSUFFICIENT_CC.';
+counted: two lenders approving at once cannot lend past the limit together.
+
+Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT {most}
+(a full purse).';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -339,15 +428,22 @@ begin
   if p_action = 'approved' then
     v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
   end if;
-  v_request := private.lock_answerable_request(v_request, p_action::private.request_state);
+  v_request := private.lock_answerable_request(v_request, p_action);
 
   if p_action = 'approved' then
     v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
   end if;
   update private.borrow_requests as r
-  set status = p_action::private.request_state, amount = coalesce(v_lent, r.amount)
+  set status = p_action, amount = coalesce(v_lent, r.amount)
   where r.community_id = v_request.community_id and r.id = v_request.id;
-  v_line := private.announce(v_request.community_id, 'borrow_' || p_action, v_facts);
+  v_line := private.announce(
+    v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
+  );
+  if p_action = 'approved' then
+    perform private.note_item(
+      v_request.community_id, 'loan', (v_facts ->> 'loan_id')::uuid, v_facts - 'borrow_request_id'
+    );
+  end if;
   perform private.notify(
     array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
     'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
@@ -370,9 +466,11 @@ comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
-system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
-INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.';
+request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
+Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
+(the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
+{debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
+NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
@@ -388,7 +486,7 @@ begin
   perform private.hold_day(v_request.community_id);
   v_request := private.lock_pending_request(v_request.community_id, v_request.id);
   if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('CONFLICT', 'This request lapsed at Sunset.', '{"status": "lapsed"}');
+    perform private.refuse('CONFLICT', 'This request has lapsed.', '{"status": "lapsed"}');
   end if;
   update private.borrow_requests as r set status = 'cancelled'
   where r.community_id = v_request.community_id and r.id = v_request.id;
@@ -418,14 +516,14 @@ language sql security definer set search_path = ''
 begin atomic
   -- What has lapsed stays lapsed, whether the job has written it down or not.
   update private.borrow_requests as r
-  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end::private.request_state
+  set status = case when r.lapses_at <= private.clock() then 'lapsed' else 'cancelled' end
   where r.community_id = p_community_id and r.borrower_id = p_user_id and r.status = 'pending';
-  update private.borrow_requests as r set status = 'lapsed'
+  update private.borrow_requests as r set status = 'lapsed', lapses_at = least(r.lapses_at, private.clock())
   where r.community_id = p_community_id and r.lender_id = p_user_id and r.status = 'pending';
 end;
 comment on function private.cancel_borrows_of is
 'On leaving: the leaver''s own open requests are cancelled (RULES 2.5); those addressed to them lapse, for nobody is
-left to answer.';
+left to answer, and stay lapsed if the lender returns the same day.';
 
 create function private.lapse_requests(p_now timestamptz, p_limit integer)
 returns integer
@@ -523,7 +621,9 @@ declare
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is null then
+  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+    perform private.settle_day(v_loan.community_id);
+  else
     if v_loan.borrower_id <> v_me then
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;
@@ -531,7 +631,11 @@ begin
     perform private.require_open_day(v_loan.community_id);
     v_loan := private.lock_owed_loan(v_loan, p_amount);
 
-    perform private.pay_back(v_loan, p_amount);
+    if (private.pay_back(v_loan, p_amount)).user_id is null then
+      perform private.refuse_shortage(
+        v_loan.community_id, v_me, p_amount, private.when_repayable(v_loan, p_amount)
+      );
+    end if;
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
       jsonb_build_object('amount', p_amount), p_by => v_me
@@ -555,9 +659,9 @@ end;
 comment on function public.repay_loan is
 'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
 
-Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC, CONFLICT {status} (nothing is owed any more;
-request_id), INVALID_INPUT {field, largest_possible} (more than is outstanding), DAY_CLOSED, FORBIDDEN (the lender),
-NOT_FOUND.';
+Returns {loan, balance (the borrower''s)}. Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at}, CONFLICT
+{status} (nothing is owed any more; request_id), CONFLICT {most} (the lender''s purse is full), INVALID_INPUT {field,
+largest_possible} (more than is outstanding), DAY_CLOSED {possible_at}, FORBIDDEN (the lender), NOT_FOUND.';
 grant execute on function public.repay_loan, private.repay_loan to authenticated;
 
 create function private.forgive_loan(p_loan_id uuid, p_amount integer)
@@ -566,21 +670,25 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_loan private.loans := private.require_loan(p_loan_id);
+  v_day private.community_days;
   v_forgiven integer;
+  v_facts jsonb;
   v_line bigint;
 begin
   if v_loan.lender_id <> private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
   end if;
   perform private.require_amount('amount', coalesce(p_amount, 1));
-  perform private.hold_day(v_loan.community_id);
+  v_day := private.hold_day(v_loan.community_id);
   v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
   perform private.forgive(v_loan, v_forgiven);
-  v_line := private.announce(v_loan.community_id, 'loan_forgiven', jsonb_build_object(
+  v_facts := jsonb_build_object(
     'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
-  ));
+  );
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, p_until => v_day.dawn_at);
+  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts);
   return jsonb_build_object(
     'loan', private.show_loan(v_loan.community_id, p_loan_id),
     'system_message', private.show_message(v_loan.community_id, v_line)

@@ -1,7 +1,11 @@
 -- Tip-to-tip: a stake on a unanimous vote (RULES 8).
 
-create type private.proposal_state as enum ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void');
-create type private.vote as enum ('accept', 'decline');
+create domain private.proposal_state as text
+constraint proposal_state_known check (
+  value in ('active', 'completed', 'declined', 'expired', 'withdrawn', 'void')
+);
+
+create domain private.vote as text constraint vote_known check (value in ('accept', 'decline'));
 
 create table private.tip_to_tip_proposals (
   id uuid not null default gen_random_uuid(),
@@ -11,6 +15,7 @@ create table private.tip_to_tip_proposals (
   title private.title not null,
   description private.description not null default '',
   stake_amount private.some_coins not null,
+  amendment jsonb,
   deadline timestamptz not null,
   remind_at timestamptz,
   status private.proposal_state not null default 'active',
@@ -25,13 +30,13 @@ create table private.tip_to_tip_proposals (
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
-An active one past its deadline has expired whether or not the status says so yet.';
+An active one past its deadline is over whether or not the status says so yet.';
 create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
 create index tip_to_tip_proposals_community_id_number_idx on private.tip_to_tip_proposals (community_id, number);
 create index tip_to_tip_proposals_community_id_proposer_id_idx on private.tip_to_tip_proposals (
-  community_id, proposer_id
+  community_id, proposer_id, created_at
 );
 create index tip_to_tip_proposals_deadline_idx on private.tip_to_tip_proposals (deadline) where status = 'active';
 create index tip_to_tip_proposals_remind_at_idx on private.tip_to_tip_proposals (remind_at) where status = 'active';
@@ -78,15 +83,44 @@ create policy members_read_tip_to_tip_votes on private.tip_to_tip_votes for sele
 using (community_id = any(array(select private.my_communities())));
 grant select on private.tip_to_tip_votes to authenticated;
 
-create function private.proposal_status(p_state private.proposal_state, p_deadline timestamptz)
-returns private.proposal_state
+create function private.outcome_at_deadline(p_community_id uuid, p_proposal_id uuid)
+returns text
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_silent uuid[] := array(
+    select r.user_id from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = r.community_id and v.proposal_id = r.proposal_id and v.user_id = r.user_id
+    )
+  );
+begin
+  if private.able_among(v_silent) = '{}' then
+    return 'void';
+  end if;
+  return 'expired';
+end;
+$$;
+comment on function private.outcome_at_deadline is
+'How a proposal ends that nobody has ended by its deadline: expired, but void if all who did not vote are unable to
+(RULES 8.2), as they stand when it is asked.';
+
+create function private.proposal_status(
+  p_community_id uuid, p_proposal_id uuid, p_state text, p_deadline timestamptz
+)
+returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when p_state = 'active' and p_deadline <= private.clock() then 'expired' else p_state end;
+  if p_state = 'active' and p_deadline <= private.clock() then
+    return private.outcome_at_deadline(p_community_id, p_proposal_id);
+  end if;
+  return p_state;
 end;
 $$;
-comment on function private.proposal_status is 'A proposal''s status as it is now: expiry is a fact of reading.';
+comment on function private.proposal_status is
+'A proposal''s status as it is now: that its deadline has passed is a fact of reading.';
 grant execute on function private.proposal_status to authenticated;
 
 create view private.shown_proposals with (security_invoker = on) as
@@ -94,13 +128,13 @@ select
   t.id,
   t.number,
   t.community_id,
-  private.proposal_status(t.status, t.deadline) as status,
+  private.proposal_status(t.community_id, t.id, t.status, t.deadline) as status,
   jsonb_build_object(
     'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
     'title', case when p.is_erased then '' else t.title end,
     'description', case when p.is_erased then '' else t.description end,
-    'stake_amount', t.stake_amount, 'deadline', t.deadline,
-    'status', private.proposal_status(t.status, t.deadline),
+    'stake_amount', t.stake_amount, 'amendment', t.amendment, 'deadline', t.deadline,
+    'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
     'votes', (
       select
         coalesce(
@@ -116,7 +150,7 @@ select
     ),
     'electors', t.electors, 'awaiting', t.awaiting,
     'can_vote',
-    private.proposal_status(t.status, t.deadline) = 'active'
+    private.proposal_status(t.community_id, t.id, t.status, t.deadline) = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
@@ -149,12 +183,15 @@ comment on function private.show_proposal is 'The shape proposal of one proposal
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
-language sql security definer set search_path = ''
-begin atomic
+language plpgsql security definer set search_path = ''
+as $$
+begin
   update private.tip_to_tip_proposals as t
   set title = '', description = '', struck_at = private.clock()
   where t.community_id = p_community_id and t.id = p_proposal_id;
+  perform private.strike_item(p_community_id, p_proposal_id);
 end;
+$$;
 comment on function private.strike_proposal is 'Takes a proposal''s words away; its stake and its vote go on.';
 
 create function private.erase_proposals_of(p_user_id uuid, p_limit integer)
@@ -200,6 +237,17 @@ begin
     ),
     p_at
   );
+  perform private.note_item(
+    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
+      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
+      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
+      'amendment', p_proposal.amendment
+    ),
+    p_proposal.proposer_id, least(p_at, p_proposal.deadline)
+  );
+  if p_proposal.status = 'completed' and p_proposal.amendment is not null then
+    perform private.will_settings(p_proposal.community_id, p_proposal.amendment, p_proposal.id, p_at);
+  end if;
   if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
     perform private.notify(
       array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
@@ -213,7 +261,7 @@ comment on function private.note_outcome is
 expired and withdrawn forfeit it; the Chamber and the proposer are told.';
 
 create function private.end_proposal(
-  p_proposal private.tip_to_tip_proposals, p_outcome private.proposal_state, p_day private.community_days,
+  p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
   p_at timestamptz
 )
 returns void
@@ -229,6 +277,22 @@ begin
 end;
 $$;
 comment on function private.end_proposal is 'Ends a locked, active proposal on a day that is held.';
+
+create function private.end_overdue_proposal(
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+)
+returns text
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_outcome text := private.outcome_at_deadline(p_proposal.community_id, p_proposal.id);
+begin
+  perform private.end_proposal(p_proposal, v_outcome, p_day, p_at);
+  return v_outcome;
+end;
+$$;
+comment on function private.end_overdue_proposal is
+'Ends a locked, active proposal that is past its deadline, on a day that is held; returns how.';
 
 create function private.open_roll(
   p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
@@ -263,7 +327,7 @@ begin
   where t.community_id = p_community_id and t.proposer_id = p_proposer_id and t.status = 'active'
   for no key update;
   if v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', p_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, p_day, private.clock());
   elsif v_proposal.id is not null then
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have an active proposal already.',
       jsonb_build_object('proposal_id', v_proposal.id, 'possible_at', v_proposal.deadline));
@@ -275,9 +339,45 @@ comment on function private.require_no_active_proposal is
 
 Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at: its deadline}.';
 
+create function private.require_proposal_rate(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select min(latest.created_at) + interval '1 day'
+    from (
+      select t.created_at from private.tip_to_tip_proposals as t
+      where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
+        and t.created_at > private.clock() - interval '1 day'
+      order by t.created_at desc
+      limit 20
+    ) as latest
+    having count(*) = 20
+  );
+begin
+  if v_next is null then
+    return;
+  end if;
+  -- Still today, where the purse holds the stake; else the first such moment from the next Dawn on.
+  if v_next >= p_day.sunset_at or not exists (
+    select from private.purses as b
+    where b.community_id = p_day.community_id and b.user_id = p_proposer_id and b.remaining >= p_stake_amount
+  ) then
+    v_next := private.when_affordable(p_day.community_id, p_proposer_id, p_stake_amount, v_next);
+  end if;
+  perform private.refuse_for_now('Twenty proposals a day are enough.', v_next, '{"most": 20}');
+end;
+$$;
+comment on function private.require_proposal_rate is
+'Asks that a member has made fewer than 20 proposals in this community in the last 24 hours (RULES 3.2). Of two at once
+one finds the other active: so nobody comes past the twentieth.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
 create function private.open_proposal(
   p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
-  p_electors integer
+  p_amendment jsonb, p_electors integer
 )
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -287,10 +387,10 @@ declare
   v_id uuid;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, deadline, remind_at, electors, awaiting, created_at
+    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting, created_at
   )
   values (
-    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, v_now + interval '4 hours',
+    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, v_now + interval '4 hours',
     v_now + interval '3 hours', p_electors, p_electors - 1, v_now
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
@@ -318,42 +418,57 @@ $$;
 comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
 
 create function private.propose_tip_to_tip(
-  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid
+  p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid, p_amendment jsonb
 )
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description);
+  v_me private.community_members := private.require_member(p_community_id);
+  v_arguments jsonb := jsonb_build_array(
+    p_community_id, p_title, p_stake_amount, p_description, p_amendment
+  );
   v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
+  v_amendment jsonb;
   v_electors uuid[];
   v_id uuid;
 begin
   if v_made is not null then
+    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
   perform private.require_text('title', p_title, 120);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
+  if p_amendment is not null then
+    v_amendment := private.require_amendment(p_amendment);
+  end if;
   v_day := private.require_open_day(p_community_id);
+  perform private.require_change(p_community_id, v_amendment);
   perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
   v_electors := private.able_member_ids(p_community_id);
   if cardinality(v_electors) < 2 then
-    perform private.refuse('NO_ELECTORS', 'There is nobody else here to vote.', '{"electors": 1, "needed": 2}');
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
+      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
   end if;
+  perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
 
   v_id := private.open_proposal(
-    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, cardinality(v_electors)
+    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
   );
   if v_id is null then
     perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
     perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
   end if;
-  perform private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount);
+  if (private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount)).user_id is null then
+    perform private.refuse_shortage(
+      p_community_id, v_me.user_id, p_stake_amount,
+      private.when_affordable(p_community_id, v_me.user_id, p_stake_amount)
+    );
+  end if;
   v_made := jsonb_build_object(
     'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
   );
@@ -366,23 +481,30 @@ comment on function private.propose_tip_to_tip is
 'Of two proposals of one member at once the unique index lets one in; the other waits, finds it and is refused with
 its stake untouched. The proposal is locked before the purse, as voters do.';
 create function public.propose_tip_to_tip(
-  community_id uuid, title text, stake_amount integer, description text default '', request_id uuid default null
+  community_id uuid,
+  title text,
+  stake_amount integer,
+  description text default '',
+  request_id uuid default null,
+  amendment jsonb default null
 )
 returns jsonb
 language sql security invoker set search_path = ''
 begin atomic
   select private.propose_tip_to_tip(
     propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
-    propose_tip_to_tip.description, propose_tip_to_tip.request_id
+    propose_tip_to_tip.description, propose_tip_to_tip.request_id, propose_tip_to_tip.amendment
   );
 end;
 comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
-INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
-NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
+takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
 create function private.require_proposal(p_proposal_id uuid)
@@ -417,7 +539,7 @@ begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t
   where t.community_id = p_community_id and t.id = p_proposal_id;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-    'status', private.proposal_status(v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
   ));
 end;
 $$;
@@ -436,8 +558,12 @@ declare
   v_now timestamptz := private.clock();
   v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, enum_range(null::private.vote)::text[]);
-  v_day := private.hold_day(v_community_id);
+  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  v_day := case
+    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
+    else private.hold_day(v_community_id)
+  end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
@@ -453,7 +579,7 @@ begin
     perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
   end if;
   insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (v_community_id, p_proposal_id, v_me, p_vote::private.vote)
+  values (v_community_id, p_proposal_id, v_me, p_vote)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
@@ -519,9 +645,9 @@ begin
   perform private.require_member_today(list_tip_to_tips.community_id);
   perform private.require_page_size(list_tip_to_tips.page_size);
   if list_tip_to_tips.status is not null then
-    perform private.require_choice(
-      'status', list_tip_to_tips.status, enum_range(null::private.proposal_state)::text[]
-    );
+    perform private.require_choice('status', list_tip_to_tips.status, array[
+      'active', 'completed', 'declined', 'expired', 'withdrawn', 'void'
+    ]);
   end if;
   if before_id is not null then
     select t.number into v_before from private.tip_to_tip_proposals as t
@@ -536,7 +662,7 @@ begin
       and t.number < coalesce(v_before, 9223372036854775807)
       and (
         list_tip_to_tips.status is null
-        or private.proposal_status(t.status, t.deadline) = list_tip_to_tips.status::private.proposal_state
+        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
       )
     order by t.number desc
     limit page_size + 1
@@ -596,7 +722,7 @@ begin
     for no key update
   loop
     if v_proposal.deadline <= p_now then
-      perform private.end_proposal(v_proposal, 'expired', v_day, p_now);
+      perform private.end_overdue_proposal(v_proposal, v_day, p_now);
     else
       perform private.remind_electors(v_proposal, p_now);
     end if;
@@ -630,15 +756,15 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_proposal private.tip_to_tip_proposals := private.lock_own_proposal(p_community_id, p_user_id);
+  v_outcome text;
 begin
   if v_proposal.id is null then
     return 0;
+  elsif v_proposal.deadline <= private.clock() then
+    v_outcome := private.end_overdue_proposal(v_proposal, private.day_of(p_community_id), private.clock());
+    return case when v_outcome = 'void' then 0 else v_proposal.stake_amount end;
   end if;
-  perform private.end_proposal(
-    v_proposal,
-    case when v_proposal.deadline <= private.clock() then 'expired' else 'withdrawn' end::private.proposal_state,
-    private.day_of(p_community_id), private.clock()
-  );
+  perform private.end_proposal(v_proposal, 'withdrawn', private.day_of(p_community_id), private.clock());
   return v_proposal.stake_amount;
 end;
 $$;
@@ -657,7 +783,7 @@ begin
   if v_proposal.id is null then
     return;
   elsif v_proposal.deadline <= private.clock() then
-    perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    perform private.end_overdue_proposal(v_proposal, v_day, private.clock());
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
@@ -676,6 +802,7 @@ as $$
 declare
   v_day private.community_days := private.day_of(p_community_id);
   v_proposal private.tip_to_tip_proposals;
+  v_status text;
 begin
   -- Nobody votes meanwhile: who votes holds the day, and the caller holds it alone.
   for v_proposal in
@@ -692,13 +819,15 @@ begin
     order by t.id
     for no key update
   loop
+    -- Asked while they are still on the roll: one that is over ended with them there.
+    v_status := private.proposal_status(p_community_id, v_proposal.id, v_proposal.status, v_proposal.deadline);
     delete from private.tip_to_tip_rolls as r
     where r.community_id = p_community_id and r.proposal_id = v_proposal.id and r.user_id = p_user_id;
     update private.tip_to_tip_proposals as t set electors = t.electors - 1, awaiting = t.awaiting - 1
     where t.community_id = p_community_id and t.id = v_proposal.id
     returning t.* into v_proposal;
-    if v_proposal.deadline <= private.clock() then
-      perform private.end_proposal(v_proposal, 'expired', v_day, private.clock());
+    if v_status <> 'active' then
+      perform private.end_proposal(v_proposal, v_status, v_day, private.clock());
     elsif p_is_removal then
       perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
     elsif v_proposal.awaiting = 0 then

@@ -29,133 +29,6 @@ end;
 $$;
 comment on function private.show_election is 'What acts on an election answer: {election}.';
 
-create function private.seat_winner(p_election private.elections)
-returns uuid[]
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_released uuid[] := array[]::uuid[];
-  v_moderator uuid;
-begin
-  if p_election.seat_rule = 'renew' then
-    for v_moderator in
-      select m.user_id from private.community_members as m
-      where m.community_id = p_election.community_id and m.left_at is null and 'moderator' = any (m.roles)
-        and m.user_id <> p_election.winner_id
-      order by m.user_id
-    loop
-      perform private.set_role(p_election.community_id, v_moderator, 'moderator', false);
-      v_released := v_released || v_moderator;
-    end loop;
-  end if;
-  perform private.set_role(p_election.community_id, p_election.winner_id, 'moderator', true);
-  return v_released;
-end;
-$$;
-comment on function private.seat_winner is
-'Makes the winner of an election moderator, or by the seat rule renew the only one; returns who ceased to be one.
-Other roles stay, and an election without a winner changes none (null is nobody''s id).';
-
-create function private.note_close(p_election private.elections, p_released uuid[], p_actor_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_facts jsonb := jsonb_build_object(
-    'election_id', p_election.id, 'title_id', p_election.title_id, 'winner_id', p_election.winner_id,
-    'seat_rule', p_election.seat_rule, 'released', p_released
-  );
-begin
-  perform private.record_act(
-    p_election.community_id, p_actor_id, 'election_closed', p_election.winner_id, v_facts, p_at
-  );
-  perform private.announce(p_election.community_id, 'election_closed', v_facts, p_at);
-  perform private.notify(
-    private.member_ids(p_election.community_id), p_election.community_id, 'election', 'election_closed',
-    'election', p_election.id, v_facts, p_at => p_at
-  );
-end;
-$$;
-comment on function private.note_close is
-'Tells of a close the audit log (p_actor_id is null where the clock closed it), the Chamber and every member.';
-
-create function private.decide_election(p_election private.elections, p_at timestamptz, p_actor_id uuid default null)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_winner uuid := private.count_box(p_election);
-  v_election private.elections;
-begin
-  update private.elections as e
-  set status = 'completed', closed_at = least(p_at, e.ends_at), winner_id = v_winner
-  where e.community_id = p_election.community_id and e.id = p_election.id
-  returning e.* into v_election;
-  perform private.note_close(v_election, private.seat_winner(v_election), p_actor_id, p_at);
-end;
-$$;
-comment on function private.decide_election is
-'Closes an active election: counts the box, seats the winner, tells everyone.
-
-Only under the locks of the community''s row and of the box. closed_at is ends_at however late the close is written.';
-
-create function private.close_elections(p_community_id uuid, p_now timestamptz)
-returns integer
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_election private.elections;
-begin
-  select e.* into v_election from private.elections as e
-  where e.community_id = p_community_id and e.status = 'active' and e.ends_at <= p_now;
-  if not found then
-    return 0;
-  end if;
-  perform private.hold_roll(p_community_id);
-  v_election := private.lock_box(p_community_id, v_election.id);
-  if v_election.status <> 'active' then
-    return 0;
-  end if;
-  perform private.decide_election(v_election, p_now);
-  return 1;
-end;
-$$;
-comment on function private.close_elections is
-'Closes a community''s election if its end has come; returns how many it closed, 0 or 1. Twice, or from two sides at
-once, it changes nothing more.';
-
-create function private.settle_elections(p_community_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  perform private.close_elections(p_community_id, private.clock());
-end;
-$$;
-comment on function private.settle_elections is
-'Closes what the job has not come to yet. Acts that depend on who moderates or who is a member (an opening, a
-leaving, a change of roles) call it first.';
-
-create function private.elections_due(p_now timestamptz, p_limit integer, p_except uuid[])
-returns uuid[]
-language plpgsql volatile security definer set search_path = ''
-as $$
-begin
-  return array(
-    select e.community_id
-    from private.elections as e
-    join private.communities as c on c.id = e.community_id
-    where e.status = 'active' and e.ends_at <= p_now and e.community_id <> all(p_except)
-    order by e.ends_at
-    limit p_limit
-    for share of c skip locked
-  );
-end;
-$$;
-comment on function private.elections_due is
-'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; their members
-are held. One that somebody is just leaving is skipped: the next run finds it.';
-
 create function private.create_election(p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -175,13 +48,8 @@ begin
   perform private.require_end(p_ends_at);
   perform private.require_choice('seat_rule', p_seat_rule, array['add', 'renew']);
 
-  insert into private.elections (community_id, title_id, ends_at, seat_rule, created_by)
-  values (
-    p_community_id, private.keep_words(p_community_id, v_me.user_id, p_title), p_ends_at, p_seat_rule, v_me.user_id
-  )
-  on conflict (community_id) where status = 'active' do nothing
-  returning * into v_election;
-  if not found then
+  v_election := private.begin_election(p_community_id, p_title, p_ends_at, p_seat_rule, v_me.user_id);
+  if v_election.id is null then
     perform private.refuse('CONFLICT', 'An election is open already.', (
       select jsonb_build_object('election_id', e.id, 'ends_at', e.ends_at) from private.elections as e
       where e.community_id = p_community_id and e.status = 'active'
@@ -261,7 +129,9 @@ declare
   v_election private.elections;
 begin
   select e.* into v_election from private.elections as e where e.id = p_election_id;
-  -- Held first and asked then, so that the question is put once: who waited here may moderate no more.
+  -- One that is over is closed first, with the seats it gives; then the roll is held, and only then it is asked who calls:
+  -- who waited here may moderate no more.
+  perform private.settle_elections(v_election.community_id);
   perform private.hold_roll(v_election.community_id);
   perform private.require_moderator_of(v_election);
   v_election := private.lock_box(v_election.community_id, p_election_id);
@@ -330,8 +200,7 @@ declare
   v_election private.elections := private.lock_open_election(p_election_id);
 begin
   perform private.require_text('reason', p_reason, 280);
-  update private.elections as e set status = 'cancelled', closed_at = private.clock()
-  where e.community_id = v_election.community_id and e.id = p_election_id;
+  perform private.end_election(v_election, 'cancelled', null, private.clock());
   perform private.note_cancellation(v_election, private.caller_id(), p_reason);
   return private.show_election(v_election.community_id, p_election_id);
 end;

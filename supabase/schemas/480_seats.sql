@@ -1,4 +1,4 @@
--- Seats: the council, and the moderators' place that never stays empty (RULES 2.3).
+-- Seats: who is called to the council, and who hands on the moderator's seat (RULES 2.3).
 
 create function private.lock_membership(p_community_id uuid)
 returns void
@@ -26,47 +26,6 @@ begin
 end;
 $$;
 comment on function private.require_present is 'Asks that a person is in a community now. Refuses: NOT_FOUND.';
-
-create function private.able_moderator_ids(p_community_id uuid)
-returns uuid[]
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_among(array(
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.left_at is null and 'moderator' = any(m.roles)
-  ));
-end;
-$$;
-comment on function private.able_moderator_ids is 'The moderators of a community who can act now, in id order.';
-
-create function private.is_last_moderator(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.able_moderator_ids(p_community_id) = array[p_user_id];
-end;
-$$;
-comment on function private.is_last_moderator is 'Whether a person is the one moderator of a community who can act.';
-
-create function private.find_heir(p_community_id uuid, p_except uuid default null)
-returns uuid
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.user_id is distinct from p_except
-      and m.user_id = any(private.able_member_ids(p_community_id))
-    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
-    limit 1
-  );
-end;
-$$;
-comment on function private.find_heir is
-'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
-member of longest standing (RULES 2.3); null if nobody else can act.';
 
 create function private.note_role(p_community_id uuid, p_event text, p_user_id uuid, p_by_id uuid)
 returns void
@@ -155,30 +114,6 @@ act, there is no seat to pass and whoever is named as successor is left as they 
 elections.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
-
-create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_heir uuid := case
-    when cardinality(private.able_moderator_ids(p_community_id)) = 0 then private.find_heir(p_community_id)
-  end;
-begin
-  if v_heir is null then
-    return;
-  end if;
-  perform private.set_role(p_community_id, v_heir, 'moderator', true);
-  perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
-  perform private.announce(p_community_id, 'moderator_seated', jsonb_build_object('user_id', v_heir), p_at);
-  perform private.notify(
-    array[v_heir], p_community_id, 'system', 'moderator_seated', 'moderator_seated', p_community_id, p_at => p_at
-  );
-end;
-$$;
-comment on function private.fill_seat is
-'Seats the heir where no moderator can act any more, and tells of it (RULES 2.3). Whoever held the seat keeps the role:
-they moderate again beside the heir once they can. Only under private.lock_membership.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb

@@ -44,6 +44,9 @@ begin
   end if;
   select e.expired, e.forfeited into expired, forfeited
   from private.end_membership(p_community_id, p_user_id, p_how) as e;
+  perform private.note_item(p_community_id, 'left', p_user_id, jsonb_build_object(
+    'user_id', p_user_id, 'how', case when p_how = 'removed' then 'removed' else 'left' end
+  ));
   if p_how <> 'removed' then
     perform private.record_act(p_community_id, p_user_id, 'member_left', p_user_id);
     perform private.announce(p_community_id, 'member_left', jsonb_build_object('user_id', p_user_id));

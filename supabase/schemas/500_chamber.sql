@@ -8,13 +8,14 @@ declare
   v_types text[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
+  v_said jsonb := jsonb_build_object();
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
   select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
   from private.chat_messages as m
   where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election');
+    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -27,11 +28,17 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  if 'system' = any(v_types) then
+    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+  end if;
   return (
     select coalesce(json_agg(line order by line.id), '[]')
     from (
       select
-        s.id, s.community_id, s.type, s.user, s.content, s.event, s.facts, s.people,
+        s.id, s.community_id, s.type, s.user,
+        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
+        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
+        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
         case when s.type = 'declaration' then (
           select row_to_json(d) from private.shown_declarations as d
           where d.community_id = p_community_id and d.id = s.reference_id
@@ -167,7 +174,7 @@ as $$
 declare
   v_me private.community_members := private.require_acting_member(p_community_id);
   v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_id bigint := private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) -> 'message_id';
+  v_id bigint := (private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) ->> 'message_id')::bigint;
 begin
   if v_id is null then
     perform private.require_text('content', p_content, 2000);
@@ -192,7 +199,8 @@ $$;
 comment on function public.send_message is
 'Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
 
-Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).';
+Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT
+(request_id).';
 grant execute on function public.send_message, private.send_message to authenticated;
 
 create function private.lock_own_message(p_message_id bigint)
@@ -298,11 +306,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_line private.chat_messages := private.require_line(p_message_id);
-  v_me private.community_members;
+  v_me private.community_members := private.require_acting_moderator(v_line.community_id);
   v_reason_id bigint;
 begin
-  perform private.require_acting_member(v_line.community_id);
-  v_me := private.require_moderator(v_line.community_id);
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);

@@ -36,13 +36,13 @@ declare
 begin
   perform private.require_page_size(list_ledger.page_size);
   if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, enum_range(null::private.entry_type)::text[]);
+    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
   end if;
   v_page := array(
     select e from private.shown_entries as e
     where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
       and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type::private.entry_type)
+      and (entry_type is null or e.type = entry_type)
     order by e.id desc
     limit page_size + 1
   );
@@ -164,7 +164,8 @@ comment on function public.audit_ledger is
 
 balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
 every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent,
+forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)
@@ -173,33 +174,28 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member_today(p_community_id);
-  v_grant integer := private.next_budget(p_community_id);
-  v_refunds integer := private.stakes_due(p_community_id, v_me.user_id);
+  v_dawn record := private.reckon_dawn(p_community_id, v_me.user_id);
 begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_grant) as r
+      from private.repayments_due(p_community_id, v_dawn.granted) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('lender', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.lender_id
       where d.borrower_id = v_me.user_id
     ), lent as (
-      select
-        coalesce(sum(d.amount), 0) as total,
-        coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
+      select coalesce(jsonb_agg(jsonb_build_object('borrower', p.person, 'amount', d.amount) order by p.id), '[]') as list
       from due as d
       join private.shown_people as p on p.id = d.borrower_id
       where d.lender_id = v_me.user_id
     )
     select jsonb_build_object(
-      'grant', v_grant, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_refunds,
-      'wake_with', v_grant - owed.total + lent.total + v_refunds
+      'grant', v_dawn.granted, 'repayments', owed.list, 'collections', lent.list, 'refunds', v_dawn.refunded,
+      'wake_with', v_dawn.wake_with
     )
     from owed cross join lent
   );

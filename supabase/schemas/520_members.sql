@@ -29,7 +29,8 @@ create function public.get_community(community_id uuid)
 returns jsonb
 language sql stable security invoker set search_path = ''
 begin atomic
-  select private.list_members(get_community.community_id)
+  select
+    private.list_members(get_community.community_id)
     || jsonb_build_object('community', private.show_community(get_community.community_id));
 end;
 comment on function public.get_community is

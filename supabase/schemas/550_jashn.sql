@@ -77,12 +77,12 @@ create policy members_read_jashn_celebrations on private.jashn_celebrations for 
 using (community_id = any(array(select private.my_communities())));
 grant select on private.jashn_celebrations to authenticated;
 
-create function private.record_jashn(p_community_id uuid, p_week_start date, p_timezone text, p_now timestamptz)
+create function private.record_jashn(p_community_id uuid, p_week_start date, p_now timestamptz)
 returns private.jashns
 language sql security definer set search_path = ''
 begin atomic
   with reckoning as materialized (
-    select r.* from private.reckon(p_community_id, p_week_start, p_timezone) as r
+    select r.* from private.reckon(p_community_id, p_week_start) as r
   ),
 
   verdict as (
@@ -181,11 +181,19 @@ begin
   end if;
   v_timezone := (select c.timezone from private.communities as c where c.id = p_community_id);
   perform private.turn_jashn_look(p_community_id, private.next_jashn_look(v_timezone, v_day.day));
-  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, v_timezone, p_now);
+  v_jashn := private.record_jashn(p_community_id, private.week_of(v_day.day) - 7, p_now);
   if v_jashn.id is null then
     return 0;
   end if;
   perform private.note_jashn(v_jashn);
+  perform private.note_item(p_community_id, 'jashn', v_jashn.id, (
+    select jsonb_build_object(
+      'jashn_id', v_jashn.id, 'week_start', v_jashn.week_start, 'user_id', v_jashn.honored_user_id,
+      'total_declarations', coalesce(sum(e.total_declarations), 0), 'total_cc_spent', coalesce(sum(e.total_cc_spent), 0)
+    )
+    from private.jashn_entries as e
+    where e.community_id = p_community_id and e.jashn_id = v_jashn.id and e.user_id = v_jashn.honored_user_id
+  ), p_at => p_now);
   return 1;
 end;
 $$;
@@ -405,3 +413,57 @@ end;
 $$;
 comment on function private.erase_celebrations_of is
 'Deletes up to p_limit of what a person who is erased wrote to honoured ones; returns how many.';
+
+create function private.list_honours(p_community_id uuid, p_page_size integer, p_before_id uuid)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_before date := date 'infinity';
+  v_page jsonb[];
+begin
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
+    select j.week_start into v_before from private.jashns as j
+    where j.community_id = p_community_id and j.id = p_before_id;
+    if not found then
+      perform private.refuse('NOT_FOUND', 'There is no such Jashn.');
+    end if;
+  end if;
+  v_page := array(
+    select
+      jsonb_build_object(
+        'id', j.id, 'week_start', j.week_start, 'week_end', j.week_start + 6, 'honored_user', p.person,
+        'total_cc_spent', coalesce(h.total_cc_spent, 0),
+        'celebrations', (
+          select count(*) from private.shown_celebrations as c
+          where c.community_id = j.community_id and c.jashn_id = j.id
+        )
+      )
+    from private.jashns as j
+    left join private.jashn_entries as h
+      on h.community_id = j.community_id and h.jashn_id = j.id and h.user_id = j.honored_user_id
+    left join private.shown_people as p on p.id = j.honored_user_id
+    where j.community_id = p_community_id and j.week_start < v_before
+    order by j.week_start desc
+    limit p_page_size + 1
+  );
+  return jsonb_build_object(
+    'honours', to_jsonb(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+
+create function public.list_honours(community_id uuid, page_size integer default 50, before_id uuid default null)
+returns jsonb
+language sql stable security invoker set search_path = ''
+begin atomic
+  select private.list_honours(list_honours.community_id, list_honours.page_size, list_honours.before_id);
+end;
+comment on function public.list_honours is
+'Every Jashn held in a community, newest first, those that honoured nobody too.
+
+before_id is a Jashn''s id: only older ones. Returns {honours: [{id, week_start, week_end, honored_user (a person or
+null), total_cc_spent, celebrations (how many)}], has_more}. Refuses: NOT_FOUND (the anchor too), INVALID_INPUT.';
+grant execute on function public.list_honours, private.list_honours to authenticated;

@@ -11,7 +11,7 @@ begin
     select coalesce(jsonb_agg(
       private.show_community(m.community_id) || jsonb_build_object(
         'balance', private.show_balance_of(m.community_id, v_me),
-        'roles', m.roles,
+        'roles', private.roles_now(m),
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c

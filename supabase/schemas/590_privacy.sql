@@ -111,7 +111,15 @@ begin atomic
       where s.community_id = p_community_id and s.user_id = p_user_id
     ),
     'borrow_requests', (
-      select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from private.borrow_requests as r
+      select
+        coalesce(
+          jsonb_agg(
+            -- What another wrote is shown only while they are not erased.
+            to_jsonb(r) || case when p.is_erased then '{"reason": ""}'::jsonb else '{}' end order by r.number
+          ), '[]'
+        )
+      from private.borrow_requests as r
+      inner join private.shown_people as p on r.borrower_id = p.id
       where r.community_id = p_community_id and (r.borrower_id = p_user_id or r.lender_id = p_user_id)
     ),
     'loans', (
@@ -163,6 +171,10 @@ begin atomic
     'jashn_reckonings', (
       select coalesce(jsonb_agg(to_jsonb(e) order by e.jashn_id), '[]') from private.jashn_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
+    ),
+    'gazette_items', (
+      select coalesce(jsonb_agg(to_jsonb(i) order by i.number, i.position), '[]') from private.gazette_items as i
+      where i.community_id = p_community_id and (i.author_id = p_user_id or i.subject_id = p_user_id)
     ),
     'jashn_celebrations', (
       select coalesce(jsonb_agg(to_jsonb(c) order by c.created_at), '[]') from private.jashn_celebrations as c
@@ -221,9 +233,9 @@ comment on function public.export_my_data is
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
-Refuses: INVITE_REQUIRED.';
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
+jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -258,7 +270,7 @@ declare
   v_gone integer := private.erase_lines_of(p_user_id, p_limit) + private.erase_words_by(p_user_id, p_limit)
     + private.erase_joys_of(p_user_id, p_limit) + private.erase_borrow_reasons_of(p_user_id, p_limit)
     + private.erase_proposals_of(p_user_id, p_limit) + private.erase_celebrations_of(p_user_id, p_limit)
-    + private.erase_notices_of(p_user_id, p_limit);
+    + private.erase_items_of(p_user_id, p_limit) + private.erase_notices_of(p_user_id, p_limit);
 begin
   perform private.erase_repeats_of(p_user_id);
   perform private.erase_bureau_reasons_of(p_user_id);
@@ -382,7 +394,7 @@ begin
       perform private.erase(new.id, old.email);
     end if;
   elsif new.email is distinct from old.email then
-    perform private.note_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
+    perform private.follow_address(new.id, new.email) from private.users as u where u.id = new.id and u.erased_at is null;
   end if;
   return null;
 exception when others or query_canceled then
@@ -392,6 +404,6 @@ exception when others or query_canceled then
 end;
 $$;
 comment on function private.follow_auth_user is
-'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address is
-remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
+'Follows what Auth does to a person, from the dashboard too: deleted, for good or softly, is erased, and a new address
+is remembered as a hash. Never fails, for it runs inside Supabase Auth. No column is named in its triggers, so Auth may
 change its table.';

@@ -2,7 +2,7 @@
 
 create function private.jobs(out name text, out schedule text, out serves text)
 returns setof record
-language plpgsql immutable rows 6 set search_path = ''
+language plpgsql immutable rows 7 set search_path = ''
 as $$
 begin
   -- In the order in which a community that is late with everything wants them. Every minute asks whose local hour it
@@ -13,6 +13,7 @@ begin
     ('tip_to_tip_expiry', '*/15 * * * *', 'expire_proposals'),
     ('election_close', '* * * * *', 'close_elections'),
     ('weekly_jashn', '* * * * *', 'honour_week'),
+    ('last_light', '* * * * *', 'send_last_light'),
     ('housekeeping', '* * * * *', null);
 end;
 $$;
@@ -217,6 +218,20 @@ $$;
 comment on function private.weekly_jashn is
 'Holds the Jashn of the week just ended, for up to 20 communities whose Sunday has come to 00:05; returns how many it
 served, 0 when nothing is due.';
+
+create function private.last_light(p_now timestamptz default private.clock())
+returns integer
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return private.serve_batch(
+    'last_light', private.last_lights_due(p_now, 20, private.in_trouble('last_light', p_now)), p_now
+  );
+end;
+$$;
+comment on function private.last_light is
+'Tells of the hour before Sunset, for up to 20 communities in which it has begun; returns how many it served, 0 when
+none is due.';
 
 create function private.housekeeping(p_now timestamptz default private.clock())
 returns integer

@@ -4,6 +4,8 @@
 -- cast) while a description of theirs may lie out of line; everywhere else the key is enough.
 alter table private.declarations replica identity full;
 alter table private.tip_to_tip_proposals replica identity full;
+-- Realtime tells every listener the key of a deleted row, whoever it belonged to: this one says nothing of anybody.
+alter table private.notifications replica identity using index notifications_id_unique;
 
 create function private.published_tables()
 returns setof text

@@ -90,8 +90,9 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_need record;
-  v_laid text[] := '{}';
+  v_laid text[] := '{}'::text[];
 begin
+  -- What is executed comes from the list above and from nobody. @plpgsql_check_options: security_warnings = off
   for v_need in select s.need, s.lays from private.surroundings() as s where not s.is_there loop
     begin
       execute v_need.lays;
@@ -137,8 +138,8 @@ begin
 end;
 $$;
 comment on function private.list_missing is
-'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and erasures
-of people Auth has not.';
+'Everything the house needs and lacks, in plain words: of private.surroundings, profiles of people Auth has, and
+erasures of people Auth has not.';
 
 create function private.get_health()
 returns jsonb
@@ -198,11 +199,11 @@ begin atomic
   select private.mend();
 end;
 comment on function public.mend is
-'Puts back what the house needs and lacks, as after a restore: jobs, triggers on auth.users, the policy of the topics,
-published tables, default privileges, profiles and erasures. For the service role alone.
+'Puts back what the house needs and lacks, as after a restore. For the service role alone.
 
-Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended: [text], missing:
-[text]}: what it put back, and what it could not.';
+That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+erasures. Twice is once, nobody''s data is changed, and what is not the house''s own is left alone. Returns {mended:
+[text], missing: [text]}: what it put back, and what it could not.';
 grant execute on function public.mend, private.mend to service_role;
 
 select private.lay_surroundings();

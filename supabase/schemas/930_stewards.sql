@@ -124,7 +124,7 @@ begin
           select
             coalesce(
               jsonb_agg(
-                jsonb_build_object('id', c.id, 'name', c.name, 'roles', m.roles) order by m.joined_at, c.id
+                jsonb_build_object('id', c.id, 'name', c.name, 'roles', private.roles_now(m)) order by m.joined_at, c.id
               ), '[]'
             )
           from private.community_members as m
@@ -235,6 +235,31 @@ steward_id says in whose name, for the audit log. Returns {person}, as find_peop
 CONFLICT (suspended), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.admit_person, private.admit_person to service_role;
 
+create function private.fill_seats_of(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = '' set lock_timeout = '5s'
+as $$
+declare
+  v_community_id uuid;
+begin
+  for v_community_id in
+    select m.community_id from private.community_members as m
+    where m.user_id = p_user_id and m.left_at is null and 'moderator' = any(m.roles)
+    order by m.community_id
+  loop
+    begin
+      perform private.lock_membership(v_community_id);
+      perform private.fill_seat(v_community_id);
+    exception when others then
+      -- A broken or busy community is no reason not to suspend: its seat is filled at the next Dawn.
+      raise warning 'the seat of % is left to the next Dawn: % %', v_community_id, sqlstate, sqlerrm;
+    end;
+  end loop;
+end;
+$$;
+comment on function private.fill_seats_of is
+'Fills the moderators'' seats that a person who can act no more leaves empty (RULES 2.3).';
+
 create function private.suspend_person(p_user_id uuid, p_reason text, p_steward_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -246,6 +271,7 @@ begin
   perform private.get_account(p_user_id);
   if private.suspend(p_user_id) then
     perform private.record_bureau_act(p_steward_id, 'steward_suspended', p_user_id, p_reason);
+    perform private.fill_seats_of(p_user_id);
   end if;
   return jsonb_build_object('person', private.show_account(p_user_id));
 end;
@@ -260,8 +286,9 @@ end;
 comment on function public.suspend_person is
 'Takes a person''s admission back, from their next call on. For the service role alone.
 
-It holds whether invites are needed or not. reason (1 to 280 characters) is for the audit log. Nothing else changes:
-they stay in their communities, their purse is granted and expires, and what awaits their vote goes on waiting; a
+It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
+had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
+act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
 moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
 NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.suspend_person, private.suspend_person to service_role;
@@ -290,6 +317,71 @@ end;
 comment on function public.restore_person is
 'Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
 
-Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
+One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
 steward).';
 grant execute on function public.restore_person, private.restore_person to service_role;
+
+---------------------------------------------------------------------------------------------------- seats
+
+create function private.seat_moderator(p_community_id uuid, p_user_id uuid, p_reason text, p_steward_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_reason_id bigint;
+begin
+  perform private.require_steward(p_steward_id);
+  perform private.require_text('reason', p_reason, 280);
+  perform private.lock_person(p_user_id);
+  perform private.get_account(p_user_id);
+  if not exists (select from private.communities as c where c.id = p_community_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such community.');
+  end if;
+  perform private.lock_membership(p_community_id);
+  if not private.is_able(p_user_id) then
+    perform private.refuse('CONFLICT', 'This person cannot act now.',
+      jsonb_build_object('standing', private.standing_of(p_user_id)));
+  elsif private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('FORBIDDEN', 'This person is banned from the community.', '{"banned": true}');
+  end if;
+
+  if not private.is_member(p_community_id, p_user_id) then
+    perform private.require_room_for_one_more(p_user_id);
+    perform private.bring_in(private.day_of(p_community_id), p_user_id);
+  end if;
+  if private.set_role(p_community_id, p_user_id, 'moderator', true) then
+    v_reason_id := private.keep_words(p_community_id, p_steward_id, p_reason);
+    perform private.record_act(
+      p_community_id, p_steward_id, 'steward_named_moderator', p_user_id, jsonb_build_object('reason_id', v_reason_id)
+    );
+    perform private.announce(
+      p_community_id, 'moderator_named', jsonb_build_object('user_id', p_user_id, 'reason_id', v_reason_id)
+    );
+    perform private.notify(
+      array[p_user_id], p_community_id, 'system', 'moderator_named', 'moderator_named', p_community_id,
+      jsonb_build_object('reason_id', v_reason_id)
+    );
+  end if;
+  return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
+end;
+$$;
+comment on function private.seat_moderator is
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
+stays so, and nobody is told again.';
+
+create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.seat_moderator(
+    seat_moderator.community_id, seat_moderator.user_id, seat_moderator.reason, seat_moderator.steward_id
+  );
+end;
+comment on function public.seat_moderator is
+'Names a moderator, also of a community everyone has left. For the service role alone.
+
+Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
+purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
+Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
+communities), FORBIDDEN (banned there, or steward_id is no steward).';
+grant execute on function public.seat_moderator, private.seat_moderator to service_role;

@@ -220,9 +220,16 @@ begin
     perform private.require_present(p_community_id, p_user_id);
 
     v_made := jsonb_build_object('correction_id', gen_random_uuid());
-    perform private.post_entry(
+    if (private.try_entry(
       p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
-    );
+    )).user_id is null then
+      if p_amount > 0 then
+        perform private.refuse_full_purse();
+      end if;
+      perform private.refuse_shortage(
+        p_community_id, p_user_id, -p_amount, private.when_affordable(p_community_id, p_user_id, -p_amount)
+      );
+    end if;
     perform private.note_correction(
       p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
     );
@@ -259,6 +266,6 @@ The reason goes to the member, the Chamber and the audit log. amount is signed, 
 1 to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as
 spent. It works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id,
 amount, balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT,
-INSUFFICIENT_CC {short_by, largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no
-steward).';
+INSUFFICIENT_CC {short_by, largest_possible, possible_at} below zero, CONFLICT {most} (a purse holds at most
+1000000000 CC), CONFLICT (request_id), FORBIDDEN (steward_id is no steward).';
 grant execute on function public.post_correction, private.post_correction to service_role;

@@ -50,6 +50,7 @@ begin
   return case p_job
     when 'daily_reset' then (select min(d.dawn_at) from private.community_days as d)
     when 'daily_sunset' then (select min(d.sunset_at) from private.community_days as d where d.is_open)
+    when 'last_light' then (select min(d.last_light_at) from private.community_days as d)
     when 'weekly_jashn' then (select min(d.jashn_look_at) from private.community_days as d)
     when 'tip_to_tip_expiry' then (
       select min(t.deadline) from private.tip_to_tip_proposals as t where t.status = 'active'

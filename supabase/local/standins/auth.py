@@ -193,13 +193,13 @@ def signup(request: Asked, data: Row, auth: Auth) -> Row:
     if not data.get("email"):
         raise Refused(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
     email = accounts.checked_email(data["email"])
-    password = accounts.checked_password(data.get("password"))
+    chosen = accounts.checked_password(data.get("password"))
     with auth.database() as db:
         user = accounts.find_by_email(db, email)
         if user and user["email_confirmed_at"]:
             return made_up(email, data.get("data") or {})
         if user is None:
-            user = accounts.sign_up(db, email, password, data.get("data"))
+            user = accounts.sign_up(db, email, chosen, data.get("data"))
         auth.send(db, request, user, "signup", email)
         return shown(db, accounts.the(db, user["id"]))
 
@@ -299,11 +299,11 @@ def put_user(request: Asked, claims: Row, data: Row, auth: Auth) -> Row:
     with auth.database() as db:
         user = person(db, claims)
         if data.get("password") is not None:
-            password = accounts.checked_password(data["password"])
-            if user["encrypted_password"] and accounts.knows(db, user, password):
+            chosen = accounts.checked_password(data["password"])
+            if user["encrypted_password"] and accounts.knows(db, user, chosen):
                 message = "New password should be different from the old password."
                 raise Refused(422, "same_password", message)
-            accounts.set_password(db, user, password)
+            accounts.set_password(db, user, chosen)
             accounts.close_sessions(db, user["id"], claims["session_id"], "others")
         if data.get("data") is not None:
             accounts.merge(db, user, "raw_user_meta_data", data["data"])

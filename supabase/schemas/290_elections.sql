@@ -50,6 +50,53 @@ $$;
 comment on function private.election_status is
 'An election''s status as it is now: the close at ends_at is a fact of reading.';
 
+create function private.begin_election(
+  p_community_id uuid, p_title text, p_ends_at timestamptz, p_seat_rule text, p_opener_id uuid
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  insert into private.elections as e (community_id, title_id, ends_at, seat_rule, created_by)
+  values (
+    p_community_id, private.keep_words(p_community_id, p_opener_id, p_title), p_ends_at, p_seat_rule, p_opener_id
+  )
+  on conflict (community_id) where status = 'active' do nothing
+  returning e.* into v_election;
+  return v_election;
+end;
+$$;
+comment on function private.begin_election is
+'Writes down an election that opens, and returns it; nulls where one is open already.';
+
+create function private.end_election(
+  p_election private.elections, p_status text, p_winner_id uuid, p_closed_at timestamptz
+)
+returns private.elections
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_election private.elections;
+begin
+  update private.elections as e set status = p_status, closed_at = p_closed_at, winner_id = p_winner_id
+  where e.community_id = p_election.community_id and e.id = p_election.id
+  returning e.* into v_election;
+  perform private.note_item(
+    v_election.community_id, 'election', v_election.id, jsonb_build_object(
+      'election_id', v_election.id, 'author_id', v_election.created_by, 'seat_rule', v_election.seat_rule,
+      'title', coalesce(private.read_words(v_election.community_id, v_election.title_id), ''),
+      'outcome', v_election.status, 'winner_id', v_election.winner_id
+    ),
+    v_election.created_by, v_election.closed_at
+  );
+  return v_election;
+end;
+$$;
+comment on function private.end_election is
+'Writes down how a locked, active election ended, and returns it; it stands in the edition of its day.';
+
 create function private.strike_election(p_community_id uuid, p_election_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
@@ -58,6 +105,7 @@ begin
   perform private.strike_words(p_community_id, (
     select e.title_id from private.elections as e where e.community_id = p_community_id and e.id = p_election_id
   ));
+  perform private.strike_item(p_community_id, p_election_id);
 end;
 $$;
 comment on function private.strike_election is

@@ -29,8 +29,8 @@ begin
 end;
 $$;
 comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s reason, an
-election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
+'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
+reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
 
 create function private.show_notice(p_notice private.notifications)
 returns jsonb
@@ -143,11 +143,13 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', p_entry.actor_id, 'subject_id', p_entry.subject_id);
+  -- Which steward it was is the Bureau's affair.
+  v_actor uuid := case when not starts_with(p_entry.action, 'steward_') then p_entry.actor_id end;
+  v_facts jsonb := p_entry.facts || jsonb_build_object('actor_id', v_actor, 'subject_id', p_entry.subject_id);
 begin
   return jsonb_build_object(
     'id', p_entry.id, 'community_id', p_entry.community_id, 'action', p_entry.action,
-    'actor', (select p.person from private.shown_people as p where p.id = p_entry.actor_id),
+    'actor', (select p.person from private.shown_people as p where p.id = v_actor),
     'subject', (select p.person from private.shown_people as p where p.id = p_entry.subject_id),
     'facts', private.show_facts(p_entry.community_id, p_entry.facts),
     'people', private.show_people(private.people_in(v_facts)),
@@ -192,6 +194,6 @@ end;
 comment on function public.list_audit is
 'The audit log of a community, newest first, for its moderators.
 
-Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
+Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.';
 grant execute on function public.list_audit, private.list_audit to authenticated;

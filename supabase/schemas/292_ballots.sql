@@ -169,29 +169,29 @@ returns void
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_electors integer := (
-    select count(*) from private.election_electors as r
-    where r.community_id = p_election.community_id and r.election_id = p_election.id
-  );
-  v_turnout integer := (
-    select count(*) from private.ballots as b
-    where b.community_id = p_election.community_id and b.election_id = p_election.id
-  );
+  v_electors integer;
+  v_turnout integer;
+  v_awaiting integer;
 begin
-  if v_turnout < v_electors then
+  select count(*), count(b.user_id), count(*) filter (where b.user_id is null and private.is_able(r.user_id))
+  into v_electors, v_turnout, v_awaiting
+  from private.election_electors as r
+  left join private.ballots as b
+    on b.community_id = r.community_id and b.election_id = r.election_id and b.user_id = r.user_id
+  where r.community_id = p_election.community_id and r.election_id = p_election.id;
+  if v_awaiting > 0 then
     perform private.refuse(
       'CONFLICT', 'Not everyone on the roll has voted yet.',
       jsonb_build_object(
-        'awaiting', v_electors - v_turnout, 'electors', v_electors, 'turnout', v_turnout,
-        'possible_at', p_election.ends_at
+        'awaiting', v_awaiting, 'electors', v_electors, 'turnout', v_turnout, 'possible_at', p_election.ends_at
       )
     );
   end if;
 end;
 $$;
 comment on function private.require_full_box is
-'Asks that everyone on the roll has voted. A ballot for somebody who has left since counts as cast here, though for
-nobody: to wait for its owner would tell whom it was for.
+'Asks that everyone on the roll who can act has voted. A ballot for somebody who has left since counts as cast here,
+though for nobody: to wait for its owner would tell whom it was for.
 
 Refuses: CONFLICT {awaiting, electors, turnout, possible_at: when it closes by itself}.';
 
@@ -211,15 +211,30 @@ begin
   from private.election_candidates as c
   left join private.ballots as b
     on b.community_id = c.community_id and b.election_id = c.election_id and b.candidate_id = c.user_id
+    and private.is_able(b.user_id)
   where c.community_id = p_election.community_id and c.election_id = p_election.id and c.stands
+    and private.is_able(c.user_id)
   group by c.user_id;
 end;
 $$;
 comment on function private.tally is
-'Counts the box of an election: each candidate who still stands, their votes, and their place. A tie goes to the
-candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES 9.3).
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
+place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
+9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
 
 It opens the seal: only for an election that is over, or for the close.';
+
+create function private.winner_of(p_election private.elections)
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (select t.user_id from private.tally(p_election) as t where t.place = 1 and t.votes > 0);
+end;
+$$;
+comment on function private.winner_of is
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
+private.tally does.';
 
 create function private.count_box(p_election private.elections)
 returns uuid
