@@ -6,7 +6,7 @@ answers; from that schema come the TypeScript types in database.ts and the shape
 written here, and an answer with any other key fails a test.
 """
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from facts import (
     Choice,
@@ -24,7 +24,7 @@ from facts import (
     Uuid,
     Vocabulary,
 )
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 

@@ -101,6 +101,7 @@ JobName = TypeAliasType(
         "tip_to_tip_expiry",
         "election_close",
         "weekly_jashn",
+        "last_light",
         "housekeeping",
     ],
 )
@@ -148,10 +149,19 @@ class Patch(TypedDict):
     electorate: NotRequired[Electorate]
 
 
+class Amendment(TypedDict):
+    """What all may will: it takes force at the next Dawn."""
+
+    daily_cc_budget: NotRequired[int]
+    timezone: NotRequired[str]
+    electorate: NotRequired[Electorate]
+
+
 class Choices(TypedDict):
     """Arguments of which few values are taken, by their name."""
 
     action: BorrowAnswer
+    amendment: Amendment
     entry_type: EntryType
     job: JobName
     patch: Patch
@@ -204,6 +214,15 @@ class OfSettings(TypedDict):
 
 class OfSettingsBy(OfSettings):
     user_id: Uuid
+    next_dawn_at: Moment
+
+
+class OfWill(TypedDict):
+    proposal_id: Uuid
+    pending: Amendment
+
+
+class OfWillAndDawn(OfWill):
     next_dawn_at: Moment
 
 
@@ -271,6 +290,12 @@ class OfOwnCorrection(WithReason):
     amount: int
 
 
+class OfLastLight(TypedDict):
+    total: int
+    day: Day
+    sunset_at: Moment
+
+
 class OfEnd(TypedDict):
     outcome: ProposalStatus
 
@@ -290,6 +315,7 @@ class LineFacts(TypedDict):
     moderator_seated: OfUser
     moderator_named: OfNaming
     settings_changed: OfSettingsBy
+    settings_willed: OfWillAndDawn
     borrow_approved: OfLending
     borrow_declined: OfRequest
     loan_forgiven: OfForgiveness
@@ -327,6 +353,8 @@ class NoticeFacts(TypedDict):
     election_cancelled: OfCancellation
     jashn_honours_you: OfWeek
     jashn_celebrated: NoFacts
+    last_light: OfLastLight
+    joy_unwitnessed: NoFacts
 
 
 class OfJoinCode(TypedDict):
@@ -367,6 +395,7 @@ class AuditFacts(TypedDict):
 
     community_founded: NoFacts
     settings_changed: OfSettings
+    settings_willed: OfWill
     join_code_changed: OfJoinCode
     council_appointed: NoFacts
     council_released: NoFacts
@@ -412,6 +441,7 @@ class Forbidden(TypedDict):
 class Conflict(TypedDict):
     """Which of them there are, the reference of the RPC says."""
 
+    field: NotRequired[str]
     status: NotRequired[str]
     request_id: NotRequired[Uuid]
     borrow_request_id: NotRequired[Uuid]
@@ -555,6 +585,10 @@ class OfThing(TypedDict):
     ref_id: Uuid
 
 
+class OfEdition(OfDay):
+    number: int
+
+
 class CommunityBroadcasts(TypedDict):
     """What travels on `community:<id>`: the ids, by the event's name."""
 
@@ -565,6 +599,8 @@ class CommunityBroadcasts(TypedDict):
     tip_to_tip: OfProposal
     sunset: OfDay
     dawn: OfDay
+    last_light: OfDay
+    edition: OfEdition
 
 
 class UserBroadcasts(TypedDict):
