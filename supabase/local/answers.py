@@ -607,6 +607,27 @@ class Audited(Act):
 AuditEntry = TypeAliasType("AuditEntry", Audited)
 
 
+class BanMember(TypedDict):
+    banned: Literal[True]
+
+
+class LiftBan(TypedDict):
+    banned: Literal[False]
+
+
+class Ban(TypedDict):
+    id: int
+    user: Person
+    reason: str | None
+    banned_by: Person
+    created_at: Moment
+
+
+class ListBans(TypedDict):
+    bans: list[Ban]
+    has_more: bool
+
+
 class ListAudit(TypedDict):
     entries: list[AuditEntry]
     has_more: bool
@@ -995,6 +1016,9 @@ class Answers(TypedDict):
     set_join_code: SetJoinCode
     leave_community: LeaveCommunity
     remove_member: RemoveMember
+    ban_member: BanMember
+    lift_ban: LiftBan
+    list_bans: ListBans
     set_council: OneMember
     step_down: OneMember
     list_members: ListMembers
@@ -1059,6 +1083,7 @@ class Answers(TypedDict):
     admit_person: OneAccount
     suspend_person: OneAccount
     restore_person: OneAccount
+    seat_moderator: OneMember
     inspect_community: InspectCommunity
     settle_community: SettleCommunity
     post_correction: PostCorrection

@@ -38,11 +38,18 @@ export interface ActiveProposal {
   proposal_id?: Uuid
   possible_at?: Moment | null
 }
+/** What all may will: it takes force at the next Dawn. */
+export interface Amendment {
+  daily_cc_budget?: number
+  timezone?: string
+  electorate?: Electorate
+}
 export type AuditEntry = Told<Audited, 'action', AuditFacts>
 /** What the audit log of a community tells, by action. */
 export interface AuditFacts {
   community_founded: NoFacts
   settings_changed: OfSettings
+  settings_willed: OfWill
   join_code_changed: OfJoinCode
   council_appointed: NoFacts
   council_released: NoFacts
@@ -90,6 +97,16 @@ export interface Balance {
   day_open: boolean
   next_sunset_at: Moment
   next_dawn_at: Moment
+}
+export interface Ban {
+  id: number
+  user: Person
+  reason: string | null
+  banned_by: Person
+  created_at: Moment
+}
+export interface BanMember {
+  banned: true
 }
 export interface Books {
   minted: number
@@ -152,10 +169,16 @@ export interface Celebration {
   created_at: Moment
   edited_at: Moment | null
 }
+export interface ChainBreak {
+  number: number
+  position: number | null
+  why: 'edition_missing' | 'edition_changed' | 'item_missing' | 'item_changed' | 'item_taken_out'
+}
 export type Choice = 'accept' | 'decline'
 /** Arguments of which few values are taken, by their name. */
 export interface Choices {
   action: BorrowAnswer
+  amendment: Amendment
   entry_type: EntryType
   job: JobName
   patch: Patch
@@ -190,9 +213,12 @@ export interface CommunityBroadcasts {
   tip_to_tip: OfProposal
   sunset: OfDay
   dawn: OfDay
+  last_light: OfDay
+  edition: OfEdition
 }
 /** Which of them there are, the reference of the RPC says. */
 export interface Conflict {
+  field?: string
   status?: string
   request_id?: Uuid
   borrow_request_id?: Uuid
@@ -225,6 +251,47 @@ export interface DeclareJoy {
   declaration: Declaration
   message: JoyMessage
   balance: Balance
+}
+export interface Edition {
+  number: number
+  day: Day
+  sealed_at: Moment
+  digest: string
+  previous_digest: string | null
+  totals: EditionTotals
+  items: EditionItem[]
+  people: Person[]
+}
+export interface EditionInList {
+  number: number
+  day: Day
+  digest: string
+  joys: number
+  cc_spent: number
+}
+export interface EditionItem {
+  position: number
+  kind:
+    | 'joined'
+    | 'declaration'
+    | 'loan'
+    | 'forgiveness'
+    | 'proposal'
+    | 'election'
+    | 'left'
+    | 'jashn'
+    | 'sunset'
+  digest: string
+  salt: string | null
+  /**
+   * The very JSON text the digest covers; null if taken out.
+   */
+  content: string | null
+}
+export interface EditionTotals {
+  joys: number
+  cc_spent: number
+  expired: number
 }
 export interface Election {
   id: Uuid
@@ -331,6 +398,9 @@ export interface GetDeclaration {
   declaration: Declaration
   witnesses: Person[]
 }
+export interface GetEdition {
+  edition: Edition | null
+}
 export interface GetHealth {
   status: 'ok' | 'late' | 'broken'
   dawn_late_seconds: number
@@ -341,6 +411,9 @@ export interface GetJashn {
 }
 export interface GetJobs {
   jobs: Job[]
+}
+export interface GetLastLight {
+  last_light: LastLight | null
 }
 export interface GetLeaderboard {
   week_start: Day
@@ -365,6 +438,10 @@ export interface GetMemberProfile {
 export interface GetRules {
   in_force: Rules
   pending: PendingRules
+  /**
+   * What of it all have willed: no moderator sets it till Dawn.
+   */
+  willed: string[]
 }
 export interface GetSunset {
   date: Day | null
@@ -375,6 +452,14 @@ export interface Home {
   id: Uuid
   name: string
   roles: Role[]
+}
+export interface Honour {
+  id: Uuid
+  week_start: Day
+  week_end: Day
+  honored_user: Person | null
+  total_cc_spent: number
+  celebrations: number
 }
 export interface InitializeSettings {
   enforce_invites: boolean
@@ -455,6 +540,7 @@ export type JobName =
   | 'tip_to_tip_expiry'
   | 'election_close'
   | 'weekly_jashn'
+  | 'last_light'
   | 'housekeeping'
 export interface JobTrouble {
   job: string
@@ -488,6 +574,12 @@ export interface JoyMessage {
 export interface Lapsed {
   lapsed_at: Moment
 }
+export interface LastLight {
+  total: number
+  sunset_at: Moment
+  seconds_left: number
+  unwitnessed: Declaration[]
+}
 export interface LastModerator {
   needs: 'successor_id'
 }
@@ -515,6 +607,9 @@ export interface LedgerSummary {
   remaining_today: number
   spent_today: number
 }
+export interface LiftBan {
+  banned: false
+}
 /** What the house says in the Chamber, by event. Every id is of somebody in `people`. */
 export interface LineFacts {
   community_founded: OfUser
@@ -529,6 +624,7 @@ export interface LineFacts {
   moderator_seated: OfUser
   moderator_named: OfNaming
   settings_changed: OfSettingsBy
+  settings_willed: OfWillAndDawn
   borrow_approved: OfLending
   borrow_declined: OfRequest
   loan_forgiven: OfForgiveness
@@ -546,12 +642,24 @@ export interface ListAudit {
   entries: AuditEntry[]
   has_more: boolean
 }
+export interface ListBans {
+  bans: Ban[]
+  has_more: boolean
+}
+export interface ListEditions {
+  editions: EditionInList[]
+  has_more: boolean
+}
 export interface ListElections {
   elections: Election[]
   has_more: boolean
 }
 export interface ListGazette {
   declarations: Declaration[]
+  has_more: boolean
+}
+export interface ListHonours {
+  honours: Honour[]
   has_more: boolean
 }
 export interface ListInvites {
@@ -732,6 +840,8 @@ export interface NoticeFacts {
   election_cancelled: OfCancellation
   jashn_honours_you: OfWeek
   jashn_celebrated: NoFacts
+  last_light: OfLastLight
+  joy_unwitnessed: NoFacts
 }
 export type NoticeType =
   | 'witnessed'
@@ -788,6 +898,10 @@ export interface OfDay {
 export interface OfDeclaration {
   declaration_id: Uuid
 }
+export interface OfEdition {
+  day: Day
+  number: number
+}
 export interface OfEnd {
   outcome: ProposalStatus
 }
@@ -811,6 +925,11 @@ export interface OfJoinCode {
   rotated: boolean
   open?: boolean
   expires_at?: Moment
+}
+export interface OfLastLight {
+  total: number
+  day: Day
+  sunset_at: Moment
 }
 export interface OfLending {
   borrow_request_id: Uuid
@@ -897,6 +1016,15 @@ export interface OfUserBy {
 }
 export interface OfWeek {
   week_start: Day
+}
+export interface OfWill {
+  proposal_id: Uuid
+  pending: Amendment
+}
+export interface OfWillAndDawn {
+  proposal_id: Uuid
+  pending: Amendment
+  next_dawn_at: Moment
 }
 export interface OneAccount {
   person: Account
@@ -996,6 +1124,7 @@ export interface Proposal {
   title: string
   description: string
   stake_amount: number
+  amendment: Amendment | null
   deadline: Moment
   status: ProposalStatus
   votes: Vote[]
@@ -1215,6 +1344,15 @@ export interface UserBroadcasts {
   notification: OfThing
 }
 export type Uuid = string
+export interface VerifyGazette {
+  holds: boolean
+  editions: number
+  items: number
+  taken_out: number
+  head: string | null
+  first_break: ChainBreak | null
+  next_number: number | null
+}
 export interface Vote {
   user: Person
   vote: Choice
@@ -1252,6 +1390,9 @@ export interface Answers {
   set_join_code: SetJoinCode
   leave_community: LeaveCommunity
   remove_member: RemoveMember
+  ban_member: BanMember
+  lift_ban: LiftBan
+  list_bans: ListBans
   set_council: OneMember
   step_down: OneMember
   list_members: ListMembers
@@ -1293,6 +1434,11 @@ export interface Answers {
   get_leaderboard: GetLeaderboard
   get_jashn: GetJashn
   celebrate_jashn: CelebrateJashn
+  get_last_light: GetLastLight
+  list_honours: ListHonours
+  get_edition: GetEdition
+  list_editions: ListEditions
+  verify_gazette: VerifyGazette
   list_notifications: ListNotifications
   mark_notification_read: MarkNotificationRead
   mark_all_notifications_read: MarkAllNotificationsRead
@@ -1311,6 +1457,7 @@ export interface Answers {
   admit_person: OneAccount
   suspend_person: OneAccount
   restore_person: OneAccount
+  seat_moderator: OneMember
   inspect_community: InspectCommunity
   settle_community: SettleCommunity
   post_correction: PostCorrection
@@ -1324,13 +1471,28 @@ export type MemberFunctions = {
    *
    * balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
    * every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-   * the sum of its own. A proof reads everything: its cost grows with the community's ledger. Returns {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.
+   * the sum of its own. A proof reads everything: its cost grows with the community's ledger. Returns {minted, spent,
+   * forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.
    */
   audit_ledger: {
     Args: {
       community_id: Uuid
     }
     Returns: Answers['audit_ledger']
+  }
+  /**
+   * A moderator keeps somebody who has left from coming back.
+   *
+   * reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
+   * member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.
+   */
+  ban_member: {
+    Args: {
+      community_id: Uuid
+      user_id: Uuid
+      reason: string
+    }
+    Returns: Answers['ban_member']
   }
   /**
    * The member who asked takes an open request back.
@@ -1388,7 +1550,8 @@ export type MemberFunctions = {
    *
    * name 1 to 50 characters, description up to 200, daily budget 10 to 1000 CC. The founder gets the day's budget at
    * once; one who founds between Sunset and Dawn waits for Dawn. Returns {community, member, balance}. Refuses: CONFLICT
-   * {most} (the eleventh of one person), CONFLICT (request_id), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
+   * {most} (the eleventh of one person; in a hundred communities already), CONFLICT (request_id), RATE_LIMITED {most,
+   * possible_at, retry_after} (20 joinings and foundings an hour), INVALID_INPUT; a repeat NOT_FOUND, once the founder has
    * left.
    */
   create_community: {
@@ -1468,9 +1631,9 @@ export type MemberFunctions = {
    * Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
    * membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
    * borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-   * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, jashn_celebrations}]}, of communities they have
-   * left too. invites are those made out to an address of theirs, without codes; ballots are the choice and when it was cast.
-   * Refuses: INVITE_REQUIRED.
+   * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
+   * jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+   * codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.
    */
   export_my_data: {
     Args: never
@@ -1544,6 +1707,22 @@ export type MemberFunctions = {
     Returns: Answers['get_declaration']
   }
   /**
+   * One edition of the Gazette, the last one by default, as it may be read now.
+   *
+   * Each Sunset closes one for a day on which something happened. An item's content is the very JSON text its digest covers:
+   * ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
+   * author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
+   * items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
+   * verify_gazette. Refuses: NOT_FOUND (the number too).
+   */
+  get_edition: {
+    Args: {
+      community_id: Uuid
+      number?: number | null
+    }
+    Returns: Answers['get_edition']
+  }
+  /**
    * One election: candidates, turnout and the caller's own ballot while it is open, tallies and winner after the close.
    *
    * Returns {election + {can_vote, closed_at}}. Refuses: NOT_FOUND.
@@ -1570,6 +1749,19 @@ export type MemberFunctions = {
       week_start?: Day | null
     }
     Returns: Answers['get_jashn']
+  }
+  /**
+   * In the hour before Sunset, what the community is about to lose and the joys of the day nobody has witnessed.
+   *
+   * An overdue day is settled first. total is that of all purses, without names; unwitnessed holds at most 200 joys, first
+   * declared first. Returns {last_light: {total, sunset_at, seconds_left, unwitnessed: [declaration]}}, or null before that
+   * hour and after it. Refuses: NOT_FOUND.
+   */
+  get_last_light: {
+    Args: {
+      community_id: Uuid
+    }
+    Returns: Answers['get_last_light']
   }
   /**
    * The board of one week, Sunday to Saturday.
@@ -1625,7 +1817,7 @@ export type MemberFunctions = {
   /**
    * What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
    *
-   * Returns {in_force, pending}, each {name, description, daily_cc_budget, timezone, electorate}; in pending only what
+   * Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
    * will change. Refuses: NOT_FOUND.
    */
   get_rules: {
@@ -1663,7 +1855,8 @@ export type MemberFunctions = {
    *
    * Only the first ever join grants the day's budget at once; whoever returns, or joins while the day is closed, waits
    * for Dawn with an empty purse. A code that is paused or expired answers as one that never was. Returns {community,
-   * member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; request_id), FORBIDDEN (banned); a repeat NOT_FOUND, once
+   * member, balance}. Refuses: NOT_FOUND, CONFLICT (already in; {most}: in a hundred communities; request_id), FORBIDDEN
+   * (banned), RATE_LIMITED {most, possible_at, retry_after} (20 joinings and foundings an hour); a repeat NOT_FOUND, once
    * who joined has left.
    */
   join_community: {
@@ -1689,10 +1882,22 @@ export type MemberFunctions = {
     Returns: Answers['leave_community']
   }
   /**
+   * A moderator lifts a ban: who was banned may join again with a join code.
+   *
+   * Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).
+   */
+  lift_ban: {
+    Args: {
+      community_id: Uuid
+      user_id: Uuid
+    }
+    Returns: Answers['lift_ban']
+  }
+  /**
    * The audit log of a community, newest first, for its moderators.
    *
-   * Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor and
-   * subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.
+   * Returns {entries: [{id, community_id, action, actor, subject, facts, people, sentence, created_at}], has_more}; actor
+   * and subject are persons or null. Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.
    */
   list_audit: {
     Args: {
@@ -1701,6 +1906,34 @@ export type MemberFunctions = {
       before_id?: number | null
     }
     Returns: Answers['list_audit']
+  }
+  /**
+   * Who may not come back to a community, the latest ban first, for its moderators.
+   *
+   * Returns {bans: [{id, user, reason, banned_by, created_at}], has_more}; reason is null once whose words it was is erased.
+   * Refuses: NOT_FOUND, FORBIDDEN, INVALID_INPUT.
+   */
+  list_bans: {
+    Args: {
+      community_id: Uuid
+      page_size?: number
+      before_id?: number | null
+    }
+    Returns: Answers['list_bans']
+  }
+  /**
+   * The Gazette's editions, newest first.
+   *
+   * before_id is an edition's number: only older ones. Returns {editions: [{number, day, digest, joys, cc_spent}],
+   * has_more}. Refuses: NOT_FOUND, INVALID_INPUT.
+   */
+  list_editions: {
+    Args: {
+      community_id: Uuid
+      page_size?: number
+      before_id?: number | null
+    }
+    Returns: Answers['list_editions']
   }
   /**
    * A community's elections, newest first; before_id pages on from an election.
@@ -1728,6 +1961,20 @@ export type MemberFunctions = {
       author_id?: Uuid | null
     }
     Returns: Answers['list_gazette']
+  }
+  /**
+   * Every Jashn held in a community, newest first, those that honoured nobody too.
+   *
+   * before_id is a Jashn's id: only older ones. Returns {honours: [{id, week_start, week_end, honored_user (a person or
+   * null), total_cc_spent, celebrations (how many)}], has_more}. Refuses: NOT_FOUND (the anchor too), INVALID_INPUT.
+   */
+  list_honours: {
+    Args: {
+      community_id: Uuid
+      page_size?: number
+      before_id?: Uuid | null
+    }
+    Returns: Answers['list_honours']
   }
   /**
    * The caller's own ledger in a community, newest first, all of it or one type; an overdue day is settled first.
@@ -1885,9 +2132,11 @@ export type MemberFunctions = {
    * Stakes CC on a unanimous vote of everyone in the community who can act now.
    *
    * The proposer's accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
-   * 1000. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at},
-   * INSUFFICIENT_CC {short_by, largest_possible, possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at},
-   * NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).
+   * 1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
+   * takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
+   * Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
+   * possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
+   * NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).
    */
   propose_tip_to_tip: {
     Args: {
@@ -1896,6 +2145,7 @@ export type MemberFunctions = {
       stake_amount: number
       description?: string
       request_id?: Uuid | null
+      amendment?: Amendment | null
     }
     Returns: Answers['propose_tip_to_tip']
   }
@@ -1919,9 +2169,9 @@ export type MemberFunctions = {
   /**
    * The borrower repays a loan, or part of it, before Dawn does; the lender is told.
    *
-   * Returns {loan, balance (the borrower's)}. Refuses: INSUFFICIENT_CC, CONFLICT {status} (nothing is owed any more;
-   * request_id), INVALID_INPUT {field, largest_possible} (more than is outstanding), DAY_CLOSED, FORBIDDEN (the lender),
-   * NOT_FOUND.
+   * Returns {loan, balance (the borrower's)}. Refuses: INSUFFICIENT_CC {short_by, largest_possible, possible_at}, CONFLICT
+   * {status} (nothing is owed any more; request_id), CONFLICT {most} (the lender's purse is full), INVALID_INPUT {field,
+   * largest_possible} (more than is outstanding), DAY_CLOSED {possible_at}, FORBIDDEN (the lender), NOT_FOUND.
    */
   repay_loan: {
     Args: {
@@ -1934,9 +2184,9 @@ export type MemberFunctions = {
   /**
    * Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
    *
-   * Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same member; request_id), DEBT_LIMIT
-   * {debt, limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself
-   * among them).
+   * At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
+   * member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
+   * possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).
    */
   request_borrow: {
     Args: {
@@ -1952,9 +2202,11 @@ export type MemberFunctions = {
    * Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
    *
    * Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
-   * request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed. Returns {borrow_request,
-   * system_message, balance (the lender's)}. Refuses: FORBIDDEN, CONFLICT {status}, REQUEST_LAPSED {lapsed_at},
-   * INSUFFICIENT_CC, DEBT_LIMIT, DAY_CLOSED, NOT_FOUND, INVALID_INPUT.
+   * request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
+   * Returns {borrow_request, system_message, balance (the lender's)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
+   * (the borrower's purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
+   * {debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
+   * NOT_FOUND, INVALID_INPUT.
    */
   respond_borrow: {
     Args: {
@@ -1967,7 +2219,8 @@ export type MemberFunctions = {
   /**
    * Says something in the Chamber: 1 to 2000 characters, at most 20 messages a minute; day or night.
    *
-   * Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT (request_id).
+   * Returns {message}. Refuses: RATE_LIMITED {most, possible_at, retry_after}, INVALID_INPUT, NOT_FOUND, CONFLICT
+   * (request_id).
    */
   send_message: {
     Args: {
@@ -1994,9 +2247,9 @@ export type MemberFunctions = {
   /**
    * Shows the join code to a moderator, and changes it: rotate makes a new one, open pauses (false) or resumes it.
    *
-   * What is left out stays; a new code starts open and without expiry unless told otherwise. expires_at may be past,
-   * which ends the code at once, and infinity takes an expiry away. Returns {invite_code, open, expires_at}. Refuses:
-   * FORBIDDEN, NOT_FOUND.
+   * What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
+   * and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
+   * open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.
    */
   set_join_code: {
     Args: {
@@ -2038,7 +2291,8 @@ export type MemberFunctions = {
    *
    * At once: name (1 to 50 characters), description (up to 200). At the next Dawn, announced now: daily_cc_budget (10 to
    * 1000), timezone (an IANA name), electorate (council or members); set to what is in force, it pends no more. Returns
-   * {community, pending}. Refuses: FORBIDDEN, INVALID_INPUT {field}, NOT_FOUND.
+   * {community, pending}. Refuses: FORBIDDEN, CONFLICT {field, possible_at} (all have willed
+   * it, and it waits for Dawn), INVALID_INPUT {field}, NOT_FOUND.
    */
   update_community: {
     Args: {
@@ -2048,8 +2302,9 @@ export type MemberFunctions = {
     Returns: Answers['update_community']
   }
   /**
-   * Changes the caller's display name (1 to 80 characters, one visible line) or avatar (a web address; an empty text removes
-   * it).
+   * Changes the caller's display name or avatar.
+   *
+   * A name is 1 to 80 characters on one visible line, an avatar a web address; an empty text removes it.
    *
    * What is left out or null stays; a new name shows everywhere at once, and ten a day are enough. Returns as get_me.
    * Refuses: INVALID_INPUT {field, possible}, RATE_LIMITED {most, possible_at, retry_after}.
@@ -2060,6 +2315,30 @@ export type MemberFunctions = {
       avatar_url?: string | null
     }
     Returns: Answers['update_me']
+  }
+  /**
+   * Recomputes the Gazette's chain of editions and says whether it holds; at most 400 editions a call.
+   *
+   * An item's digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
+   * 00112233445566778899aabbccddeeff and content {"a": 1} it is
+   * d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
+   * An edition's digest is the same of these lines joined by a line feed (U+000A, none at the end): the community's id, the
+   * number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
+   * of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
+   * one item it is
+   * 98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
+   * Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
+   * first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
+   * edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
+   * NOT_FOUND, INVALID_INPUT.
+   */
+  verify_gazette: {
+    Args: {
+      community_id: Uuid
+      from_number?: number
+      to_number?: number | null
+    }
+    Returns: Answers['verify_gazette']
   }
   /**
    * Casts the caller's one ballot, or changes it, until the close.
@@ -2247,11 +2526,11 @@ export type ServiceFunctions = {
     Returns: Answers['list_steward_acts']
   }
   /**
-   * Puts back what the house needs and lacks, as after a restore: jobs, triggers on auth.users, the policy of the topics,
-   * published tables, default privileges, profiles and erasures. For the service role alone.
+   * Puts back what the house needs and lacks, as after a restore. For the service role alone.
    *
-   * Twice is once, nobody's data is changed, and what is not the house's own is left alone. Returns {mended: [text], missing:
-   * [text]}: what it put back, and what it could not.
+   * That is jobs, triggers on auth.users, the policy of the topics, published tables, default privileges, profiles and
+   * erasures. Twice is once, nobody's data is changed, and what is not the house's own is left alone. Returns {mended:
+   * [text], missing: [text]}: what it put back, and what it could not.
    */
   mend: {
     Args: never
@@ -2283,8 +2562,8 @@ export type ServiceFunctions = {
    * 1 to 280 characters. The ledger gets a new entry: up counts as minted, down as forfeited (RULES 5.2), neither as
    * spent. It works by night too; what it leaves in a purse then expires before the next grant. Returns {correction_id,
    * amount, balance}; the entry has the correction_id as reference_id. Refuses: NOT_FOUND, INVALID_INPUT,
-   * INSUFFICIENT_CC {short_by, largest_possible} below zero, CONFLICT (request_id), FORBIDDEN (steward_id is no
-   * steward).
+   * INSUFFICIENT_CC {short_by, largest_possible, possible_at} below zero, CONFLICT {most} (a purse holds at most
+   * 1000000000 CC), CONFLICT (request_id), FORBIDDEN (steward_id is no steward).
    */
   post_correction: {
     Args: {
@@ -2326,7 +2605,7 @@ export type ServiceFunctions = {
   /**
    * Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
    *
-   * Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
+   * One that outlived an erased account is lifted too, with the new account's. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
    * steward).
    */
   restore_person: {
@@ -2348,6 +2627,23 @@ export type ServiceFunctions = {
     Returns: Answers['revoke_invite']
   }
   /**
+   * Names a moderator, also of a community everyone has left. For the service role alone.
+   *
+   * Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
+   * purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
+   * Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
+   * communities), FORBIDDEN (banned there, or steward_id is no steward).
+   */
+  seat_moderator: {
+    Args: {
+      community_id: Uuid
+      user_id: Uuid
+      reason: string
+      steward_id?: Uuid | null
+    }
+    Returns: Answers['seat_moderator']
+  }
+  /**
    * Does now whatever is overdue in a community, as the scheduled jobs would. For the service role alone.
    *
    * That is its Sunset and Dawn, proposals, elections and the Jashn, each without waiting for the job's next try. Time
@@ -2365,8 +2661,9 @@ export type ServiceFunctions = {
   /**
    * Takes a person's admission back, from their next call on. For the service role alone.
    *
-   * It holds whether invites are needed or not. reason (1 to 280 characters) is for the audit log. Nothing else changes:
-   * they stay in their communities, their purse is granted and expires, and what awaits their vote goes on waiting; a
+   * It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
+   * had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
+   * act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
    * moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
    * NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).
    */
