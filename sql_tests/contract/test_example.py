@@ -263,7 +263,7 @@ def test_all_of_it_goes_by_keyboard(looks):
 
     def walk(role: str, name: str) -> None:
         """Tab by tab, as far as it takes."""
-        wanted = look.page.get_by_role(role, name=name, exact=True).first.element_handle()  # type: ignore[arg-type]
+        wanted = look.page.get_by_role(role, name=name, exact=True).first.element_handle()
         for _ in range(90):
             if look.page.evaluate("one => document.activeElement === one", wanted):
                 return

@@ -601,6 +601,7 @@ class CommunityBroadcasts(TypedDict):
     dawn: OfDay
     last_light: OfDay
     edition: OfEdition
+    absence: OfUser
 
 
 class UserBroadcasts(TypedDict):

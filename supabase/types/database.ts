@@ -215,6 +215,7 @@ export interface CommunityBroadcasts {
   dawn: OfDay
   last_light: OfDay
   edition: OfEdition
+  absence: OfUser
 }
 /** Which of them there are, the reference of the RPC says. */
 export interface Conflict {
@@ -1393,6 +1394,8 @@ export interface Answers {
   ban_member: BanMember
   lift_ban: LiftBan
   list_bans: ListBans
+  declare_absence: OneMember
+  end_absence: OneMember
   set_council: OneMember
   step_down: OneMember
   list_members: ListMembers
@@ -1582,6 +1585,23 @@ export type MemberFunctions = {
     Returns: Answers['create_election']
   }
   /**
+   * Declares that the caller will be away, from one day to another, both included.
+   *
+   * 1 to 14 days, beginning tomorrow at the earliest and within 60 days, in days of the community; one at a time. Away,
+   * one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
+   * breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
+   * Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
+   * CONFLICT {from, to}, NOT_FOUND.
+   */
+  declare_absence: {
+    Args: {
+      community_id: Uuid
+      from_day: Day
+      to_day: Day
+    }
+    Returns: Answers['declare_absence']
+  }
+  /**
    * Declares a joy, for at least 1 CC and at most the purse.
    *
    * Purse, ledger, declaration and card change together or not at all. title 1 to 120 characters, description up to
@@ -1626,13 +1646,24 @@ export type MemberFunctions = {
     Returns: Answers['edit_message']
   }
   /**
+   * Takes back the caller's absence if it has not begun; one that has ends with today.
+   *
+   * Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.
+   */
+  end_absence: {
+    Args: {
+      community_id: Uuid
+    }
+    Returns: Answers['end_absence']
+  }
+  /**
    * Everything the house keeps about the caller, as one document.
    *
    * Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
    * membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
    * borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-   * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
-   * jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+   * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
+   * gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
    * codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.
    */
   export_my_data: {
@@ -2136,7 +2167,8 @@ export type MemberFunctions = {
    * takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
    * Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
    * possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-   * NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).
+   * NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+   * (request_id) or {away} (who is away is on no roll, not even of their own proposal).
    */
   propose_tip_to_tip: {
     Args: {
