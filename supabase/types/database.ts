@@ -1663,8 +1663,8 @@ export type MemberFunctions = {
    * membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
    * borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
    * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
-   * gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
-   * codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.
+   * gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
+   * theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.
    */
   export_my_data: {
     Args: never
@@ -1740,11 +1740,11 @@ export type MemberFunctions = {
   /**
    * One edition of the Gazette, the last one by default, as it may be read now.
    *
-   * Each Sunset closes one for a day on which something happened. An item's content is the very JSON text its digest covers:
-   * ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
-   * author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
-   * items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
-   * verify_gazette. Refuses: NOT_FOUND (the number too).
+   * Each Sunset closes one for a day on which something happened. An item's content is the very JSON text its digest
+   * covers: ids, numbers, days and words, with the names in people. content and salt are null where the words were struck
+   * or their author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys,
+   * cc_spent, expired}, items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How
+   * the digests are made: verify_gazette. Refuses: NOT_FOUND (the number too).
    */
   get_edition: {
     Args: {
@@ -1848,8 +1848,8 @@ export type MemberFunctions = {
   /**
    * What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
    *
-   * Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
-   * will change. Refuses: NOT_FOUND.
+   * Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in
+   * pending only what will change. Refuses: NOT_FOUND.
    */
   get_rules: {
     Args: {
@@ -2165,9 +2165,9 @@ export type MemberFunctions = {
    * The proposer's accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
    * 1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
    * takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
-   * Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
-   * possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-   * NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+   * Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS
+   * {proposal_id, possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible,
+   * possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
    * (request_id) or {away} (who is away is on no roll, not even of their own proposal).
    */
   propose_tip_to_tip: {
@@ -2235,10 +2235,10 @@ export type MemberFunctions = {
    *
    * Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
    * request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
-   * Returns {borrow_request, system_message, balance (the lender's)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
-   * (the borrower's purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
-   * {debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
-   * NOT_FOUND, INVALID_INPUT.
+   * Returns {borrow_request, system_message, balance (the lender's)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT
+   * {most} (the borrower's purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible},
+   * DEBT_LIMIT {debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at,
+   * retry_after}, NOT_FOUND, INVALID_INPUT.
    */
   respond_borrow: {
     Args: {
@@ -2354,15 +2354,15 @@ export type MemberFunctions = {
    * An item's digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
    * 00112233445566778899aabbccddeeff and content {"a": 1} it is
    * d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
-   * An edition's digest is the same of these lines joined by a line feed (U+000A, none at the end): the community's id, the
-   * number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
-   * of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
-   * one item it is
+   * An edition's digest is the same of these lines joined by a line feed (U+000A, none at the end): the community's id,
+   * the number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the
+   * digest of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02
+   * and that one item it is
    * 98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
-   * Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
-   * first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
-   * edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
-   * NOT_FOUND, INVALID_INPUT.
+   * Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or
+   * null, first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is
+   * edition_missing, edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind
+   * it). Refuses: NOT_FOUND, INVALID_INPUT.
    */
   verify_gazette: {
     Args: {
@@ -2637,8 +2637,8 @@ export type ServiceFunctions = {
   /**
    * Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
    *
-   * One that outlived an erased account is lifted too, with the new account's. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
-   * steward).
+   * One that outlived an erased account is lifted too, with the new account's. Of somebody not suspended it changes
+   * nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no steward).
    */
   restore_person: {
     Args: {
@@ -2662,9 +2662,9 @@ export type ServiceFunctions = {
    * Names a moderator, also of a community everyone has left. For the service role alone.
    *
    * Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
-   * purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
-   * Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
-   * communities), FORBIDDEN (banned there, or steward_id is no steward).
+   * purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns
+   * {member}. Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a
+   * hundred communities), FORBIDDEN (banned there, or steward_id is no steward).
    */
   seat_moderator: {
     Args: {
@@ -2693,11 +2693,11 @@ export type ServiceFunctions = {
   /**
    * Takes a person's admission back, from their next call on. For the service role alone.
    *
-   * It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
-   * had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
-   * act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
-   * moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
-   * NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).
+   * It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address
+   * it had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who
+   * could act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and
+   * expires; a moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}.
+   * Refuses: NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).
    */
   suspend_person: {
     Args: {
