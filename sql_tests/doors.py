@@ -32,6 +32,8 @@ FOR_PEOPLE = {
     "ban_member": "community_id, user_id, reason",
     "lift_ban": "community_id, user_id",
     "list_bans": "community_id, page_size = 50, before_id = null",
+    "declare_absence": "community_id, from_day, to_day",
+    "end_absence": "community_id",
     "set_council": "community_id, user_id, granted",
     "step_down": "community_id, successor_id = null",
     "list_members": "community_id",

@@ -77,6 +77,8 @@ class World:
         for person in self.members:
             person.mark_chamber_read(message_id=words["id"], **here)
             person.mute_notifications(type="system", muted=True, **here)
+        for person in (self.moderator, self.council):
+            person.declare_absence(from_day="2026-03-20", to_day="2026-03-21", **here)
         self.things |= {
             **here,
             "declaration_id": joy["declaration"]["id"],
@@ -108,6 +110,8 @@ IN_ORDER = {
     "cc_spent": 1,
     "content": "Hello",
     "ends_at": "2026-03-17 12:00+00:00",
+    "from_day": "2026-03-20",
+    "to_day": "2026-03-21",
     "granted": True,
     "message": "Well done",
     "muted": True,

@@ -46,6 +46,7 @@ SHOWN_AS = {
     "private.ballots": ".ballots",
     "private.jashns": ".jashns_honoured",
     "private.jashn_entries": ".jashn_reckonings",
+    "private.absences": ".absences",
     "private.gazette_items": ".gazette_items",
     "private.jashn_celebrations": ".jashn_celebrations",
 }
@@ -111,6 +112,7 @@ def life(house, rain, asha, bram, chloe, clock, service):
         rain=rain,
     )
     bram.celebrate_jashn(jashn_id=jashn["id"], message="bram-cheers")
+    bram.declare_absence(community_id=rain, from_day="2026-03-20", to_day="2026-03-21")
     bram.update_me(display_name="Bram")
 
     own = bram.create_community(name="Bramble", description="A hedge")["community"]

@@ -4,6 +4,7 @@ import time
 import uuid
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import pytest
 from doors import assert_shape
@@ -347,7 +348,7 @@ def renewed(rain, council, clock):
     return election
 
 
-MODERATE = {
+MODERATE: dict[str, dict[str, Any]] = {
     "update_community": {"patch": {"description": "Wet"}},
     "set_join_code": {"rotate": True},
     "list_audit": {},

@@ -31,7 +31,11 @@ BUDGETS = (10, 40, 100, 150)
 PRESENT = """
   select jsonb_build_object(
     'day', d.day, 'open', d.is_open, 'dawn_at', d.dawn_at, 'zone', c.timezone,
-    'budget', c.daily_cc_budget, 'pending', c.pending,
+    'budget', c.daily_cc_budget, 'pending', c.pending, 'willed', c.willed,
+    'absences', (
+      select coalesce(jsonb_object_agg(a.user_id, jsonb_build_array(a.from_day, a.to_day)), '{}')
+      from private.absences as a where a.community_id = c.id and a.to_day >= d.day
+    ),
     'members', (
       select coalesce(jsonb_agg(m.user_id), '[]') from private.community_members as m
       where m.community_id = c.id and m.left_at is null
@@ -166,6 +170,8 @@ class Driver:
             self.disable_or_restore: 1.2,
             self.erase: 0.2,
             self.settings: 1.5,
+            self.go_away: 1,
+            self.come_back: 0.5,
         }
         (deed,) = self.random.choices(list(deeds), list(deeds.values()))
         deed()
@@ -229,7 +235,26 @@ class Driver:
             title=f"Tip {self.random.random()}",
             stake_amount=self.amount(self.purse_of(who)),
             request_id=self.request_id(),
+            amendment=self.amendment(),
         )
+
+    def go_away(self) -> None:
+        """Mostly tomorrow and for a day or two, now and then out of bounds."""
+        first = self.model.day + timedelta(days=self.random.choice([0, 1, 1, 1, 2, 61]))
+        last = first + timedelta(days=self.random.choice([-1, 0, 0, 0, 1, 1, 14]))
+        self.act(self.somebody(), "declare_absence", from_day=first, to_day=last)
+
+    def come_back(self) -> None:
+        who = self.mostly(self.random.choice([*self.model.absences] or [self.people[0].id]))
+        self.act(who, "end_absence")
+
+    def amendment(self) -> Facts | None:
+        """One proposal in five would change how all live here."""
+        if self.random.random() < 0.8:
+            return None
+        if self.random.random() < 0.5:
+            return {"timezone": self.random.choice(ZONES)}
+        return {"daily_cc_budget": self.random.choice([*BUDGETS, 9])}
 
     def vote(self) -> None:
         """Mostly on the proposal nearest to its end, else few would come to one."""
@@ -490,6 +515,8 @@ class Driver:
             "zone": model.zone,
             "budget": model.budget,
             "pending": model.pending,
+            "willed": sorted(model.willed),
+            "absences": {u: [*a] for u, a in model.absences.items() if a[1] >= model.day},
             "members": sorted(model.members),
             "moderators": sorted(model.moderators),
             "banned": sorted(model.banned),
@@ -501,7 +528,7 @@ class Driver:
         }
         present = row["present"] | {
             name: sorted(row["present"][name])
-            for name in ("members", "moderators", "banned", "requests")
+            for name in ("members", "moderators", "banned", "requests", "willed")
         }
         for name, value in expected.items():
             if not is_same(value, present[name]):

@@ -91,6 +91,7 @@ class Tip:
     status: str = "active"
     escrow: str = "held"
     is_reminded: bool = False
+    amendment: Facts | None = None
 
     @property
     def awaiting(self) -> int:
@@ -127,6 +128,8 @@ class Economy:
         self.zone = zone
         self.budget = budget
         self.pending: dict[str, Any] = {}
+        self.willed: dict[str, None] = {}  # of what pends, what all have willed
+        self.absences: dict[str, tuple[date, date]] = {}
         self.day = local_date(now, zone)
         self.dawn_at = dawn_of(zone, self.day + timedelta(days=1))
         self.open = now < self.sunset_at
@@ -210,8 +213,7 @@ class Economy:
         """By night that of the day which the next Dawn opens, in the zone it will be lived in."""
         if self.open:
             return self.sunset_at
-        dawn = max(local_date(self.dawn_at, self.next_zone), self.day + DAY)
-        return dawn_of(self.next_zone, dawn + DAY) - timedelta(minutes=1)
+        return dawn_of(self.next_zone, self.next_day + DAY) - timedelta(minutes=1)
 
     def _await_dawn(self) -> None:
         """The old date must be over where it was lived, the new one begun where it will be."""
@@ -235,14 +237,15 @@ class Economy:
     def _open(self) -> None:
         self.zone = self.pending.get("timezone", self.zone)
         self.budget = self.pending.get("daily_cc_budget", self.budget)
-        self.pending = {}
+        self.pending, self.willed = {}, {}
         self.day = max(local_date(self.now, self.zone), self.day + DAY)
         self.dawn_at = dawn_of(self.zone, self.day + DAY)
         self.open = True
         self._expire_all()
         for member in self.members:
             self.purses[member] = replace(self.purses[member], day=self.day, spent_today=0)
-            self._post(member, "daily_reset", self.budget)
+            if not self.is_away(member, self.day):
+                self._post(member, "daily_reset", self.budget)
         for identity, tip in self.tips.items():
             if tip.escrow == "due":
                 self._pay(identity)
@@ -251,7 +254,7 @@ class Economy:
         self._fill_seat()
 
     def _collect_debts(self) -> None:
-        due = self.repayments_due(self.budget)
+        due = self.repayments_due(self.budget, self.day)
         for identity, amount in due.items():
             loan = self.loans[identity]
             self._post(loan.borrower, "debt_repaid", -amount, loan.lender, identity)
@@ -264,11 +267,21 @@ class Economy:
     def next_budget(self) -> int:
         return int(self.pending.get("daily_cc_budget", self.budget))
 
-    def repayments_due(self, budget: int) -> dict[str, int]:
-        """Each debtor's open loans, oldest first, up to the whole budget."""
+    @property
+    def next_day(self) -> date:
+        return max(local_date(self.dawn_at, self.next_zone), self.day + DAY)
+
+    def is_away(self, who: str, day: date) -> bool:
+        first, last = self.absences.get(who, (date.max, date.min))
+        return first <= day <= last
+
+    def repayments_due(self, budget: int, day: date) -> dict[str, int]:
+        """Each debtor's open loans, oldest first, up to the whole budget; the absent wait."""
         left: Counter[str] = Counter()
         due = {}
         for identity, loan in self.loans.items():
+            if self.is_away(loan.borrower, day) or self.is_away(loan.lender, day):
+                continue
             amount = min(loan.outstanding, budget - left[loan.borrower])
             if loan.status == "open" and amount > 0:
                 due[identity] = amount
@@ -324,8 +337,8 @@ class Economy:
         return self.dawn_at if amount <= self._wake_with(user) else None
 
     def _wake_with(self, user: str) -> int:
-        woken = self.next_budget
-        for identity, amount in self.repayments_due(self.next_budget).items():
+        woken = 0 if self.is_away(user, self.next_day) else self.next_budget
+        for identity, amount in self.repayments_due(self.next_budget, self.next_day).items():
             loan = self.loans[identity]
             woken += amount * ((loan.lender == user) - (loan.borrower == user))
         mine = (tip for tip in self.tips.values() if tip.proposer == user)
@@ -499,6 +512,7 @@ class Economy:
         own, forfeited = self._active_tip(who), 0
         self.members.pop(who)
         self.moderators.pop(who, None)
+        self._come_back(who)
         self._part_with_loans(who)
         if own:
             is_overdue = self.tips[own].is_overdue(self.now)
@@ -546,13 +560,60 @@ class Economy:
         if not 10 <= patch.get("daily_cc_budget", 10) <= 1000:
             raise Denied("INVALID_INPUT", field="daily_cc_budget")
         self.settle()
-        in_force = {"timezone": self.zone, "daily_cc_budget": self.budget}
+        for field in sorted(self.willed.keys() & patch.keys()):
+            raise Denied("CONFLICT", field=field, possible_at=self.dawn_at)
+        self._await_settings(patch)
+        return {"pending": self.pending}
+
+    @property
+    def in_force(self) -> Facts:
+        return {"timezone": self.zone, "daily_cc_budget": self.budget}
+
+    def _await_settings(self, patch: Facts) -> None:
         wanted = self.pending | patch
         before = self.next_zone
-        self.pending = {key: value for key, value in wanted.items() if in_force[key] != value}
+        self.pending = {key: value for key, value in wanted.items() if self.in_force[key] != value}
         if self.next_zone != before:
             self._await_dawn()
-        return {"pending": self.pending}
+
+    # -------------------------------------------------------------------------- absence
+
+    def _absence_of(self, who: str) -> tuple[date, date] | None:
+        """The one that is not over."""
+        found = self.absences.get(who)
+        return found if found and found[1] >= self.day else None
+
+    def _come_back(self, who: str) -> None:
+        """Today is the last day away; what has not begun is taken back."""
+        first, last = self._absence_of(who) or (date.max, date.min)
+        if first <= self.day < last:
+            self.absences[who] = (first, self.day)
+        elif self.day < first <= last:
+            self.absences.pop(who)
+
+    def _show_absence(self, who: str) -> Facts:
+        found = self._absence_of(who)
+        return {"member": {"away": found and {"from": found[0], "to": found[1]}}}
+
+    def declare_absence(self, who: str, from_day: date, to_day: date) -> Facts:
+        self._require_member(who)
+        self.settle()
+        if not self.day < from_day <= self.day + 60 * DAY:
+            raise Denied("INVALID_INPUT", field="from_day")
+        if not from_day <= to_day <= from_day + 13 * DAY:
+            raise Denied("INVALID_INPUT", field="to_day")
+        if self._absence_of(who):
+            raise Denied("CONFLICT")
+        self.absences[who] = (from_day, to_day)
+        return self._show_absence(who)
+
+    def end_absence(self, who: str) -> Facts:
+        self._require_member(who)
+        self.settle()
+        if not self._absence_of(who):
+            raise Denied("CONFLICT", away=None)
+        self._come_back(who)
+        return self._show_absence(who)
 
     # -------------------------------------------------------------------------- reading
 
@@ -592,10 +653,10 @@ class Economy:
     def preview_dawn(self, who: str) -> Facts:
         self._require_member(who)
         self.settle()
-        grant = self.next_budget
+        grant = 0 if self.is_away(who, self.next_day) else self.next_budget
         owed: Counter[str] = Counter()
         lent: Counter[str] = Counter()
-        for identity, amount in self.repayments_due(grant).items():
+        for identity, amount in self.repayments_due(self.next_budget, self.next_day).items():
             loan = self.loans[identity]
             if loan.borrower == who:
                 owed[loan.lender] += amount
@@ -685,7 +746,8 @@ class Economy:
     def _require_room_for_debt(self, borrower: str, amount: int, *, is_answer: bool) -> None:
         """By the next Dawn a request of today has lapsed: its answer is promised nothing."""
         debt = self.debt_of(borrower)
-        left = max(debt - self.next_budget, 0)
+        due = self.repayments_due(self.next_budget, self.next_day)
+        left = debt - sum(due[i] for i in due if self.loans[i].borrower == borrower)
         will_do = left + amount <= self.next_budget and not is_answer
         if debt + amount > self.budget:
             raise Denied(
@@ -751,7 +813,7 @@ class Economy:
                 raise Denied("FORBIDDEN")
             require_amount(amount, "amount")
             self._require_open()
-            due = self.repayments_due(self.next_budget).get(loan_id, 0)
+            due = self.repayments_due(self.next_budget, self.next_day).get(loan_id, 0)
             will_do = self.loans[loan_id].outstanding - due >= amount
             possible_at = self._when_affordable(who, amount) if will_do else None
             self._reduce(loan_id, amount, "repaid")
@@ -794,15 +856,25 @@ class Economy:
     # -------------------------------------------------------------------------- tip-to-tip
 
     def propose_tip_to_tip(
-        self, who: str, title: str, stake_amount: int, request_id: str | None = None
+        self,
+        who: str,
+        title: str,
+        stake_amount: int,
+        request_id: str | None = None,
+        amendment: Facts | None = None,
     ) -> Facts:
         self._require_member(who)
-        said = {"title": title, "stake_amount": stake_amount}
+        said = {"title": title, "stake_amount": stake_amount, "amendment": amendment}
         with self._remembering(who, "propose_tip_to_tip", request_id, **said) as is_known:
             if is_known:
                 return self._settled(who)
             require_amount(stake_amount, "stake_amount")
+            if amendment and not 10 <= amendment.get("daily_cc_budget", 10) <= 1000:
+                raise Denied("INVALID_INPUT", field="daily_cc_budget")
             self._require_open()
+            for field in sorted(amendment or {}):
+                if amendment and self.in_force[field] == amendment[field]:
+                    raise Denied("INVALID_INPUT", field=field)
             own = self._active_tip(who)
             if own and self.tip_status(own) == "active":
                 raise Denied(
@@ -810,7 +882,13 @@ class Economy:
                 )
             if own:
                 self._end(own, self.tip_status(own))
-            able = frozenset(member for member in self.members if member not in self.unable)
+            if self.is_away(who, self.day):
+                raise Denied("CONFLICT", away=True)
+            able = frozenset(
+                member
+                for member in self.members
+                if member not in self.unable and not self.is_away(member, self.day)
+            )
             if len(able) < 2:
                 raise Denied("NO_ELECTORS", electors=len(able), needed=2)
             mine = [tip.deadline for tip in self.tips.values() if tip.proposer == who]
@@ -825,8 +903,14 @@ class Economy:
                 self.day,
                 roll=able,
                 voted=frozenset([who]),
+                amendment=amendment,
             )
-        proposal = {"status": "active", "electors": len(tip.roll), "awaiting": tip.awaiting}
+        proposal = {
+            "amendment": amendment,
+            "status": "active",
+            "electors": len(tip.roll),
+            "awaiting": tip.awaiting,
+        }
         return {"proposal": proposal, "balance": self.balance(who)}
 
     def vote_tip_to_tip(self, who: str, proposal_id: str, vote: str) -> Facts:
@@ -874,6 +958,9 @@ class Economy:
             self._pay(identity)
         else:
             self.tips[identity] = replace(tip, escrow="due")
+        if outcome == "completed" and tip.amendment:
+            self.willed = self.willed | dict.fromkeys(tip.amendment)
+            self._await_settings(tip.amendment)
 
     def _pay(self, identity: str) -> None:
         tip = self.tips[identity]

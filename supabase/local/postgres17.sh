@@ -54,7 +54,7 @@ rm -rf "$new/debs" "$new/apt"
 rm -rf "$place"
 mv "$new" "$place"
 mkdir "$bin/real"
-for program in postgres initdb pg_ctl pg_dump psql pgbench; do
+for program in postgres initdb pg_ctl pg_basebackup pg_dump psql pgbench; do
   mv "$bin/$program" "$bin/real/$program"
   cat >"$bin/$program" <<PROGRAM
 #!/bin/sh

@@ -70,6 +70,17 @@ comment on function private.next_dawn is
 where it was lived, and the new one begun where it will be (RULES 6.2). West of here that is hours later; to the east it
 is this zone''s own midnight, and the new date is then the other zone''s.';
 
+create function private.next_day(p_day private.community_days, p_timezone text)
+returns date
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest((p_day.dawn_at at time zone p_timezone)::date, p_day.day + 1);
+end;
+$$;
+comment on function private.next_day is
+'The date that a day''s next Dawn opens, where p_timezone is the zone from then on.';
+
 create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
 returns timestamptz
 language plpgsql stable security definer set search_path = ''

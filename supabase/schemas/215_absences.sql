@@ -34,6 +34,21 @@ end;
 $$;
 comment on function private.away_ids is 'Who is away on a day from p_from_day to p_to_day, in id order.';
 
+create function private.present_able_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day date := (select d.day from private.community_days as d where d.community_id = p_community_id);
+  v_away uuid[] := private.away_ids(p_community_id, v_day, v_day);
+begin
+  return array(select m.id from unnest(private.able_member_ids(p_community_id)) as m (id) where m.id <> all(v_away));
+end;
+$$;
+comment on function private.present_able_ids is
+'Who in a community can act now and is not away on the day it lives, in id order: of whom rolls and candidates are
+made.';
+
 create function private.absence_of(p_community_id uuid, p_user_id uuid, p_day date)
 returns private.absences
 language plpgsql stable security definer set search_path = ''
@@ -48,3 +63,35 @@ end;
 $$;
 comment on function private.absence_of is
 'A member''s absence that is not over on a day, begun or not; nulls if there is none. There is never more than one.';
+
+create function private.write_absence(p_community_id uuid, p_user_id uuid, p_from_day date, p_to_day date)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.absences (community_id, user_id, from_day, to_day)
+  values (p_community_id, p_user_id, p_from_day, p_to_day);
+end;
+$$;
+comment on function private.write_absence is 'Writes down an absence.';
+
+create function private.cut_absence(p_community_id uuid, p_user_id uuid, p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_absence private.absences := private.absence_of(p_community_id, p_user_id, p_day);
+begin
+  if v_absence.from_day > p_day then
+    delete from private.absences as a
+    where a.community_id = p_community_id and a.user_id = p_user_id and a.from_day = v_absence.from_day;
+  elsif v_absence.to_day > p_day then
+    update private.absences as a set to_day = p_day
+    where a.community_id = p_community_id and a.user_id = p_user_id and a.from_day = v_absence.from_day;
+  end if;
+  return v_absence.user_id is not null;
+end;
+$$;
+comment on function private.cut_absence is
+'Takes back an absence that has not begun on a day, or ends one that has with that day; returns whether there is one
+that is not over.';

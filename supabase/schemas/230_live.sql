@@ -18,8 +18,9 @@ begin
     perform set_config('chas.silent', 'on', true);
   end if;
 exception
-  when undefined_function or invalid_schema_name then
-    raise warning 'no broadcast: this database has no realtime.send';
+  when others then
+    -- It is missing, or closed to us, or its own net has a hole.
+    raise warning 'no broadcast: % %', sqlstate, sqlerrm;
 end;
 $$;
 comment on function private.tell_topic is

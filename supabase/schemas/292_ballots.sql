@@ -82,7 +82,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_electorate text := (select c.electorate from private.communities as c where c.id = p_election.community_id);
-  v_able uuid[] := private.able_member_ids(p_election.community_id);
+  v_able uuid[] := private.present_able_ids(p_election.community_id);
   v_electors uuid[];
 begin
   insert into private.ballot_boxes (community_id, election_id) values (p_election.community_id, p_election.id);
@@ -112,7 +112,7 @@ end;
 $$;
 comment on function private.open_box is
 'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members; able people all of them. Who is appointed
+moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who is appointed
 later is neither; who loses a role stays both.
 
 Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';

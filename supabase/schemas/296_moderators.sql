@@ -152,6 +152,7 @@ as $$
 declare
   v_able uuid[] := private.able_among(p_user_ids);
   v_outcome record := private.unwritten_outcome(p_community_id);
+  v_today date := (private.day_at(p_community_id, private.clock())).day;
 begin
   return query
   select
@@ -160,7 +161,11 @@ begin
     jsonb_build_object(
       'user', p.person, 'community_id', m.community_id,
       'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able), 'away', null
+      'able', m.user_id = any(v_able),
+      'away', (
+        select jsonb_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
+        where a.community_id = m.community_id and a.user_id = m.user_id and a.to_day >= v_today
+      )
     )
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id

@@ -311,11 +311,15 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
   v_granted integer;
 begin
   with granted as (
     update private.purses as b
-    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
+    set
+      remaining = b.remaining + case when b.user_id = any(v_away) then 0 else p_budget end,
+      spent_today = 0, joys_today = 0, day = p_day,
+      granted_at = case when b.user_id = any(v_away) then b.granted_at else p_at end
     from private.community_members as m
     where b.community_id = p_community_id
       and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
@@ -323,13 +327,15 @@ begin
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
-  from granted as g;
+  from granted as g
+  where g.user_id <> all(v_away);
   get diagnostics v_granted = row_count;
   return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
+'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To
+the purses of who is away the day begins too, with nothing.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void

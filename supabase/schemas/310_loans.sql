@@ -152,12 +152,14 @@ comment on function private.forgive is
 'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
 
 create function private.repayments_due(
-  p_community_id uuid, p_budget integer,
+  p_community_id uuid, p_budget integer, p_day date,
   out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
 )
 returns setof record
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
 begin
   return query
   select
@@ -178,16 +180,19 @@ begin
       ), 0) as before
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
+      and l.borrower_id <> all(v_away) and l.lender_id <> all(v_away)
       and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
   ) as d
   where d.before < p_budget;
 end;
 $$;
 comment on function private.repayments_due is
-'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
+'What the Dawn of a day with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES
+7.4).
 
-It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. A loan of somebody
-just erased is as good as released or asleep: the leaving follows.';
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. Loans of who
+is away that day wait, on both sides (RULES 16.2). A loan of somebody just erased is as good as released or asleep: the
+leaving follows.';
 
 create function private.debt_of(p_community_id uuid, p_user_id uuid)
 returns bigint
@@ -216,7 +221,7 @@ begin
     return;
   end if;
   with due as materialized (
-    select r.* from private.repayments_due(p_community_id, p_budget) as r
+    select r.* from private.repayments_due(p_community_id, p_budget, p_day) as r
   ), reduced as (
     update private.loans as l
     set

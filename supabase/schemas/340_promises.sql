@@ -3,7 +3,8 @@
 
 create function private.reckon_dawn(
   p_community_id uuid, p_user_id uuid,
-  out dawn_at timestamptz, out sunset_at timestamptz, out granted integer, out repaid bigint, out collected bigint,
+  out dawn_at timestamptz, out sunset_at timestamptz, out day date, out budget integer, out granted integer,
+  out repaid bigint, out collected bigint,
   out refunded integer, out wake_with bigint, out debt bigint
 )
 language plpgsql stable security definer set search_path = ''
@@ -13,21 +14,23 @@ declare
 begin
   dawn_at := v_day.dawn_at;
   sunset_at := private.sunset_after(private.next_timezone(p_community_id), v_day.dawn_at, v_day.day);
-  granted := private.next_budget(p_community_id);
+  day := private.next_day(v_day, private.next_timezone(p_community_id));
+  budget := private.next_budget(p_community_id);
+  granted := case when p_user_id = any(private.away_ids(p_community_id, day, day)) then 0 else budget end;
   refunded := private.stakes_due(p_community_id, p_user_id);
   select
     coalesce(sum(r.amount) filter (where r.borrower_id = p_user_id), 0),
     coalesce(sum(r.amount) filter (where r.lender_id = p_user_id), 0)
   into repaid, collected
-  from private.repayments_due(p_community_id, granted) as r
+  from private.repayments_due(p_community_id, budget, day) as r
   where p_user_id in (r.borrower_id, r.lender_id);
   wake_with := granted - repaid + collected + refunded;
   debt := private.debt_of(p_community_id, p_user_id) - repaid;
 end;
 $$;
 comment on function private.reckon_dawn is
-'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
-grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, that
+day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt are after it; all in CC.
 
 Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
 jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
@@ -59,7 +62,7 @@ as $$
 begin
   return (
     select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_borrower_id) as r
-    where r.debt + p_amount <= r.granted and greatest(r.dawn_at, p_from) < r.sunset_at
+    where r.debt + p_amount <= r.budget and greatest(r.dawn_at, p_from) < r.sunset_at
   );
 end;
 $$;
@@ -72,7 +75,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_due integer := coalesce((
-    select r.amount from private.repayments_due(p_loan.community_id, private.next_budget(p_loan.community_id)) as r
+    select r.amount
+    from private.reckon_dawn(p_loan.community_id, p_loan.borrower_id) as n
+    cross join private.repayments_due(p_loan.community_id, n.budget, n.day) as r
     where r.loan_id = p_loan.id
   ), 0);
 begin

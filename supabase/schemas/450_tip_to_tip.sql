@@ -449,7 +449,10 @@ begin
   perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
-  v_electors := private.able_member_ids(p_community_id);
+  if (private.absence_of(p_community_id, v_me.user_id, v_day.day)).from_day <= v_day.day then
+    perform private.refuse('CONFLICT', 'You are away, and so on no roll.', '{"away": true}');
+  end if;
+  v_electors := private.present_able_ids(p_community_id);
   if cardinality(v_electors) < 2 then
     perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
       jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
@@ -504,7 +507,8 @@ The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 t
 takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
 Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
 possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+(request_id) or {away} (who is away is on no roll, not even of their own proposal).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
 create function private.require_proposal(p_proposal_id uuid)

@@ -9,6 +9,7 @@ begin
   forfeited := 0;
   perform private.mark_left(p_community_id, p_user_id);
   perform private.mark_left_notices_read(p_community_id, p_user_id);
+  perform private.cut_absence(p_community_id, p_user_id, (private.day_of(p_community_id)).day);
   perform private.cancel_borrows_of(p_community_id, p_user_id);
   perform private.part_with_loans(p_community_id, p_user_id);
   if p_how = 'removed' then

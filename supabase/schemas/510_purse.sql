@@ -179,7 +179,7 @@ begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_dawn.granted) as r
+      from private.repayments_due(p_community_id, v_dawn.budget, v_dawn.day) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (

@@ -26,6 +26,8 @@ returns setof record
 language plpgsql stable security definer rows 50
 set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_away uuid[] := private.away_ids(p_community_id, p_week_start, p_week_start + 6);
 begin
   return query
   with sums as (
@@ -46,7 +48,8 @@ begin
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and m.joined_day <= p_week_start and private.is_able(m.user_id) as eligible
+      s.user_id is not null and m.joined_day <= p_week_start and m.user_id <> all(v_away)
+        and private.is_able(m.user_id) as eligible
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
@@ -65,7 +68,7 @@ end;
 $$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
-members since the week''s Sunday or before who declared a joy in it and can act now; of them the one who spent least
+members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.
 

@@ -172,6 +172,10 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(e) order by e.jashn_id), '[]') from private.jashn_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
+    'absences', (
+      select coalesce(jsonb_agg(to_jsonb(a) order by a.from_day), '[]') from private.absences as a
+      where a.community_id = p_community_id and a.user_id = p_user_id
+    ),
     'gazette_items', (
       select coalesce(jsonb_agg(to_jsonb(i) order by i.number, i.position), '[]') from private.gazette_items as i
       where i.community_id = p_community_id and (i.author_id = p_user_id or i.subject_id = p_user_id)
@@ -233,8 +237,8 @@ comment on function public.export_my_data is
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
-jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
+gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
 codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 

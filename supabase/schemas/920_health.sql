@@ -1,25 +1,43 @@
 -- What the house needs outside its own tables, from one list laid, checked and mended (RULES 14).
 
+create function private.scheduled(out name text, out schedule text, out command text, out lays text)
+returns setof record
+language plpgsql immutable rows 6 set search_path = ''
+as $$
+begin
+  return query
+  select j.name, j.schedule, j.command,
+    format('select cron.schedule(%L, %L, %L)', j.name, j.schedule, j.command)
+  from (
+    select o.name, o.schedule,
+      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', o.name) as command
+    from private.jobs() as o
+  ) as j;
+end;
+$$;
+comment on function private.scheduled is 'Each job as pg_cron must know it, and the statement that schedules it.';
+
 create function private.surroundings(out need text, out is_there boolean, out lays text)
 returns setof record
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   -- Other jobs, triggers, policies and published tables are nobody's affair here: nothing in this list takes any away.
+  if to_regclass('cron.job') is null then
+    return query select 'extension pg_cron', false, 'create extension if not exists pg_cron';
+    return query select 'job ' || j.name, false, j.lays from private.scheduled() as j;
+  else
+    return query
+    select
+      'job ' || j.name,
+      exists (
+        select from cron.job as c
+        where c.jobname = j.name and c.schedule = j.schedule and c.command = j.command and c.active
+      ),
+      j.lays
+    from private.scheduled() as j;
+  end if;
   return query
-  select
-    'job ' || j.name,
-    exists (
-      select from cron.job as c
-      where c.jobname = j.name and c.schedule = j.schedule and c.command = j.command and c.active
-    ),
-    format('select cron.schedule(%L, %L, %L)', j.name, j.schedule, j.command)
-  from (
-    select o.name, o.schedule,
-      format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', o.name) as command
-    from private.jobs() as o
-  ) as j
-  union all
   select
     format('trigger %s on auth.users', t.name),
     exists (
@@ -80,7 +98,7 @@ begin
 end;
 $$;
 comment on function private.surroundings is
-'What the house needs outside its own tables: jobs, triggers on auth.users, the policy of the topics, published tables,
+'What the house needs outside its own tables: pg_cron (told only where it lacks), jobs, triggers on auth.users, the policy of the topics, published tables,
 closed default privileges. Each with whether it is there, and the statement that lays it: the one list, by which a push
 lays it, health checks it and mend puts it back.';
 

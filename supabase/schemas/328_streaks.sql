@@ -13,9 +13,10 @@ create table private.streaks (
 )
 with (fillfactor = 80);
 comment on table private.streaks is
-'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
-the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
-the joys themselves, a streak would cost every board and profile the whole history.';
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, or the last
+day of an absence that followed it, counted in days the community lived: so neither a change of zone nor a date that
+nobody lived breaks a streak (RULES 6.2). Counted from the joys themselves, a streak would cost every board and
+profile the whole history.';
 alter table private.streaks enable row level security;
 create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
 
@@ -24,6 +25,10 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
+  -- Away, one may still have a stake that came back; a streak does not grow from it.
+  if (private.absence_of(p_day.community_id, p_user_id, p_day.day)).from_day <= p_day.day then
+    return;
+  end if;
   insert into private.streaks as s (community_id, user_id, last_lived)
   values (p_day.community_id, p_user_id, p_day.days_lived)
   on conflict (community_id, user_id) do update
@@ -36,6 +41,20 @@ end;
 $$;
 comment on function private.keep_streak is
 'Counts the first joy of a day: it lengthens its author''s run or begins one.';
+
+create function private.spare_streaks(p_day private.community_days)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.streaks as s set last_lived = p_day.days_lived
+  where s.community_id = p_day.community_id and s.user_id = any(private.away_ids(p_day.community_id, p_day.day, p_day.day))
+    and s.last_lived = p_day.days_lived - 1;
+end;
+$$;
+comment on function private.spare_streaks is
+'Carries the runs of who is away over a day that begins, if they are not broken yet: they neither grow nor break (RULES
+16.2).';
 
 create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
 returns integer
