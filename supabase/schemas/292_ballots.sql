@@ -218,8 +218,8 @@ begin
 end;
 $$;
 comment on function private.tally is
-'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
-place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and
+their place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
 9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
 
 It opens the seal: only for an election that is over, or for the close.';
@@ -233,8 +233,8 @@ begin
 end;
 $$;
 comment on function private.winner_of is
-'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
-private.tally does.';
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal,
+as private.tally does.';
 
 create function private.count_box(p_election private.elections)
 returns uuid

@@ -17,7 +17,8 @@ begin
 end;
 $$;
 comment on function private.my_moderated_communities is
-'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For policies.';
+'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For
+policies.';
 grant execute on function private.my_moderated_communities to authenticated;
 
 create policy moderators_read_audit_entries on private.audit_entries for select to authenticated

@@ -366,8 +366,8 @@ begin
 end;
 $$;
 comment on function private.seat_moderator is
-'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
-stays so, and nobody is told again.';
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator
+already stays so, and nobody is told again.';
 
 create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
