@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import houses
 import pytest
-from cluster import Cluster, check, newest_server, push, run, run_as_owner, run_sql, server_user
+from cluster import Cluster, check, newest_server, run, run_as_owner, run_sql, server_user
 from people import House
 from world import World
 
