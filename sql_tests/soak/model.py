@@ -905,7 +905,12 @@ class Economy:
                 voted=frozenset([who]),
                 amendment=amendment,
             )
-        proposal = {"amendment": amendment, "status": "active", "electors": len(tip.roll), "awaiting": tip.awaiting}
+        proposal = {
+            "amendment": amendment,
+            "status": "active",
+            "electors": len(tip.roll),
+            "awaiting": tip.awaiting,
+        }
         return {"proposal": proposal, "balance": self.balance(who)}
 
     def vote_tip_to_tip(self, who: str, proposal_id: str, vote: str) -> Facts:
