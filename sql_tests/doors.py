@@ -29,6 +29,9 @@ FOR_PEOPLE = {
     "set_join_code": "community_id, rotate = false, open = null, expires_at = null",
     "leave_community": "community_id, successor_id = null",
     "remove_member": "community_id, user_id, reason, ban = false",
+    "ban_member": "community_id, user_id, reason",
+    "lift_ban": "community_id, user_id",
+    "list_bans": "community_id, page_size = 50, before_id = null",
     "declare_absence": "community_id, from_day, to_day",
     "end_absence": "community_id",
     "set_council": "community_id, user_id, granted",
@@ -111,6 +114,7 @@ FOR_THE_SERVICE = {
     "admit_person": "user_id, steward_id = null",
     "suspend_person": "user_id, reason, steward_id = null",
     "restore_person": "user_id, steward_id = null",
+    "seat_moderator": "community_id, user_id, reason, steward_id = null",
     "inspect_community": "community_id, prove_books = true, steward_id = null",
     "settle_community": "community_id, steward_id = null",
     "post_correction": (

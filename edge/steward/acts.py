@@ -141,7 +141,7 @@ async def correct(steward: Steward, asked: argparse.Namespace) -> Row:
 
 
 async def seat(steward: Steward, asked: argparse.Namespace) -> Row:
-    return await steward.ask(
+    return await steward.act(
         "seat_moderator",
         community_id=asked.community,
         user_id=await steward.find(asked.who),

@@ -118,14 +118,14 @@ def about_communities(commands: Commands) -> None:
     )
     settle.add_argument("community", help=COMMUNITY)
 
-    seat = commands.command(
+    seat = commands.acting(
         acts.seat,
         "make somebody moderator, also of a community everyone has left",
         "seat COMMUNITY_ID zoe@example.org --reason 'Nobody was left'",
     )
     seat.add_argument("community", help=COMMUNITY)
     seat.add_argument("who", help=WHO)
-    seat.add_argument("--reason", required=True, help="for the audit log, 1 to 280 characters")
+    seat.add_argument("--reason", required=True, help="told to everyone, 1 to 280 characters")
 
     correct = commands.acting(
         acts.correct,

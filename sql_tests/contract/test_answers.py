@@ -8,7 +8,7 @@ import uuid
 import pytest
 from doors import ANSWERS, FOR_PEOPLE, FOR_THE_SERVICE, REFUSALS, SCHEMA, errors, misfits
 from jsonschema import Draft202012Validator
-from people import STATUS_OF, Caller
+from people import STATUS_OF, Caller, refused
 from world import World
 
 
@@ -130,6 +130,43 @@ def test_nothing_in_the_contract_is_named_twice_or_left_out():
     assert ANSWERS.keys() == FOR_PEOPLE.keys() | FOR_THE_SERVICE.keys()
     assert not FOR_PEOPLE.keys() & FOR_THE_SERVICE.keys()
     assert set(REFUSALS) == STATUS_OF.keys()
+
+
+# A door for every argument of which few values are taken.
+TAKEN_BY = {
+    "action": "respond_borrow",
+    "entry_type": "list_ledger",
+    "patch": "update_community",
+    "seat_rule": "create_election",
+    "side": "list_loans",
+    "status": "list_tip_to_tips",
+    "theme": "mint_invites",
+    "type": "mute_notifications",
+    "vote": "vote_tip_to_tip",
+}
+
+
+def test_the_types_of_arguments_name_what_the_doors_take(house, service):
+    world = World(house, "Rain")
+    others = {
+        "action": {"borrow_request_id": world.things["borrow_request_id"]},
+        "seat_rule": {"title": "Who?", "ends_at": "2026-03-17 12:00+00:00"},
+        "theme": {},
+        "type": {"muted": True},
+        "vote": {"proposal_id": world.things["proposal_id"]},
+    }
+    here = {"community_id": world.community}
+    callers = {"theme": service, "action": world.members[1]}
+    for argument, door in TAKEN_BY.items():
+        given = others.get(argument, {}) | ({} if argument in ("action", "theme", "vote") else here)
+        caller = callers.get(argument, world.moderator)
+        wrong = {"nonsense": 1} if argument == "patch" else "nonsense"
+        with refused("INVALID_INPUT") as refusal:
+            getattr(caller, door)(**given, **{argument: wrong})
+        kind = SCHEMA["$defs"]["Choices"]["properties"][argument]["$ref"].rpartition("/")[2]
+        of = SCHEMA["$defs"][kind]
+        assert set(refusal.facts["choices"]) == set(of.get("enum") or of["properties"]), argument
+    assert TAKEN_BY.keys() == SCHEMA["$defs"]["Choices"]["properties"].keys() - {"job"}
 
 
 @pytest.mark.parametrize(

@@ -250,8 +250,9 @@ def test_a_hundred_communities_at_a_time_are_enough(house, rain, code, stranger)
     house.owner.sql(
         """
         update private.community_members set left_at = private.clock()
-        where user_id = %(me)s and community_id =
-          (select min(community_id::text)::uuid from private.community_members where user_id = %(me)s)
+        where user_id = %(me)s and community_id = (
+          select community_id from private.community_members where user_id = %(me)s limit 1
+        )
         """,
         me=stranger.id,
     )

@@ -1,4 +1,4 @@
-"""People in office: who is able, the seat that is never empty, the close that is a fact of the clock (RULES 2.3, 9)."""
+"""Who is able, the seat never empty, the close that is a fact of the clock (RULES 2.3, 9)."""
 
 import time
 import uuid
@@ -338,7 +338,7 @@ def test_seated_twice_at_once_is_seated_once(house, service, rain, asha, strange
 @pytest.fixture
 def renewed(rain, council, clock):
     """Bram has won every seat by the clock; no job has come by."""
-    asha, bram, chloe = council
+    asha, bram, _ = council
     election = elect(asha, rain, seat_rule="renew")
     for voter in council:
         vote(voter, election, bram)
@@ -413,7 +413,7 @@ def test_an_election_that_nobody_won_changes_no_reading(rain, council, clock):
 
 
 def test_the_winner_of_an_overdue_election_is_no_candidate_for_an_open_one(rain, council, renewed):
-    asha, bram, chloe = council
+    asha, bram, _ = council
     with refused("ELECTION_CLOSED"):
         bram.cancel_election(election_id=renewed["id"], reason="No")
     with refused("FORBIDDEN"):
@@ -422,7 +422,7 @@ def test_the_winner_of_an_overdue_election_is_no_candidate_for_an_open_one(rain,
 
 def test_acts_of_winner_and_loser_at_once_close_it_once(house, rain, council, renewed):
     asha, bram, chloe = council
-    winner, loser, reader, job = together(
+    winner, loser, _, _ = together(
         partial(bram.set_join_code, community_id=rain, rotate=True),
         partial(asha.set_join_code, community_id=rain, rotate=True),
         partial(chloe.list_members, community_id=rain),

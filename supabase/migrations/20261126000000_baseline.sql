@@ -2296,6 +2296,17 @@ comment on function private.next_dawn is
 where it was lived, and the new one begun where it will be (RULES 6.2). West of here that is hours later; to the east it
 is this zone''s own midnight, and the new date is then the other zone''s.';
 
+create function private.next_day(p_day private.community_days, p_timezone text)
+returns date
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return greatest((p_day.dawn_at at time zone p_timezone)::date, p_day.day + 1);
+end;
+$$;
+comment on function private.next_day is
+'The date that a day''s next Dawn opens, where p_timezone is the zone from then on.';
+
 create function private.sunset_after(p_timezone text, p_dawn_at timestamptz, p_day date)
 returns timestamptz
 language plpgsql stable security definer set search_path = ''
@@ -2560,6 +2571,21 @@ end;
 $$;
 comment on function private.away_ids is 'Who is away on a day from p_from_day to p_to_day, in id order.';
 
+create function private.present_able_ids(p_community_id uuid)
+returns uuid[]
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day date := (select d.day from private.community_days as d where d.community_id = p_community_id);
+  v_away uuid[] := private.away_ids(p_community_id, v_day, v_day);
+begin
+  return array(select m.id from unnest(private.able_member_ids(p_community_id)) as m (id) where m.id <> all(v_away));
+end;
+$$;
+comment on function private.present_able_ids is
+'Who in a community can act now and is not away on the day it lives, in id order: of whom rolls and candidates are
+made.';
+
 create function private.absence_of(p_community_id uuid, p_user_id uuid, p_day date)
 returns private.absences
 language plpgsql stable security definer set search_path = ''
@@ -2574,6 +2600,38 @@ end;
 $$;
 comment on function private.absence_of is
 'A member''s absence that is not over on a day, begun or not; nulls if there is none. There is never more than one.';
+
+create function private.write_absence(p_community_id uuid, p_user_id uuid, p_from_day date, p_to_day date)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.absences (community_id, user_id, from_day, to_day)
+  values (p_community_id, p_user_id, p_from_day, p_to_day);
+end;
+$$;
+comment on function private.write_absence is 'Writes down an absence.';
+
+create function private.cut_absence(p_community_id uuid, p_user_id uuid, p_day date)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_absence private.absences := private.absence_of(p_community_id, p_user_id, p_day);
+begin
+  if v_absence.from_day > p_day then
+    delete from private.absences as a
+    where a.community_id = p_community_id and a.user_id = p_user_id and a.from_day = v_absence.from_day;
+  elsif v_absence.to_day > p_day then
+    update private.absences as a set to_day = p_day
+    where a.community_id = p_community_id and a.user_id = p_user_id and a.from_day = v_absence.from_day;
+  end if;
+  return v_absence.user_id is not null;
+end;
+$$;
+comment on function private.cut_absence is
+'Takes back an absence that has not begun on a day, or ends one that has with that day; returns whether there is one
+that is not over.';
 
 -- The audit log: who did what to whom, for moderators and stewards (RULES 2.3). Entries are facts; the sentence is made
 -- when it is read.
@@ -4401,7 +4459,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_electorate text := (select c.electorate from private.communities as c where c.id = p_election.community_id);
-  v_able uuid[] := private.able_member_ids(p_election.community_id);
+  v_able uuid[] := private.present_able_ids(p_election.community_id);
   v_electors uuid[];
 begin
   insert into private.ballot_boxes (community_id, election_id) values (p_election.community_id, p_election.id);
@@ -4431,7 +4489,7 @@ end;
 $$;
 comment on function private.open_box is
 'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members; able people all of them. Who is appointed
+moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who is appointed
 later is neither; who loses a role stays both.
 
 Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
@@ -5063,6 +5121,7 @@ as $$
 declare
   v_able uuid[] := private.able_among(p_user_ids);
   v_outcome record := private.unwritten_outcome(p_community_id);
+  v_today date := (private.day_at(p_community_id, private.clock())).day;
 begin
   return query
   select
@@ -5071,7 +5130,11 @@ begin
     jsonb_build_object(
       'user', p.person, 'community_id', m.community_id,
       'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able), 'away', null
+      'able', m.user_id = any(v_able),
+      'away', (
+        select jsonb_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
+        where a.community_id = m.community_id and a.user_id = m.user_id and a.to_day >= v_today
+      )
     )
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
@@ -5578,11 +5641,15 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
   v_granted integer;
 begin
   with granted as (
     update private.purses as b
-    set remaining = b.remaining + p_budget, spent_today = 0, joys_today = 0, day = p_day, granted_at = p_at
+    set
+      remaining = b.remaining + case when b.user_id = any(v_away) then 0 else p_budget end,
+      spent_today = 0, joys_today = 0, day = p_day,
+      granted_at = case when b.user_id = any(v_away) then b.granted_at else p_at end
     from private.community_members as m
     where b.community_id = p_community_id
       and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
@@ -5590,13 +5657,15 @@ begin
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
-  from granted as g;
+  from granted as g
+  where g.user_id <> all(v_away);
   get diagnostics v_granted = row_count;
   return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every member present, each purse being empty; returns to how many.';
+'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To
+the purses of who is away the day begins too, with nothing.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
@@ -5826,12 +5895,14 @@ comment on function private.forgive is
 'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
 
 create function private.repayments_due(
-  p_community_id uuid, p_budget integer,
+  p_community_id uuid, p_budget integer, p_day date,
   out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
 )
 returns setof record
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
 begin
   return query
   select
@@ -5852,16 +5923,19 @@ begin
       ), 0) as before
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
+      and l.borrower_id <> all(v_away) and l.lender_id <> all(v_away)
       and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
   ) as d
   where d.before < p_budget;
 end;
 $$;
 comment on function private.repayments_due is
-'What a Dawn with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES 7.4).
+'What the Dawn of a day with this budget repays: each debtor''s open loans oldest first, up to the whole grant (RULES
+7.4).
 
-It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. A loan of somebody
-just erased is as good as released or asleep: the leaving follows.';
+It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. Loans of who
+is away that day wait, on both sides (RULES 16.2). A loan of somebody just erased is as good as released or asleep: the
+leaving follows.';
 
 create function private.debt_of(p_community_id uuid, p_user_id uuid)
 returns bigint
@@ -5890,7 +5964,7 @@ begin
     return;
   end if;
   with due as materialized (
-    select r.* from private.repayments_due(p_community_id, p_budget) as r
+    select r.* from private.repayments_due(p_community_id, p_budget, p_day) as r
   ), reduced as (
     update private.loans as l
     set
@@ -6264,6 +6338,96 @@ $$;
 comment on function private.erase_joys_of is
 'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
 
+-- Streaks: days in a row with a joy (RULES 10.1).
+
+create table private.streaks (
+  community_id uuid not null,
+  user_id uuid not null,
+  days integer not null default 1,
+  longest integer not null default 1,
+  last_lived integer not null,
+  constraint streaks_pkey primary key (community_id, user_id),
+  constraint streaks_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id),
+  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
+)
+with (fillfactor = 80);
+comment on table private.streaks is
+'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, or the last
+day of an absence that followed it, counted in days the community lived: so neither a change of zone nor a date that
+nobody lived breaks a streak (RULES 6.2). Counted from the joys themselves, a streak would cost every board and
+profile the whole history.';
+alter table private.streaks enable row level security;
+create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
+
+create function private.keep_streak(p_day private.community_days, p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- Away, one may still have a stake that came back; a streak does not grow from it.
+  if (private.absence_of(p_day.community_id, p_user_id, p_day.day)).from_day <= p_day.day then
+    return;
+  end if;
+  insert into private.streaks as s (community_id, user_id, last_lived)
+  values (p_day.community_id, p_user_id, p_day.days_lived)
+  on conflict (community_id, user_id) do update
+  set
+    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
+    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
+    last_lived = p_day.days_lived
+  where s.last_lived < p_day.days_lived;
+end;
+$$;
+comment on function private.keep_streak is
+'Counts the first joy of a day: it lengthens its author''s run or begins one.';
+
+create function private.spare_streaks(p_day private.community_days)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.streaks as s set last_lived = p_day.days_lived
+  where s.community_id = p_day.community_id and s.user_id = any(private.away_ids(p_day.community_id, p_day.day, p_day.day))
+    and s.last_lived = p_day.days_lived - 1;
+end;
+$$;
+comment on function private.spare_streaks is
+'Carries the runs of who is away over a day that begins, if they are not broken yet: they neither grow nor break (RULES
+16.2).';
+
+create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select s.days
+    from private.streaks as s
+    join private.community_days as d on d.community_id = s.community_id
+    where s.community_id = p_community_id and s.user_id = p_user_id
+      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
+      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
+  ), 0);
+end;
+$$;
+comment on function private.current_streak is
+'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
+today or the day lived before.';
+
+create function private.longest_streak(p_community_id uuid, p_user_id uuid)
+returns integer
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return coalesce((
+    select s.longest from private.streaks as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
+  ), 0);
+end;
+$$;
+comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
+
 -- The day's turn: what Sunset takes and Dawn gives (RULES 6).
 
 create table private.sunset_entries (
@@ -6325,6 +6489,7 @@ begin
   v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.spare_streaks(v_day);
   perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
@@ -6536,7 +6701,8 @@ comment on function private.show_balance_of is
 
 create function private.reckon_dawn(
   p_community_id uuid, p_user_id uuid,
-  out dawn_at timestamptz, out sunset_at timestamptz, out granted integer, out repaid bigint, out collected bigint,
+  out dawn_at timestamptz, out sunset_at timestamptz, out day date, out budget integer, out granted integer,
+  out repaid bigint, out collected bigint,
   out refunded integer, out wake_with bigint, out debt bigint
 )
 language plpgsql stable security definer set search_path = ''
@@ -6546,21 +6712,23 @@ declare
 begin
   dawn_at := v_day.dawn_at;
   sunset_at := private.sunset_after(private.next_timezone(p_community_id), v_day.dawn_at, v_day.day);
-  granted := private.next_budget(p_community_id);
+  day := private.next_day(v_day, private.next_timezone(p_community_id));
+  budget := private.next_budget(p_community_id);
+  granted := case when p_user_id = any(private.away_ids(p_community_id, day, day)) then 0 else budget end;
   refunded := private.stakes_due(p_community_id, p_user_id);
   select
     coalesce(sum(r.amount) filter (where r.borrower_id = p_user_id), 0),
     coalesce(sum(r.amount) filter (where r.lender_id = p_user_id), 0)
   into repaid, collected
-  from private.repayments_due(p_community_id, granted) as r
+  from private.repayments_due(p_community_id, budget, day) as r
   where p_user_id in (r.borrower_id, r.lender_id);
   wake_with := granted - repaid + collected + refunded;
   debt := private.debt_of(p_community_id, p_user_id) - repaid;
 end;
 $$;
 comment on function private.reckon_dawn is
-'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, what it
-grants, repays, collects and refunds, and what purse and debt are after it; all in CC.
+'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, that
+day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt are after it; all in CC.
 
 Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
 jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
@@ -6592,7 +6760,7 @@ as $$
 begin
   return (
     select greatest(r.dawn_at, p_from) from private.reckon_dawn(p_community_id, p_borrower_id) as r
-    where r.debt + p_amount <= r.granted and greatest(r.dawn_at, p_from) < r.sunset_at
+    where r.debt + p_amount <= r.budget and greatest(r.dawn_at, p_from) < r.sunset_at
   );
 end;
 $$;
@@ -6605,7 +6773,9 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_due integer := coalesce((
-    select r.amount from private.repayments_due(p_loan.community_id, private.next_budget(p_loan.community_id)) as r
+    select r.amount
+    from private.reckon_dawn(p_loan.community_id, p_loan.borrower_id) as n
+    cross join private.repayments_due(p_loan.community_id, n.budget, n.day) as r
     where r.loan_id = p_loan.id
   ), 0);
 begin
@@ -7223,77 +7393,6 @@ comment on function public.get_rules is
 Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
 will change. Refuses: NOT_FOUND.';
 grant execute on function public.get_rules to authenticated;
-
--- Streaks: days in a row with a joy (RULES 10.1).
-
-create table private.streaks (
-  community_id uuid not null,
-  user_id uuid not null,
-  days integer not null default 1,
-  longest integer not null default 1,
-  last_lived integer not null,
-  constraint streaks_pkey primary key (community_id, user_id),
-  constraint streaks_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
-)
-with (fillfactor = 80);
-comment on table private.streaks is
-'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, counted in days
-the community lived: so neither a change of zone nor a date that nobody lived breaks a streak (RULES 6.2). Counted from
-the joys themselves, a streak would cost every board and profile the whole history.';
-alter table private.streaks enable row level security;
-create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
-
-create function private.keep_streak(p_day private.community_days, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  insert into private.streaks as s (community_id, user_id, last_lived)
-  values (p_day.community_id, p_user_id, p_day.days_lived)
-  on conflict (community_id, user_id) do update
-  set
-    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
-    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
-    last_lived = p_day.days_lived
-  where s.last_lived < p_day.days_lived;
-end;
-$$;
-comment on function private.keep_streak is
-'Counts the first joy of a day: it lengthens its author''s run or begins one.';
-
-create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.days
-    from private.streaks as s
-    join private.community_days as d on d.community_id = s.community_id
-    where s.community_id = p_community_id and s.user_id = p_user_id
-      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
-      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
-  ), 0);
-end;
-$$;
-comment on function private.current_streak is
-'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
-today or the day lived before.';
-
-create function private.longest_streak(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.longest from private.streaks as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
-  ), 0);
-end;
-$$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
 
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
@@ -8765,7 +8864,10 @@ begin
   perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
   -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
   perform private.require_member(p_community_id);
-  v_electors := private.able_member_ids(p_community_id);
+  if (private.absence_of(p_community_id, v_me.user_id, v_day.day)).from_day <= v_day.day then
+    perform private.refuse('CONFLICT', 'You are away, and so on no roll.', '{"away": true}');
+  end if;
+  v_electors := private.present_able_ids(p_community_id);
   if cardinality(v_electors) < 2 then
     perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
       jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
@@ -8820,7 +8922,8 @@ The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 t
 takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
 Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
 possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT (request_id).';
+NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+(request_id) or {away} (who is away is on no roll, not even of their own proposal).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
 create function private.require_proposal(p_proposal_id uuid)
@@ -9643,6 +9746,89 @@ A successor counts only where one is needed. Returns {member}. Refuses: LAST_MOD
 moderator), NOT_FOUND (the successor too), INVALID_INPUT.';
 grant execute on function public.step_down, private.step_down to authenticated;
 
+-- Being away: declaring it, and coming back before it is over (RULES 16.2).
+
+create function private.declare_absence(p_community_id uuid, p_from_day date, p_to_day date)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_day private.community_days;
+  v_absence private.absences;
+begin
+  -- Alone: no roll is drawn up beside this, and of two that one member declares one comes first.
+  v_day := private.hold_day_alone(p_community_id);
+  v_me := private.require_acting_member(p_community_id);
+  if p_from_day is null or p_from_day not between v_day.day + 1 and v_day.day + 60 then
+    perform private.refuse(
+      'INVALID_INPUT', 'An absence begins tomorrow at the earliest and within 60 days.',
+      jsonb_build_object('field', 'from_day', 'earliest', v_day.day + 1, 'latest', v_day.day + 60)
+    );
+  elsif p_to_day is null or p_to_day not between p_from_day and p_from_day + 13 then
+    perform private.refuse(
+      'INVALID_INPUT', 'An absence lasts 1 to 14 days.',
+      jsonb_build_object('field', 'to_day', 'earliest', p_from_day, 'latest', p_from_day + 13)
+    );
+  end if;
+  v_absence := private.absence_of(p_community_id, v_me.user_id, v_day.day);
+  if v_absence.user_id is not null then
+    perform private.refuse(
+      'CONFLICT', 'You have declared an absence already.',
+      jsonb_build_object('from', v_absence.from_day, 'to', v_absence.to_day)
+    );
+  end if;
+  perform private.write_absence(p_community_id, v_me.user_id, p_from_day, p_to_day);
+  perform private.tell_community(p_community_id, 'absence', jsonb_build_object('user_id', v_me.user_id));
+  return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
+end;
+$$;
+
+create function public.declare_absence(community_id uuid, from_day date, to_day date)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.declare_absence(declare_absence.community_id, declare_absence.from_day, declare_absence.to_day);
+end;
+comment on function public.declare_absence is
+'Declares that the caller will be away, from one day to another, both included.
+
+1 to 14 days, beginning tomorrow at the earliest and within 60 days, in days of the community; one at a time. Away,
+one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
+breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
+Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
+CONFLICT {from, to}, NOT_FOUND.';
+grant execute on function public.declare_absence, private.declare_absence to authenticated;
+
+create function private.end_absence(p_community_id uuid)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+  v_day private.community_days := private.hold_day_alone(p_community_id);
+begin
+  v_me := private.require_acting_member(p_community_id);
+  if not private.cut_absence(p_community_id, v_me.user_id, v_day.day) then
+    perform private.refuse('CONFLICT', 'You have declared no absence.', '{"away": null}');
+  end if;
+  perform private.tell_community(p_community_id, 'absence', jsonb_build_object('user_id', v_me.user_id));
+  return jsonb_build_object('member', private.show_member(p_community_id, v_me.user_id));
+end;
+$$;
+
+create function public.end_absence(community_id uuid)
+returns jsonb
+language sql security invoker set search_path = ''
+begin atomic
+  select private.end_absence(end_absence.community_id);
+end;
+comment on function public.end_absence is
+'Takes back the caller''s absence if it has not begun; one that has ends with today.
+
+Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.';
+grant execute on function public.end_absence, private.end_absence to authenticated;
+
 -- Leaving, and being removed (RULES 2.5, 2.6).
 
 create function private.end_membership(
@@ -9654,6 +9840,7 @@ begin
   forfeited := 0;
   perform private.mark_left(p_community_id, p_user_id);
   perform private.mark_left_notices_read(p_community_id, p_user_id);
+  perform private.cut_absence(p_community_id, p_user_id, (private.day_of(p_community_id)).day);
   perform private.cancel_borrows_of(p_community_id, p_user_id);
   perform private.part_with_loans(p_community_id, p_user_id);
   if p_how = 'removed' then
@@ -10515,7 +10702,7 @@ begin
   return (
     with due as materialized (
       select r.borrower_id, r.lender_id, sum(r.amount) as amount
-      from private.repayments_due(p_community_id, v_dawn.granted) as r
+      from private.repayments_due(p_community_id, v_dawn.budget, v_dawn.day) as r
       where v_me.user_id in (r.borrower_id, r.lender_id)
       group by r.borrower_id, r.lender_id
     ), owed as (
@@ -10728,6 +10915,8 @@ returns setof record
 language plpgsql stable security definer rows 50
 set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_away uuid[] := private.away_ids(p_community_id, p_week_start, p_week_start + 6);
 begin
   return query
   with sums as (
@@ -10748,7 +10937,8 @@ begin
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and m.joined_day <= p_week_start and private.is_able(m.user_id) as eligible
+      s.user_id is not null and m.joined_day <= p_week_start and m.user_id <> all(v_away)
+        and private.is_able(m.user_id) as eligible
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
@@ -10767,7 +10957,7 @@ end;
 $$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
-members since the week''s Sunday or before who declared a joy in it and can act now; of them the one who spent least
+members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them the one who spent least
 comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
 answer. Who came back in the week was not there all of it.
 
@@ -12273,6 +12463,10 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(e) order by e.jashn_id), '[]') from private.jashn_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
+    'absences', (
+      select coalesce(jsonb_agg(to_jsonb(a) order by a.from_day), '[]') from private.absences as a
+      where a.community_id = p_community_id and a.user_id = p_user_id
+    ),
     'gazette_items', (
       select coalesce(jsonb_agg(to_jsonb(i) order by i.number, i.position), '[]') from private.gazette_items as i
       where i.community_id = p_community_id and (i.author_id = p_user_id or i.subject_id = p_user_id)
@@ -12334,8 +12528,8 @@ comment on function public.export_my_data is
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
-candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, gazette_items,
-jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
+candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
+gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
 codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
