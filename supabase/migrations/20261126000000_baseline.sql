@@ -876,6 +876,19 @@ $$;
 comment on function private.change_profile is
 'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
+create function private.keep_person(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.users as u where u.id = p_user_id for share skip locked;
+  return found;
+end;
+$$;
+comment on function private.keep_person is
+'Keeps whatever is decided about a person from being decided until the transaction ends; returns false, and waits for
+nobody, where something is being decided just now.';
+
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,
@@ -1179,8 +1192,8 @@ begin
 end;
 $$;
 comment on function private.follow_address is
-'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that
-of a suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of
+a suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to
 another person.';
 
 create function private.heal_profile(p_user_id uuid)
@@ -3224,7 +3237,8 @@ declare
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
     when p_event in (
-      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'community_founded', 'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed',
+      'council_released',
       'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
       'election_cancelled'
     ) then private.caller_id()
@@ -5079,6 +5093,30 @@ comment on function private.find_heir is
 'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
 member of longest standing (RULES 2.3); null if nobody else can act.';
 
+create function private.hold_heir(p_community_id uuid)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  for v_id in
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  loop
+    -- Asked again once they are held: a suspension may have come just before.
+    if private.is_able(v_id) and private.keep_person(v_id) and private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return private.find_heir(p_community_id);
+end;
+$$;
+comment on function private.hold_heir is
+'As private.find_heir, and of the same order the first about whom nothing is just being decided: whoever suspends them
+waits, and then finds them in the seat.';
+
 create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -5095,7 +5133,7 @@ begin
   if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
     return null;
   end if;
-  v_heir := private.find_heir(p_community_id);
+  v_heir := private.hold_heir(p_community_id);
   if v_heir is not null then
     perform private.set_role(p_community_id, v_heir, 'moderator', true);
     perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
