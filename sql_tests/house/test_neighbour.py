@@ -113,10 +113,9 @@ FALTERING = {
           end loop;
         end $$
     """,
-    "closed to us": """
-        revoke all on schema realtime
-        from public, postgres, anon, authenticated, service_role, supabase_realtime_admin
-    """,
+    "closed to us": (
+        "revoke all on function realtime.send from public, postgres, supabase_realtime_admin"
+    ),
     "it raises": """
         create or replace function realtime.send(
           payload jsonb, event text, topic text, private boolean default true
