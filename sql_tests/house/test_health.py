@@ -137,4 +137,6 @@ def test_somebody_unhealed_is_nobody_until_they_may_write(house, admin):
     late = unwatched(admin, lambda: house.sign_up("late@chas.test", "Late"))
     with refused("UNAUTHORIZED"):
         late.getting().get_me()
-    assert late.get_access()["user"]["display_name"] == "Late"
+    late.get_access()
+    (row,) = house.owner.read("users", id=late.id)
+    assert row["display_name"] == "Late"

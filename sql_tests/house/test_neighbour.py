@@ -91,7 +91,7 @@ def test_nothing_of_the_house_leans_on_a_column_of_auth(admin):
 def test_auth_changes_its_tables_and_the_house_goes_on(auth, house, asha, bram, service, change):
     auth.sql(change)
     zoe = house.admit(house.sign_up("zoe@chas.test", "Zoe"))
-    assert zoe.get_me()["user"]["display_name"] == "Zoe"
+    assert zoe.get_me()["display_name"] == "Zoe"
     auth.sql("delete from auth.users where id = %(id)s", id=bram.id)
     assert service.get_health()["missing"] == []
 
@@ -113,7 +113,9 @@ FALTERING = {
           end loop;
         end $$
     """,
-    "closed to us": "revoke all on schema realtime from postgres, supabase_realtime_admin",
+    "closed to us": (
+        "revoke all on function realtime.send from public, postgres, supabase_realtime_admin"
+    ),
     "it raises": """
         create or replace function realtime.send(
           payload jsonb, event text, topic text, private boolean default true
@@ -138,14 +140,12 @@ def acts(rain, asha, bram):
     yield "lend"
     bram.propose_tip_to_tip(community_id=rain, title="The sea", stake_amount=3)
     yield "propose"
-    asha.update_community(community_id=rain, patch={"description": "Wet"})
-    yield "settings"
 
 
 @pytest.mark.parametrize("how", FALTERING)
 def test_every_act_succeeds_while_realtime_falters(admin, house, rain, asha, bram, how):
     admin.sql(FALTERING[how])
-    assert len(list(acts(rain, asha, bram))) == 7
+    assert len(list(acts(rain, asha, bram))) == 6
     assert house.books(rain)["balanced"]
     told = []
     with asha.transaction() as inside:
@@ -187,11 +187,8 @@ def test_a_lock_on_realtime_keeps_no_act_for_more_than_half_a_second(
     admin, rain, asha, bram, record_property
 ):
     usual = timed(acts(rain, asha, bram))
-    bram.withdraw_tip_to_tip(
-        proposal_id=bram.list_tip_to_tips(community_id=rain)["proposals"][0]["id"]
-    )
     with locked(admin):
-        kept = timed(acts(rain, asha, bram))
+        kept = timed(acts(rain, bram, asha))
     longest = max(kept[act] - usual[act] for act in usual)
     record_property("ms the longest an act was kept by a lock on Realtime", int(longest * 1000))
     assert longest > 0.3, "the lock was not in the way"

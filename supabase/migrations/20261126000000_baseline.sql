@@ -13067,7 +13067,8 @@ as $$
 begin
   return query
   select j.name, j.schedule, j.command,
-    format('select cron.schedule(%L, %L, %L)', j.name, j.schedule, j.command)
+    -- To schedule it again leaves a job that was turned off as it is.
+    format('select cron.alter_job(cron.schedule(%L, %L, %L), active => true)', j.name, j.schedule, j.command)
   from (
     select o.name, o.schedule,
       format('do $do$ begin while private.%I() > 0 loop commit; end loop; end $do$', o.name) as command
@@ -13196,12 +13197,64 @@ end;
 $$;
 comment on function private.some_of is 'At most twenty of these ids in words, and how many more there are.';
 
+create function private.doors(out door text, out is_for text, out is_right boolean)
+returns setof record
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return query
+  select
+    d.oid::regprocedure::text,
+    d.is_for,
+    (
+      select array_agg(a.grantee) from pg_catalog.aclexplode(coalesce(d.proacl, acldefault('f', d.proowner))) as a
+      where a.grantee <> d.proowner
+    ) is not distinct from array[to_regrole(d.is_for)::oid]
+  from (
+    select p.oid, p.proacl, p.proowner, case when exists (
+      select from pg_catalog.pg_proc as k
+      where k.pronamespace = 'private'::regnamespace and k.proname = p.proname
+        and has_function_privilege('service_role', k.oid, 'execute')
+    ) then 'service_role' else 'authenticated' end as is_for
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = 'public'::regnamespace and p.proowner = 'postgres'::regrole
+      and pg_catalog.obj_description(p.oid, 'pg_proc') is not null
+      and not exists (
+        select from pg_catalog.pg_depend as e
+        where e.classid = 'pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e'
+      )
+  ) as d;
+end;
+$$;
+comment on function private.doors is
+'Every door, the role it is for, and whether that role and no other may open it. A door is for the service where its
+kernel is, else for people. A dump says what it grants and not what the next project must take back.';
+
+create function private.grant_doors()
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_door record;
+begin
+  for v_door in select d.door, d.is_for from private.doors() as d where not d.is_right loop
+    execute format(
+      'revoke all on function %1$s from public, anon, authenticated, service_role; grant execute on function %1$s to %2$I',
+      v_door.door, v_door.is_for
+    );
+  end loop;
+end;
+$$;
+comment on function private.grant_doors is
+'Opens each door to the role it is for, and to no other, where that is not so.';
+
 create function private.list_missing()
 returns text[]
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return array(select s.need from private.surroundings() as s where not s.is_there)
+    || array(select 'grants on doors' where exists (select from private.doors() as d where not d.is_right))
     || private.some_of('profile', array(
       select a.id from auth.users as a
       where a.deleted_at is null and not exists (select from private.users as u where u.id = a.id)
@@ -13246,7 +13299,7 @@ comment on function public.get_health is
 
 Returns {status, dawn_late_seconds, missing}: status is broken while anything is missing, late while a Dawn is, else ok;
 missing is a list of plain words (job …, trigger … on auth.users, policy … on realtime.messages, published table …,
-default privileges on …, profile …, erasure …), which mend puts back.';
+default privileges on …, grants on doors, extension pg_cron, profile …, erasure …), which mend puts back.';
 grant execute on function public.get_health, private.get_health to service_role;
 
 create function private.mend()
@@ -13258,6 +13311,7 @@ declare
   v_left text[];
 begin
   perform private.lay_surroundings();
+  perform private.grant_doors();
   while private.heal_profiles(1000) > 0 loop null; end loop;
   while private.erase_departed(1000) > 0 loop null; end loop;
   v_left := private.list_missing();

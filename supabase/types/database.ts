@@ -2471,7 +2471,7 @@ export type ServiceFunctions = {
    *
    * Returns {status, dawn_late_seconds, missing}: status is broken while anything is missing, late while a Dawn is, else ok;
    * missing is a list of plain words (job …, trigger … on auth.users, policy … on realtime.messages, published table …,
-   * default privileges on …, profile …, erasure …), which mend puts back.
+   * default privileges on …, grants on doors, extension pg_cron, profile …, erasure …), which mend puts back.
    */
   get_health: {
     Args: never
