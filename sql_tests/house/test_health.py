@@ -3,9 +3,8 @@
 import houses
 import psycopg
 import pytest
+from losses import LOSSES, SPOILT, One, database_of, superuser
 from people import refused
-
-from sql_tests.house.losses import LOSSES, SPOILT, One, database_of, superuser
 
 WELL = {"status": "ok", "dawn_late_seconds": 0, "missing": []}
 

@@ -6,9 +6,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from losses import LOSSES, superuser
 from people import Caller
-
-from sql_tests.house.losses import LOSSES, superuser
 
 WELL = {"mended": [], "missing": []}
 

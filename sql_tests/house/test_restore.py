@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 import houses
 import pytest
 from cluster import Cluster, check, newest_server, run, run_as_owner, run_sql, server_user
+from losses import JOBS, One, database_of
 from people import House
 from world import World
-
-from sql_tests.house.losses import JOBS, One, database_of
 
 pytestmark = [
     pytest.mark.xdist_group("restore"),

@@ -99,9 +99,9 @@ begin
 end;
 $$;
 comment on function private.surroundings is
-'What the house needs outside its own tables: pg_cron (told only where it lacks), jobs, triggers on auth.users, the policy of the topics, published tables,
-closed default privileges. Each with whether it is there, and the statement that lays it: the one list, by which a push
-lays it, health checks it and mend puts it back.';
+'What the house needs outside its own tables: pg_cron (told only where it lacks), jobs, triggers on auth.users, the
+policy of the topics, published tables, closed default privileges. Each with whether it is there, and the statement
+that lays it: the one list, by which a push lays it, health checks it and mend puts it back.';
 
 create function private.lay_surroundings()
 returns text[]

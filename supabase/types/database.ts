@@ -842,6 +842,8 @@ export interface Answers {
   ban_member: BanMember
   lift_ban: LiftBan
   list_bans: ListBans
+  declare_absence: OneMember
+  end_absence: OneMember
   set_council: OneMember
   step_down: OneMember
   list_members: ListMembers
@@ -934,9 +936,11 @@ export type Database = {
 "close_election": { Args: { "election_id": string }; Returns: Answers["close_election"] },
 "create_community": { Args: { "daily_cc_budget"?: number,"description"?: string,"name": string,"request_id"?: string,"timezone"?: string }; Returns: Answers["create_community"] },
 "create_election": { Args: { "community_id": string,"ends_at": string,"seat_rule"?: string,"title": string }; Returns: Answers["create_election"] },
+"declare_absence": { Args: { "community_id": string,"from_day": string,"to_day": string }; Returns: Answers["declare_absence"] },
 "declare_joy": { Args: { "cc_spent": number,"community_id": string,"description"?: string,"image_url"?: string,"request_id"?: string,"title": string }; Returns: Answers["declare_joy"] },
 "delete_message": { Args: { "message_id": number }; Returns: Answers["delete_message"] },
 "edit_message": { Args: { "content": string,"message_id": number }; Returns: Answers["edit_message"] },
+"end_absence": { Args: { "community_id": string }; Returns: Answers["end_absence"] },
 "erase_user": { Args: { "user_id": string }; Returns: Answers["erase_user"] },
 "export_my_data": { Args: Record<PropertyKey, never>; Returns: Answers["export_my_data"] },
 "find_people": { Args: { "before_id"?: string,"page_size"?: number,"query"?: string }; Returns: Answers["find_people"] },
