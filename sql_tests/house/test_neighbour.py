@@ -4,13 +4,12 @@
 import threading
 import time
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from losses import LOSSES, superuser
 from people import Caller
 
-WELL: dict[str, Any] = {"mended": [], "missing": []}
+WELL = {"mended": [], "missing": []}
 
 
 @pytest.fixture

@@ -12358,7 +12358,14 @@ begin
       where a.user_id = p_user_id
     ),
     'audit', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.bureau_acts as e
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(e) || case when a.is_erased then '{"reason": null}'::jsonb else '{}' end order by e.id
+          ), '[]'
+        )
+      from private.bureau_acts as e
+      left join private.shown_people as a on a.id = e.actor_id
       where e.actor_id = p_user_id or e.subject_id = p_user_id
     ),
     'invites', (
