@@ -138,6 +138,7 @@ def test_nothing_in_the_contract_is_named_twice_or_left_out():
 
 # A door for every argument of which few values are taken.
 TAKEN_BY = {
+    "amendment": "propose_tip_to_tip",
     "action": "respond_borrow",
     "entry_type": "list_ledger",
     "patch": "update_community",
@@ -154,6 +155,7 @@ def test_the_types_of_arguments_name_what_the_doors_take(house, service):
     world = World(house, "Rain")
     others = {
         "action": {"borrow_request_id": world.things["borrow_request_id"]},
+        "amendment": {"title": "Warmer", "stake_amount": 5},
         "seat_rule": {"title": "Who?", "ends_at": "2026-03-17 12:00+00:00"},
         "theme": {},
         "type": {"muted": True},
@@ -164,7 +166,7 @@ def test_the_types_of_arguments_name_what_the_doors_take(house, service):
     for argument, door in TAKEN_BY.items():
         given = others.get(argument, {}) | ({} if argument in ("action", "theme", "vote") else here)
         caller = callers.get(argument, world.moderator)
-        wrong = {"nonsense": 1} if argument == "patch" else "nonsense"
+        wrong = {"nonsense": 1} if argument in ("patch", "amendment") else "nonsense"
         with refused("INVALID_INPUT") as refusal:
             getattr(caller, door)(**given, **{argument: wrong})
         kind = SCHEMA["$defs"]["Choices"]["properties"][argument]["$ref"].rpartition("/")[2]

@@ -600,7 +600,6 @@ class CommunityBroadcasts(TypedDict):
     sunset: OfDay
     dawn: OfDay
     last_light: OfDay
-    edition: OfEdition
     absence: OfUser
 
 

@@ -214,7 +214,6 @@ export interface CommunityBroadcasts {
   sunset: OfDay
   dawn: OfDay
   last_light: OfDay
-  edition: OfEdition
   absence: OfUser
 }
 /** Which of them there are, the reference of the RPC says. */
@@ -898,10 +897,6 @@ export interface OfDay {
 }
 export interface OfDeclaration {
   declaration_id: Uuid
-}
-export interface OfEdition {
-  day: Day
-  number: number
 }
 export interface OfEnd {
   outcome: ProposalStatus
