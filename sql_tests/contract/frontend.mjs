@@ -126,6 +126,17 @@ await asha.call('list_elections', { community_id })
 await asha.call('get_leaderboard', { community_id })
 await asha.call('get_jashn', { community_id })
 await asha.call('celebrate_jashn', { jashn_id: nobody, message: 'Hurrah' })
+await asha.call('list_honours', { community_id })
+await asha.call('get_edition', { community_id })
+await asha.call('list_editions', { community_id })
+await asha.call('verify_gazette', { community_id })
+await asha.call('get_last_light', { community_id })
+
+// Being away.
+const inDays = (days) => new Date(Date.now() + days * 86400e3).toISOString().slice(0, 10)
+await chloe.call('end_absence', { community_id })
+await chloe.call('declare_absence', { community_id, from_day: inDays(20), to_day: inDays(21) })
+await chloe.call('end_absence', { community_id })
 
 // Notices.
 const { notifications } = await asha.call('list_notifications', { unread_only: true })
@@ -138,6 +149,10 @@ await asha.call('mute_notifications', { community_id, type: 'borrow_request', mu
 await asha.call('remove_member', { community_id, user_id: them.dara, reason: 'Spilled it all', ban: true })
 await dara.call('join_community', { invite_code })
 await dara.call('get_community', { community_id })
+await asha.call('list_bans', { community_id })
+await asha.call('lift_ban', { community_id, user_id: them.dara })
+await asha.call('lift_ban', { community_id, user_id: them.dara })
+await asha.call('ban_member', { community_id, user_id: them.dara, reason: 'Not yet' })
 await chloe.call('leave_community', { community_id })
 await asha.call('step_down', { community_id })
 await bram.call('leave_community', { community_id })

@@ -106,9 +106,11 @@ REFUSALS = [
     ("asha", "close_election", "CONFLICT"),
     ("asha", "vote_election", "ELECTION_CLOSED"),
     ("asha", "celebrate_jashn", "NOT_FOUND"),
+    ("chloe", "end_absence", "CONFLICT"),
     ("asha", "mute_notifications", "INVALID_INPUT"),
     ("dara", "join_community", "FORBIDDEN"),
     ("dara", "get_community", "NOT_FOUND"),
+    ("asha", "lift_ban", "NOT_FOUND"),
     ("bram", "leave_community", "LAST_MODERATOR"),
 ]
 

@@ -39,6 +39,7 @@ async function enter() {
       return outside(() => waiting(main, enter))
     }
     state.me = await rpc('get_me')
+    why = ''
     await count()
     await go()
   } catch (error) {
@@ -54,7 +55,6 @@ async function leave() {
   await quiet()
   Object.assign(state, { me: null, here: null, communities: [], members: [], balance: null })
   outside(() => signIn(main, why))
-  why = ''
 }
 
 function outside(show) {
@@ -163,10 +163,15 @@ async function balance() {
   const { balance: one } = await rpc('get_balance', inside())
   if (here !== state.here) return
   state.balance = one
+  // In the last hour there is something to be told: what the community is about to lose.
+  const close = one.day_open && Date.parse(one.next_sunset_at) - Date.now() < 36e5
+  const light = close ? (await rpc('get_last_light', inside())).last_light : null
+  if (here !== state.here) return
   shown.purse.className = one.day_open ? '' : 'night'
   fill(shown.purse, [
     h('p', { class: 'holds' }, h('strong', { id: 'remaining' }, one.remaining), ' CC in the purse'),
     h('p', {}, one.day_open ? ['Sunset ', hour(one.next_sunset_at)] : ['Closed until Dawn, ', hour(one.next_dawn_at)]),
+    light && h('p', { class: 'small' }, `Last light: ${light.total} CC of all are about to be lost.`),
     h('p', { class: 'small' }, `${one.spent_today} spent today`, one.debt > 0 && `, ${one.debt} owed`, ` · ${one.daily_budget} a day`),
   ])
 }
@@ -213,6 +218,7 @@ function refresh(event = 'poll', ids = {}) {
 
 async function renew(asked) {
   if (!state.me?.email) return
+  const mine = going
   const was = state.here?.id
   await count()
   // Somebody left, or was removed: there is another place to be.
@@ -226,8 +232,10 @@ async function renew(asked) {
   const place = ROOMS[state.room] ?? OWN[state.room]
   if (!place) return
   await balance()
+  // One may have gone elsewhere meanwhile, and that room fills itself.
+  if (mine !== going) return
   if (place.refresh) for (const [event, ids] of asked) await place.refresh(event, ids)
-  else await draw(place, going)
+  else await draw(place, mine)
 }
 
 addEventListener('online', () => refresh().catch(() => {}))

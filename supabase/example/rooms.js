@@ -1,6 +1,6 @@
 // The other rooms of a community. Each says what it asks for and how it shows that; page.js does the rest.
 import { inside, isMe, moderates, once, rpc, state } from './house.js'
-import { ask, button, card, cc, date, drawer, faint, form, h, hour, row, table } from './html.js'
+import { ask, button, card, cc, date, drawer, faint, form, h, hour, row, show, table } from './html.js'
 import { borrowing, declare, election, everyone, joy, name, others, proposal, spoken, times } from './cards.js'
 
 const coins = { name: 'amount', label: 'CC', type: 'number', min: 1, required: true }
@@ -33,7 +33,23 @@ export const gazette = {
     page.declarations.map((one) => card(`joy-${one.id}`, joy(one))),
     !page.declarations.length && faint('No joy was declared yet.'),
     pager('list_gazette', 'declarations', 20).older(page),
+    section('editions', 'Editions', drawer('Every day’s edition', async () => {
+      const { editions } = await rpc('list_editions', inside())
+      return editions.length ? editions.map((one) => row(button(`Number ${one.number}, ${one.day}`, () => edition(one.number), { class: 'quiet' }),
+        `${times(one.joys, 'joy')}, ${one.cc_spent} CC`)) : faint('The first Sunset makes the first.')
+    }), row(button('Does the chain hold?', async () => {
+      const { holds, editions, taken_out } = await rpc('verify_gazette', inside())
+      return holds ? `It holds: ${times(editions, 'edition')}, ${times(taken_out, 'item')} taken out.` : 'It does not hold.'
+    }, { class: 'quiet' }))),
   ],
+}
+
+async function edition(number) {
+  const { edition: one } = await rpc('get_edition', { ...inside(), number })
+  const items = one.items.map((item) => item.content ? h('li', {}, spoken(item.kind), JSON.parse(item.content).title && `: ${JSON.parse(item.content).title}`)
+    : h('li', {}, spoken(item.kind), ': taken out'))
+  show(`Number ${one.number}, ${one.day}`, [h('ul', {}, items), faint('Its digest: ', h('code', {}, one.digest))])
+  return false
 }
 
 export const purse = {
@@ -129,7 +145,7 @@ export const week = {
     return { board, jashn }
   },
   show: ({ board, jashn }) => [
-    section('board', `The week from ${board.week_start}`, board.entries.length ? table('The board', ['', 'Who', 'CC', 'Joys', 'Witnessed', 'Days in a row'],
+    section('board', `The week from ${board.week_start}`, board.entries.length ? table('The board', ['Rank', 'Who', 'CC', 'Joys', 'Witnessed', 'Days in a row'],
       board.entries.map((entry) => [`${entry.rank}.`, name(entry.user), entry.total_cc_spent, entry.total_declarations, entry.witnessed_received, entry.streak_days]))
       : faint('No joys in this week.'),
     board.most_restrained && h('p', {}, 'Most restrained so far: ', name(board.most_restrained)),
@@ -139,13 +155,17 @@ export const week = {
         + `${times(jashn.total_declarations, 'joy')} for ${jashn.total_cc_spent} CC.`)
       : h('p', {}, `Nobody was honoured for the week from ${jashn.week_start}.`),
     jashn.reckoning.decided_by && faint(`Decided by: ${spoken(jashn.reckoning.decided_by)}.`),
-    table('The reckoning', ['Who', 'CC', 'Joys', 'Witnessed', ''], jashn.reckoning.entries.map((entry) => [name(entry.user), entry.total_cc_spent,
-      entry.total_declarations, entry.witnessed_received, entry.eligible ? '' : 'not eligible'])),
+    table('The reckoning', ['Who', 'CC', 'Joys', 'Witnessed', 'Could be honoured'], jashn.reckoning.entries.map((entry) => [name(entry.user), entry.total_cc_spent,
+      entry.total_declarations, entry.witnessed_received, entry.eligible ? 'yes' : 'no'])),
     jashn.celebrations.map((one) => h('blockquote', {}, h('p', {}, one.message), name(one.user))),
     jashn.honored_user && !isMe(jashn.honored_user) && form('Celebrate', [{ name: 'message', label: `A word to ${jashn.honored_user.display_name}`,
       required: true, maxlength: 280, value: jashn.celebrations.find((one) => isMe(one.user))?.message }], 'Celebrate',
     async (given) => { await rpc('celebrate_jashn', { jashn_id: jashn.id, ...given }); return 'They will read it.' }))
       : faint('No Jashn was held for this week.'),
+    section('honours', 'Every Jashn', drawer('Who was honoured', async () => {
+      const { honours } = await rpc('list_honours', inside())
+      return honours.length ? honours.map((one) => h('p', {}, `${one.week_start}: `, one.honored_user ? name(one.honored_user) : 'nobody', ` (${times(one.celebrations, 'word')})`)) : faint('None yet.')
+    })),
   ],
 }
 
@@ -154,8 +174,8 @@ export const people = {
   ask: async () => (await rpc('list_members', inside())).members,
   show: (members) => {
     state.members = members
-    return [members.map(member), section('leave', 'Going', goodbye(members))
-      , moderates() && section('bans', 'Who may not come back', bans())]
+    return [members.map(member), section('away', 'Away', absence(members.find((one) => isMe(one.user)))),
+      section('leave', 'Going', goodbye(members)), moderates() && section('bans', 'Who may not come back', bans())]
   },
 }
 
@@ -175,6 +195,15 @@ function member(one) {
         await rpc('remove_member', { ...inside(), user_id: user.id, ...given })
         return `${user.display_name} was removed.`
       }, { class: 'quiet' })))
+}
+
+// Declared beforehand, and taken back as long as it is not over; the house says which days may be chosen.
+function absence({ away }) {
+  return away
+    ? row(`You are away from ${away.from} to ${away.to}.`,
+      button('I am here after all', () => rpc('end_absence', inside()).then(() => 'Your absence is over, or ends with today.'), { class: 'quiet' }))
+    : form('Be away', [{ name: 'from_day', label: 'From', type: 'date', required: true }, { name: 'to_day', label: 'To', type: 'date', required: true }],
+      'Be away', (given) => rpc('declare_absence', { ...inside(), ...given }).then(() => 'No grant, no vote and no Jashn on those days.'))
 }
 
 // The last moderator names who follows; whom one may name is asked for in both cases, and left out where nobody is needed.

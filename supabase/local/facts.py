@@ -438,7 +438,11 @@ class Forbidden(TypedDict):
     honored_user: NotRequired[Uuid | None]
 
 
-class Conflict(TypedDict):
+# A key that Python keeps for itself.
+DaysAway = TypedDict("DaysAway", {"from": Day, "to": Day}, total=False)
+
+
+class Conflict(DaysAway):
     """Which of them there are, the reference of the RPC says."""
 
     field: NotRequired[str]
@@ -452,6 +456,9 @@ class Conflict(TypedDict):
     turnout: NotRequired[int]
     awaiting: NotRequired[int]
     possible_at: NotRequired[Moment | None]
+    away: NotRequired[bool | None]
+    present: NotRequired[bool]
+    banned: NotRequired[bool]
 
 
 class OfField(TypedDict):
