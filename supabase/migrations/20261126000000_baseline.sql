@@ -876,6 +876,19 @@ $$;
 comment on function private.change_profile is
 'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
+create function private.keep_person(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.users as u where u.id = p_user_id for share skip locked;
+  return found;
+end;
+$$;
+comment on function private.keep_person is
+'Keeps whatever is decided about a person from being decided until the transaction ends; returns false, and waits for
+nobody, where something is being decided just now.';
+
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,
@@ -1179,9 +1192,9 @@ begin
 end;
 $$;
 comment on function private.follow_address is
-'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
-suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
-person.';
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of
+a suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to
+another person.';
 
 create function private.heal_profile(p_user_id uuid)
 returns boolean
@@ -3224,7 +3237,8 @@ declare
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
     when p_event in (
-      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'community_founded', 'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed',
+      'council_released',
       'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
       'election_cancelled'
     ) then private.caller_id()
@@ -4136,9 +4150,6 @@ begin
     p_now
   );
   perform private.count_edition(p_day.community_id);
-  perform private.tell_community(
-    p_day.community_id, 'edition', jsonb_build_object('number', v_before.number + 1, 'day', p_day.day)
-  );
 end;
 $$;
 comment on function private.seal_edition is
@@ -4490,8 +4501,8 @@ end;
 $$;
 comment on function private.open_box is
 'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who is appointed
-later is neither; who loses a role stays both.
+moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who
+is appointed later is neither; who loses a role stays both.
 
 Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
 
@@ -4596,9 +4607,10 @@ begin
 end;
 $$;
 comment on function private.tally is
-'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
-place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
-9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and
+their place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting
+(RULES 9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the
+close.
 
 It opens the seal: only for an election that is over, or for the close.';
 
@@ -4611,8 +4623,8 @@ begin
 end;
 $$;
 comment on function private.winner_of is
-'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
-private.tally does.';
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal,
+as private.tally does.';
 
 create function private.count_box(p_election private.elections)
 returns uuid
@@ -4917,8 +4929,8 @@ begin
 end;
 $$;
 comment on function private.elections_due is
-'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked. One
-that somebody is just leaving is skipped: the next run finds it.';
+'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked.
+One that somebody is just leaving is skipped: the next run finds it.';
 
 create function private.unwritten_outcome(p_community_id uuid, out winner_id uuid, out seat_rule text)
 language plpgsql stable security definer set search_path = ''
@@ -4987,7 +4999,8 @@ begin
 end;
 $$;
 comment on function private.my_moderated_communities is
-'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For policies.';
+'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For
+policies.';
 grant execute on function private.my_moderated_communities to authenticated;
 
 create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
@@ -5077,6 +5090,30 @@ comment on function private.find_heir is
 'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
 member of longest standing (RULES 2.3); null if nobody else can act.';
 
+create function private.hold_heir(p_community_id uuid)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  for v_id in
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  loop
+    -- Asked again once they are held: a suspension may have come just before.
+    if private.is_able(v_id) and private.keep_person(v_id) and private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return private.find_heir(p_community_id);
+end;
+$$;
+comment on function private.hold_heir is
+'As private.find_heir, and of the same order the first about whom nothing is just being decided: whoever suspends them
+waits, and then finds them in the seat.';
+
 create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -5093,7 +5130,7 @@ begin
   if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
     return null;
   end if;
-  v_heir := private.find_heir(p_community_id);
+  v_heir := private.hold_heir(p_community_id);
   if v_heir is not null then
     perform private.set_role(p_community_id, v_heir, 'moderator', true);
     perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);
@@ -6729,7 +6766,8 @@ end;
 $$;
 comment on function private.reckon_dawn is
 'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, that
-day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt are after it; all in CC.
+day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt
+are after it; all in CC.
 
 Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
 jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
@@ -6816,8 +6854,8 @@ $$;
 comment on function private.refuse_shortage is
 'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
 
-Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no such
-moment is known}, NOT_FOUND.';
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no
+such moment is known}, NOT_FOUND.';
 
 -- Founding and joining: where membership and money begin together (RULES 2.1, 2.2), and who may not come back (2.6).
 
@@ -7391,8 +7429,8 @@ $$;
 comment on function public.get_rules is
 'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
 
-Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
-will change. Refuses: NOT_FOUND.';
+Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in
+pending only what will change. Refuses: NOT_FOUND.';
 grant execute on function public.get_rules to authenticated;
 
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
@@ -8112,8 +8150,8 @@ comment on function private.approve_borrow is
 'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
 counted: two lenders approving at once cannot lend past the limit together.
 
-Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT {most}
-(a full purse).';
+Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT
+{most} (a full purse).';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -8173,10 +8211,10 @@ comment on function public.respond_borrow is
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
 request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
-Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
-(the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
-{debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
-NOT_FOUND, INVALID_INPUT.';
+Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT
+{most} (the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible},
+DEBT_LIMIT {debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at,
+retry_after}, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
@@ -8921,9 +8959,9 @@ comment on function public.propose_tip_to_tip is
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
 1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
 takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
-Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
-possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS
+{proposal_id, possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible,
+possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
 (request_id) or {away} (who is away is on no roll, not even of their own proposal).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 
@@ -10060,7 +10098,8 @@ begin
 end;
 $$;
 comment on function private.ban_member is
-'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a notice.';
+'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a
+notice.';
 
 create function public.ban_member(community_id uuid, user_id uuid, reason text)
 returns jsonb
@@ -10958,12 +10997,12 @@ end;
 $$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
-members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them the one who spent least
-comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
-answer. Who came back in the week was not there all of it.
+members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them
+the one who spent least comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that
+there is always one answer. Who came back in the week was not there all of it.
 
-Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone moves
-it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
+Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone
+moves it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
 
@@ -11620,11 +11659,11 @@ end;
 comment on function public.get_edition is
 'One edition of the Gazette, the last one by default, as it may be read now.
 
-Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest covers:
-ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
-author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
-items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
-verify_gazette. Refuses: NOT_FOUND (the number too).';
+Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest
+covers: ids, numbers, days and words, with the names in people. content and salt are null where the words were struck
+or their author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys,
+cc_spent, expired}, items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How
+the digests are made: verify_gazette. Refuses: NOT_FOUND (the number too).';
 grant execute on function public.get_edition, private.get_edition to authenticated;
 
 create function private.list_editions(p_community_id uuid, p_page_size integer, p_before_id integer)
@@ -11871,15 +11910,15 @@ comment on function public.verify_gazette is
 An item''s digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
 00112233445566778899aabbccddeeff and content {"a": 1} it is
 d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
-An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id, the
-number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
-of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
-one item it is
+An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id,
+the number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the
+digest of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02
+and that one item it is
 98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
-Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
-first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
-edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
-NOT_FOUND, INVALID_INPUT.';
+Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or
+null, first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is
+edition_missing, edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind
+it). Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.verify_gazette, private.verify_gazette to authenticated;
 
 -- The last hour: what is about to be lost, and the joys nobody has witnessed (RULES 17).
@@ -12316,7 +12355,14 @@ begin
       where a.user_id = p_user_id
     ),
     'audit', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.bureau_acts as e
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(e) || case when a.is_erased then '{"reason": null}'::jsonb else '{}' end order by e.id
+          ), '[]'
+        )
+      from private.bureau_acts as e
+      left join private.shown_people as a on a.id = e.actor_id
       where e.actor_id = p_user_id or e.subject_id = p_user_id
     ),
     'invites', (
@@ -12530,8 +12576,8 @@ Returns {exported_at, profile, account, admission, audit, invites, invite_misses
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
-gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
-codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
+gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
+theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
@@ -13586,11 +13632,11 @@ end;
 comment on function public.suspend_person is
 'Takes a person''s admission back, from their next call on. For the service role alone.
 
-It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
-had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
-act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
-moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
-NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
+It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address
+it had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who
+could act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and
+expires; a moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}.
+Refuses: NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.suspend_person, private.suspend_person to service_role;
 
 create function private.restore_person(p_user_id uuid, p_steward_id uuid)
@@ -13617,8 +13663,8 @@ end;
 comment on function public.restore_person is
 'Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
 
-One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
-steward).';
+One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes
+nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.restore_person, private.restore_person to service_role;
 
 ---------------------------------------------------------------------------------------------------- seats
@@ -13666,8 +13712,8 @@ begin
 end;
 $$;
 comment on function private.seat_moderator is
-'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
-stays so, and nobody is told again.';
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator
+already stays so, and nobody is told again.';
 
 create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
@@ -13681,9 +13727,9 @@ comment on function public.seat_moderator is
 'Names a moderator, also of a community everyone has left. For the service role alone.
 
 Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
-purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
-Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
-communities), FORBIDDEN (banned there, or steward_id is no steward).';
+purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns
+{member}. Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a
+hundred communities), FORBIDDEN (banned there, or steward_id is no steward).';
 grant execute on function public.seat_moderator, private.seat_moderator to service_role;
 
 -- What stewards do for a community: look, settle what is overdue, mend a purse. For the service role.
