@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, SecurityScheme, Server
 from litestar.types import ControllerRouterHandler, Dependencies
 
 from edge.settings import Settings
@@ -21,6 +21,7 @@ def describe(
     config = OpenAPIConfig(
         title=f"{settings.app_name}, the edge",
         version=settings.app_version,
+        servers=[Server(url=settings.edge_url or "/")],
         components=Components(security_schemes={"token": TOKEN}),
     )
     app = Litestar(handlers, dependencies=dependencies, openapi_config=config, logging_config=None)

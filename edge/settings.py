@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     )
 
     app_name: str = Field("CHAS", description="the name the API document shows")
+    edge_url: Annotated[str, AfterValidator(an_issuer)] | None = Field(
+        None, description="the edge's own public address, which the API document names"
+    )
     app_version: str = Field("dev", description="the version /health shows")
     environment: str = Field("development", description="the deployment's name, for the log")
     log_level: Annotated[

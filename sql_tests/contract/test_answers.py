@@ -8,7 +8,7 @@ import uuid
 import pytest
 from doors import ANSWERS, FOR_PEOPLE, FOR_THE_SERVICE, REFUSALS, SCHEMA, errors, misfits
 from jsonschema import Draft202012Validator
-from people import STATUS_OF, Caller
+from people import STATUS_OF, Caller, refused
 from world import World
 
 
@@ -55,6 +55,9 @@ def live_on(world):
                 person.vote_tip_to_tip(proposal_id=tip["id"], vote="accept")
     asha.vote_election(election_id=world.things["election_id"], candidate_id=chloe.id)
     asha.close_election(election_id=world.things["election_id"])
+    asha.lift_ban(user_id=world.banned.id, **here)
+    asha.ban_member(user_id=world.banned.id, reason="Once more", **here)
+    asha.list_bans(**here)
     again = asha.create_election(title="Again", ends_at="2026-03-17 12:00+00:00", **here)
     asha.get_active_election(**here)
     asha.cancel_election(election_id=again["election"]["id"], reason="A mistake")
@@ -115,6 +118,7 @@ def steward(world, service, zoe):
     service.admit_person(user_id=zoe.id)
     service.suspend_person(user_id=zoe.id, reason="Because")
     service.restore_person(user_id=zoe.id)
+    service.seat_moderator(community_id=world.community, user_id=world.member.id, reason="A hand")
     service.find_people()
     service.settle_community(**here)
     service.inspect_community(**here)
@@ -130,6 +134,45 @@ def test_nothing_in_the_contract_is_named_twice_or_left_out():
     assert ANSWERS.keys() == FOR_PEOPLE.keys() | FOR_THE_SERVICE.keys()
     assert not FOR_PEOPLE.keys() & FOR_THE_SERVICE.keys()
     assert set(REFUSALS) == STATUS_OF.keys()
+
+
+# A door for every argument of which few values are taken.
+TAKEN_BY = {
+    "amendment": "propose_tip_to_tip",
+    "action": "respond_borrow",
+    "entry_type": "list_ledger",
+    "patch": "update_community",
+    "seat_rule": "create_election",
+    "side": "list_loans",
+    "status": "list_tip_to_tips",
+    "theme": "mint_invites",
+    "type": "mute_notifications",
+    "vote": "vote_tip_to_tip",
+}
+
+
+def test_the_types_of_arguments_name_what_the_doors_take(house, service):
+    world = World(house, "Rain")
+    others = {
+        "action": {"borrow_request_id": world.things["borrow_request_id"]},
+        "amendment": {"title": "Warmer", "stake_amount": 5},
+        "seat_rule": {"title": "Who?", "ends_at": "2026-03-17 12:00+00:00"},
+        "theme": {},
+        "type": {"muted": True},
+        "vote": {"proposal_id": world.things["proposal_id"]},
+    }
+    here = {"community_id": world.community}
+    callers = {"theme": service, "action": world.members[1]}
+    for argument, door in TAKEN_BY.items():
+        given = others.get(argument, {}) | ({} if argument in ("action", "theme", "vote") else here)
+        caller = callers.get(argument, world.moderator)
+        wrong = {"nonsense": 1} if argument in ("patch", "amendment") else "nonsense"
+        with refused("INVALID_INPUT") as refusal:
+            getattr(caller, door)(**given, **{argument: wrong})
+        kind = SCHEMA["$defs"]["Choices"]["properties"][argument]["$ref"].rpartition("/")[2]
+        of = SCHEMA["$defs"][kind]
+        assert set(refusal.facts["choices"]) == set(of.get("enum") or of["properties"]), argument
+    assert TAKEN_BY.keys() == SCHEMA["$defs"]["Choices"]["properties"].keys() - {"job"}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from cluster import ROOT
-from doors import FOR_PEOPLE, assert_shape
+from doors import FOR_PEOPLE, SCHEMA, assert_shape, errors
 from keys import PUBLISHABLE, SECRET
 from postgrest.exceptions import APIError
 from supabase import create_client
@@ -136,7 +136,8 @@ def test_supabase_js_is_refused_with_codes_and_facts(told):
     refusals = [call for call in told if call.get("error")]
     assert [(call["who"], call["rpc"], call["error"]["code"]) for call in refusals] == REFUSALS
     for call in refusals:
-        assert isinstance(json.loads(call["error"]["details"]), dict)
+        of = SCHEMA["$defs"]["RefusalFacts"]["properties"][call["error"]["code"]]
+        assert not errors(of, json.loads(call["error"]["details"]), call["error"]["code"])
         assert call["status"] in range(400, 430)
 
 

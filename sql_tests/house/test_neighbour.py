@@ -4,12 +4,13 @@
 import threading
 import time
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from losses import LOSSES, superuser
 from people import Caller
 
-WELL = {"mended": [], "missing": []}
+WELL: dict[str, Any] = {"mended": [], "missing": []}
 
 
 @pytest.fixture

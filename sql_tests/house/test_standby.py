@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -23,8 +25,13 @@ class Standby(Cluster):
         owner = self.primary.data.stat()
         shutil.chown(self.data, owner.st_uid, owner.st_gid)
         source = self.primary.url(role="supabase_admin")
-        copy = [newest_server() / "pg_basebackup", "-R", "-X", "stream", "--no-sync", "-c", "fast"]
+        program = newest_server() / "pg_basebackup"
+        copy: list[str | Path] = [program, "-R", "-X", "stream", "--no-sync", "-c", "fast"]
         check(run_as_owner(self.data, *copy, "-d", source))
+
+
+class Followed(House):
+    follow: Callable[[], None]
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def standby(house, server, tmp_path_factory):
     cluster = Standby(server.cluster, tmp_path_factory.mktemp("standby"))
     database = house.address("postgres").rsplit("/", 1)[1].split("?")[0]
     cluster.start()
-    copy = House(lambda login: cluster.url(database, login), house.read_only_doors)
+    copy = Followed(lambda login: cluster.url(database, login), house.read_only_doors)
     copy.follow = lambda: follow(house, copy)
     try:
         yield copy

@@ -418,6 +418,7 @@ def test_the_rules_in_force_are_shown_and_nothing_pends(rain, bram):
             "electorate": "council",
         },
         "pending": {},
+        "willed": [],
     }
 
 

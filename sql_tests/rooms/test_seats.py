@@ -4,6 +4,7 @@ import time
 import uuid
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import pytest
 from doors import assert_shape
@@ -238,15 +239,15 @@ def test_a_seating_is_no_act_of_whoever_settles_the_day(
     assert moderators(house, rain) == {asha.id, bram.id}
 
 
-def test_two_suspensions_at_once_leave_a_moderator(house, service, rain, council, join_rain):
-    asha, bram, _ = council
+@pytest.mark.parametrize("attempt", range(4))
+def test_two_suspensions_at_once_leave_a_moderator(house, service, rain, council, attempt):
+    asha, bram, chloe = council
     together(
         partial(service.suspend_person, user_id=asha.id, reason="Because"),
         partial(service.suspend_person, user_id=bram.id, reason="Because"),
     )
-    seated = moderators(house, rain) - {asha.id, bram.id}
     able = house.owner.sql("select private.able_moderator_ids(%(rain)s) as ids", rain=rain)
-    assert {str(one) for one in able[0]["ids"]} == seated != set()
+    assert [str(one) for one in able[0]["ids"]] == [chloe.id]
 
 
 # ------------------------------------------------------------------------------ a steward's word
@@ -262,10 +263,11 @@ def test_a_steward_names_a_moderator(service, stella, rain, asha, bram, chloe):
     (line,) = lines(chloe, rain, "moderator_named")
     assert line["content"] == "A steward made “Bram” moderator: “Asha is ill”."
     entry = asha.list_audit(community_id=rain)["entries"][0]
-    assert (entry["action"], entry["actor"]["id"]) == ("steward_named_moderator", stella.id)
+    assert (entry["action"], entry["actor"]) == ("steward_named_moderator", None)
     assert entry["facts"]["reason"] == "Asha is ill"
     assert notices(bram, "system")[0]["title"] == "You are moderator now"
-    assert service.list_steward_acts()["acts"][0]["action"] == "steward_named_moderator"
+    act = service.list_steward_acts()["acts"][0]
+    assert (act["action"], act["actor"]["id"]) == ("steward_named_moderator", stella.id)
     assert "moderator" in roles(chloe, rain)["Asha"]
 
     service.seat_moderator(community_id=rain, user_id=bram.id, reason="Again")
@@ -346,7 +348,7 @@ def renewed(rain, council, clock):
     return election
 
 
-MODERATE = {
+MODERATE: dict[str, dict[str, Any]] = {
     "update_community": {"patch": {"description": "Wet"}},
     "set_join_code": {"rotate": True},
     "list_audit": {},

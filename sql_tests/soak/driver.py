@@ -170,8 +170,8 @@ class Driver:
             self.disable_or_restore: 1.2,
             self.erase: 0.2,
             self.settings: 1.5,
-            self.go_away: 1,
-            self.come_back: 0.5,
+            self.go_away: 1.5,
+            self.come_back: 1.5,
         }
         (deed,) = self.random.choices(list(deeds), list(deeds.values()))
         deed()
@@ -630,6 +630,10 @@ class Driver:
         moves = Counter(entry.type for entry in self.model.ledger)
         moves["refunded at Dawn"] = self.model.refunded_at_dawn
         moves["proposals void"] = sum(tip.status == "void" for tip in self.model.tips.values())
+        willed = (
+            tip.status == "completed" and bool(tip.amendment) for tip in self.model.tips.values()
+        )
+        moves["amendments willed"] = sum(willed)
         return moves
 
 

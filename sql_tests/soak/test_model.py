@@ -25,5 +25,8 @@ def test_the_house_agrees_with_the_model_whatever_happens(house, seed):
         assert driver.done[deed] > 0, driver.summary()
     for fate in ("suspended", "banned by Auth", "restored", "erased", "join_community"):
         assert driver.done[fate] > 0, driver.summary()
+    for deed in ("declare_absence", "end_absence"):
+        assert driver.done[deed] > 0, driver.summary()
+    assert driver.moves()["amendments willed"] > 0, driver.summary()
     for code in ("INSUFFICIENT_CC", "DEBT_LIMIT", "DAY_CLOSED", "INVALID_INPUT"):
         assert driver.denied[code] > 0, driver.summary()

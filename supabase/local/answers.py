@@ -8,33 +8,27 @@ written here, and an answer with any other key fails a test.
 
 from typing import Annotated, Any, Literal, NotRequired
 
+from facts import (
+    Choice,
+    Day,
+    Electorate,
+    EntryType,
+    Json,
+    Moment,
+    MutableNoticeType,
+    NoticeType,
+    ProposalStatus,
+    RefusalCode,
+    SeatRule,
+    Theme,
+    Uuid,
+    Vocabulary,
+)
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict
 
 # ------------------------------------------------------------------------------ shapes
-
-Uuid = TypeAliasType("Uuid", Annotated[str, Field(json_schema_extra={"format": "uuid"})])
-Moment = TypeAliasType(
-    "Moment",
-    Annotated[
-        str,
-        Field(
-            description="A time, as ISO 8601 with its zone.",
-            json_schema_extra={"format": "date-time"},
-        ),
-    ],
-)
-Day = TypeAliasType(
-    "Day",
-    Annotated[
-        str,
-        Field(
-            description="A local date, such as 2026-03-02.", json_schema_extra={"format": "date"}
-        ),
-    ],
-)
-Json = Annotated[Any, Field(json_schema_extra={"tsType": "Json"})]
 
 
 class Person(TypedDict):
@@ -63,7 +57,7 @@ class Community(TypedDict):
     description: str
     timezone: str
     daily_cc_budget: int
-    electorate: Literal["council", "members"]
+    electorate: Electorate
     created_at: Moment
     member_count: int
     invite_code: NotRequired[str]
@@ -122,7 +116,7 @@ class Loan(TypedDict):
 
 class Vote(TypedDict):
     user: Person
-    vote: Literal["accept", "decline"]
+    vote: Choice
     created_at: Moment
 
 
@@ -141,7 +135,7 @@ class Proposal(TypedDict):
     stake_amount: int
     amendment: Amendment | None
     deadline: Moment
-    status: Literal["active", "completed", "declined", "expired", "withdrawn", "void"]
+    status: ProposalStatus
     votes: list[Vote]
     electors: int
     awaiting: int
@@ -160,7 +154,7 @@ class Election(TypedDict):
     community_id: Uuid
     title: str
     status: Literal["active", "completed", "cancelled"]
-    seat_rule: Literal["add", "renew"]
+    seat_rule: SeatRule
     candidates: list[Candidate]
     electors: int
     turnout: int
@@ -172,40 +166,106 @@ class Election(TypedDict):
     closed_at: Moment | None
 
 
-class Message(TypedDict):
+class Line(TypedDict):
     id: int
     community_id: Uuid
-    type: Literal["message", "declaration", "borrow_request", "tip_to_tip", "election", "system"]
-    user: Person | None
     content: str
-    event: str | None
-    facts: Json
     people: list[Person]
-    declaration: Declaration | None
-    borrow_request: BorrowRequest | None
-    tip_to_tip: Proposal | None
-    election: Election | None
     created_at: Moment
     edited_at: Moment | None
-    deleted: bool
     struck_reason: str | None
 
 
-EntryType = TypeAliasType(
-    "EntryType",
-    Literal[
-        "daily_reset",
-        "declaration",
-        "borrow_given",
-        "borrow_received",
-        "debt_repaid",
-        "debt_collected",
-        "tip_to_tip",
-        "stake_refund",
-        "stake_forfeit",
-        "expired",
-        "correction",
-    ],
+class PlainMessage(Line):
+    """What somebody said."""
+
+    type: Literal["message"]
+    user: Person
+    event: None
+    facts: None
+    declaration: None
+    borrow_request: None
+    tip_to_tip: None
+    election: None
+    deleted: bool
+
+
+class JoyMessage(Line):
+    """The card of a declaration."""
+
+    type: Literal["declaration"]
+    user: Person
+    event: None
+    facts: None
+    declaration: Declaration
+    borrow_request: None
+    tip_to_tip: None
+    election: None
+    deleted: bool
+
+
+class BorrowMessage(Line):
+    """The card of a request to borrow."""
+
+    type: Literal["borrow_request"]
+    user: Person
+    event: None
+    facts: None
+    declaration: None
+    borrow_request: BorrowRequest
+    tip_to_tip: None
+    election: None
+    deleted: bool
+
+
+class ProposalMessage(Line):
+    """The card of a tip-to-tip."""
+
+    type: Literal["tip_to_tip"]
+    user: Person
+    event: None
+    facts: None
+    declaration: None
+    borrow_request: None
+    tip_to_tip: Proposal
+    election: None
+    deleted: bool
+
+
+class ElectionMessage(Line):
+    """The card of an election."""
+
+    type: Literal["election"]
+    user: Person
+    event: None
+    facts: None
+    declaration: None
+    borrow_request: None
+    tip_to_tip: None
+    election: Election
+    deleted: bool
+
+
+class SystemLine(Line):
+    """What the house says; SystemMessage tells the facts of each event."""
+
+    type: Literal["system"]
+    user: None
+    event: str
+    facts: Json
+    declaration: None
+    borrow_request: None
+    tip_to_tip: None
+    election: None
+    deleted: bool
+
+
+SystemMessage = TypeAliasType("SystemMessage", SystemLine)
+
+
+Message = TypeAliasType(
+    "Message",
+    PlainMessage | JoyMessage | BorrowMessage | ProposalMessage | ElectionMessage | SystemMessage,
 )
 
 
@@ -229,22 +289,9 @@ class LedgerEntry(TypedDict):
     counterparty_id: Uuid | None
 
 
-NoticeType = TypeAliasType(
-    "NoticeType",
-    Literal[
-        "witnessed",
-        "borrow_request",
-        "borrow_approved",
-        "borrow_declined",
-        "tip_to_tip",
-        "jashn_e_chas",
-        "election",
-        "system",
-    ],
-)
+class Notice(TypedDict):
+    """A notice; Notification tells the facts of each event."""
 
-
-class Notification(TypedDict):
     id: int
     community_id: Uuid
     type: NoticeType
@@ -261,12 +308,15 @@ class Notification(TypedDict):
     updated_at: Moment
 
 
+Notification = TypeAliasType("Notification", Notice)
+
+
 class Rules(TypedDict):
     name: str
     description: str
     daily_cc_budget: int
     timezone: str
-    electorate: Literal["council", "members"]
+    electorate: Electorate
 
 
 class PendingRules(TypedDict):
@@ -274,7 +324,7 @@ class PendingRules(TypedDict):
     description: NotRequired[str]
     daily_cc_budget: NotRequired[int]
     timezone: NotRequired[str]
-    electorate: NotRequired[Literal["council", "members"]]
+    electorate: NotRequired[Electorate]
 
 
 class Books(TypedDict):
@@ -393,9 +443,6 @@ class Act(TypedDict):
     created_at: Moment
 
 
-Theme = TypeAliasType("Theme", Literal["dawn", "sunset", "mint", "ink"])
-
-
 InviteState = TypeAliasType("InviteState", Literal["open", "spent", "expired", "revoked"])
 
 
@@ -449,40 +496,6 @@ class Run(TypedDict):
     finished_at: Moment
     rows: int | None
     error: str | None
-
-
-RefusalCode = TypeAliasType(
-    "RefusalCode",
-    Annotated[
-        Literal[
-            "UNAUTHORIZED",
-            "INVITE_REQUIRED",
-            "FORBIDDEN",
-            "NOT_ELECTOR",
-            "CANNOT_WITNESS_OWN",
-            "INVITE_EMAIL_MISMATCH",
-            "EMAIL_UNCONFIRMED",
-            "NOT_FOUND",
-            "CONFLICT",
-            "ALREADY_VOTED",
-            "ELECTION_CLOSED",
-            "PROPOSAL_EXPIRED",
-            "ACTIVE_TIP_TO_TIP_EXISTS",
-            "NO_ELECTORS",
-            "LAST_MODERATOR",
-            "INVITE_UNAVAILABLE",
-            "REQUEST_LAPSED",
-            "EDIT_WINDOW_PASSED",
-            "DAY_CLOSED",
-            "DEBT_LIMIT",
-            "INVALID_INPUT",
-            "RATE_LIMITED",
-            "READ_REPLICA",
-            "INSUFFICIENT_CC",
-        ],
-        Field(description="`error.code` of a refusal; its facts are `JSON.parse(error.details)`."),
-    ],
-)
 
 
 # ------------------------------------------------------------------------------ the answers
@@ -584,9 +597,14 @@ class GetMemberProfile(TypedDict):
     left_at: Moment | None
 
 
-class AuditEntry(Act):
+class Audited(Act):
+    """An entry of the audit log; AuditEntry tells the facts of each action."""
+
     people: list[Person]
     sentence: str
+
+
+AuditEntry = TypeAliasType("AuditEntry", Audited)
 
 
 class BanMember(TypedDict):
@@ -624,13 +642,17 @@ class OneMessage(TypedDict):
     message: Message
 
 
+class OwnMessage(TypedDict):
+    message: PlainMessage
+
+
 class MarkChamberRead(TypedDict):
     unread: int
 
 
 class DeclareJoy(TypedDict):
     declaration: Declaration
-    message: Message
+    message: JoyMessage
     balance: Balance
 
 
@@ -685,12 +707,12 @@ class PreviewDawn(TypedDict):
 
 class RequestBorrow(TypedDict):
     borrow_request: BorrowRequest
-    message: Message
+    message: BorrowMessage
 
 
 class RespondBorrow(TypedDict):
     borrow_request: BorrowRequest
-    system_message: Message
+    system_message: SystemMessage
     balance: Balance
 
 
@@ -709,12 +731,12 @@ class RepayLoan(TypedDict):
 
 class ForgiveLoan(TypedDict):
     loan: Loan
-    system_message: Message
+    system_message: SystemMessage
 
 
 class ProposeTipToTip(TypedDict):
     proposal: Proposal
-    message: Message
+    message: ProposalMessage
     balance: Balance
 
 
@@ -833,7 +855,7 @@ class MarkAllNotificationsRead(TypedDict):
 
 
 class MuteNotifications(TypedDict):
-    muted: list[NoticeType]
+    muted: list[MutableNoticeType]
 
 
 class Redeemed(TypedDict):
@@ -1006,9 +1028,9 @@ class Answers(TypedDict):
     list_audit: ListAudit
     list_messages: ListMessages
     get_message: OneMessage
-    send_message: OneMessage
-    edit_message: OneMessage
-    delete_message: OneMessage
+    send_message: OwnMessage
+    edit_message: OwnMessage
+    delete_message: OwnMessage
     strike_message: OneMessage
     mark_chamber_read: MarkChamberRead
     declare_joy: DeclareJoy
@@ -1086,5 +1108,31 @@ class Closed(GenerateJsonSchema):
 
 
 def schema() -> dict[str, Any]:
-    """Each answer as a property, and under $defs what they are made of."""
-    return TypeAdapter(Answers).json_schema(schema_generator=Closed)
+    """Each answer as a property, and under $defs what they are made of, and what facts carry."""
+    made = TypeAdapter(Answers).json_schema(schema_generator=Closed)
+    made["$defs"] |= TypeAdapter(Vocabulary).json_schema(schema_generator=Closed)["$defs"]
+    for name, (shape, key, facts) in TOLD.items():
+        # pydantic puts the shape in the place of the name that says no more than it.
+        made["$defs"][shape] = made["$defs"].pop(name) | {"title": shape}
+        made["$defs"][name] = {"$ref": f"#/$defs/{shape}", "anyOf": told(made, key, facts)}
+    made["$defs"] = dict(sorted(made["$defs"].items()))
+    return made
+
+
+# Shapes that tell something by its name, and the facts each name carries.
+TOLD = {
+    "SystemMessage": ("SystemLine", "event", "LineFacts"),
+    "Notification": ("Notice", "event", "NoticeFacts"),
+    "AuditEntry": ("Audited", "action", "AuditFacts"),
+}
+
+
+def told(made: dict[str, Any], key: str, facts: str) -> list[dict[str, Any]]:
+    ways = [
+        {"properties": {key: {"const": name}, "facts": of}}
+        for name, of in made["$defs"][facts]["properties"].items()
+    ]
+    if facts == "LineFacts":
+        # A line that was struck says nothing any more.
+        ways.append({"properties": {"deleted": {"const": True}, "facts": {"maxProperties": 0}}})
+    return ways

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import answers
-from cluster import CLI, ROOT, Cluster, Trouble, check, run, run_sql
+from cluster import ROOT, Cluster, Trouble, run, run_sql
+from facts import OF_THE_BUREAU
 
 ROOMS = sorted((ROOT / "supabase" / "schemas").glob("*.sql"))
 SCHEMA = ROOT / "supabase" / "types" / "answers.json"
@@ -37,6 +38,32 @@ DOORS = """
     ))
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace
+"""
+
+# The house's own lists, and what its bodies broadcast; facts.py says what each of them carries.
+LISTS = """
+    select json_build_object(
+      'LineFacts', array(
+        select distinct e.event from private.events() as e where e.place = 'line'
+      ),
+      'NoticeFacts', array(
+        select distinct e.event from private.events() as e where e.place = 'notice'
+      ),
+      'AuditFacts', array(
+        select distinct e.event from private.events() as e where e.place = 'audit'
+      ),
+      'RefusalFacts', array(select r.code from private.refusal_codes() as r),
+      'RefusalCode', array(select r.code from private.refusal_codes() as r),
+      'EntryType', array(select distinct k.type from private.entry_kinds() as k),
+      'NoticeType', array(select k.kind from private.notice_kinds() as k),
+      'MutableNoticeType', array(select k.kind from private.notice_kinds() as k where k.is_mutable),
+      'bodies', array(
+        select p.prosrc from pg_proc as p
+        where p.pronamespace = 'private'::regnamespace
+          and p.prosrc ~ 'private\\.tell_(community|user)\\('
+      ),
+      'JobName', array(select j.name from private.jobs() as j)
+    )
 """
 
 STATUSES = "select json_object_agg(r.code, r.status) from private.refusal_codes() as r"
@@ -70,6 +97,7 @@ AN_ID = "'5c8fa511-b835-45ea-b7a2-2d344f6545ca'"
 def documents(house: Cluster) -> dict[Path, str]:
     """Every generated file, as the house would have it now."""
     schema = answers.schema()
+    hold_against_the_lists(house, schema["$defs"])
     shapes = as_typescript(schema)
     return {
         SCHEMA: json.dumps(schema, indent=2) + "\n",
@@ -102,9 +130,17 @@ def as_typescript(schema: dict[str, Any]) -> dict[str, str]:
     flags = [
         f"--no-style.{name[3:]}" if name.startswith("no-") else f"--style.{name}" for name in style
     ]
+    shapes = schema["$defs"] | {name: {"tsType": told_by(*of)} for name, of in answers.TOLD.items()}
+    # What is answered and what is carried, from one root, so that each shape is named once.
+    everything = {
+        "title": "Everything",
+        "type": "object",
+        "properties": {name: {"$ref": f"#/$defs/{name}"} for name in [*shapes, "Answers"]},
+        "$defs": shapes | {"Answers": {k: of for k, of in schema.items() if k != "$defs"}},
+    }
     made = subprocess.run(
         [TOOLS / "json2ts", *flags, "--bannerComment", ""],
-        input=json.dumps(schema),
+        input=json.dumps(everything),
         capture_output=True,
         text=True,
         check=False,
@@ -120,34 +156,138 @@ def as_typescript(schema: dict[str, Any]) -> dict[str, str]:
     # What stands before a declaration, its comment, was cut off with the one above.
     texts = [re.sub(r"\s*/\*\*.*?\*/\s*\Z", "", part, flags=re.DOTALL) for part in parts]
     found = dict(zip(declared, map(str.rstrip, texts), strict=True))
-    return {name: found[name] for name in [*schema["$defs"], "Answers"]}
+    return {name: found[name] for name in [*shapes, "Answers"]}
+
+
+def told_by(shape: str, key: str, facts: str) -> str:
+    if facts != "LineFacts":
+        return f"Told<{shape}, '{key}', {facts}>"
+    struck = f"{shape} & {{{key}: keyof {facts}; deleted: true; facts: NoFacts}}"
+    return f"Told<{shape} & {{deleted: false}}, '{key}', {facts}> | ({struck})"
+
+
+# Beside what json2ts makes: what turns a list of facts into shapes told apart by a name.
+HELPERS = """\
+export type Json = string | number | boolean | null | {[key: string]: Json | undefined} | Json[]
+/** One shape for each thing that may be told, with the facts of that one. */
+export type Told<Shape, Key extends string, Facts> = {
+  [Name in keyof Facts]: Omit<Shape, Key | 'facts'> & Record<Key, Name> & {facts: Facts[Name]}
+}[keyof Facts]
+/** A broadcast, told apart by its event, as it is heard on a topic. */
+export type Broadcast<Ids> = {
+  [Event in keyof Ids]: {type: 'broadcast'; event: Event; payload: {kind: Event; ids: Ids[Event]}}
+}[keyof Ids]
+export type CommunityBroadcast = Broadcast<CommunityBroadcasts>
+export type UserBroadcast = Broadcast<UserBroadcasts>
+"""
+
+DATABASES = """\
+type Exposed<Functions> = {
+  __InternalSupabase: {PostgrestVersion: '12'}
+  public: {
+    Tables: {[_ in never]: never}
+    Views: {[_ in never]: never}
+    Functions: Functions
+    Enums: {[_ in never]: never}
+    CompositeTypes: {[_ in never]: never}
+  }
+}
+/** For who signs in: `createClient<Database>(url, publishableKey)`. */
+export type Database = Exposed<MemberFunctions>
+/** For a server that holds the secret key: `createClient<ServiceDatabase>(url, secretKey)`. */
+export type ServiceDatabase = Exposed<ServiceFunctions>
+"""
+
+SQL_TYPES = {
+    "bigint": "number",
+    "boolean": "boolean",
+    "date": "Day",
+    "integer": "number",
+    "jsonb": "Json",
+    "text": "string",
+    "timestamp with time zone": "Moment",
+    "uuid": "Uuid",
+}
 
 
 def types(house: Cluster, shapes: dict[str, str], schema: dict[str, Any]) -> str:
-    """What the CLI makes of the catalogue, with the answers it cannot know."""
-    wish = ["gen", "types", "--lang=typescript", "--schema=public", f"--remote={house.url()}"]
-    generated = check(run(CLI, *wish, "--workdir", ROOT))
-    generated = generated[generated.index("export type Json") :]
-    generated = generated[: generated.rindex("as const") + len("as const\n")]
-    typed, count = re.subn(
-        r'"(\w+)":\s*(\{ Args: .*?; Returns: )Json\s*\}', r'"\1": \2Answers["\1"] }', generated
-    )
-    known = len(schema["properties"])
-    assert count == known, f"{count} functions found, {known} have an answer"
+    """Every door with its comment, its arguments from the catalogue, its answer from answers.py."""
+    doors = sorted(json.loads(run_sql(house.url(), "-c", DOORS)), key=lambda door: door["name"])
+    missing = schema["properties"].keys() ^ {door["name"] for door in doors}
+    if missing:
+        raise Trouble(f"Doors without an answer, or answers without a door: {sorted(missing)}.")
     notes = {
         name: of.get("description") for name, of in (schema["$defs"] | {"Answers": schema}).items()
     }
-    head = [
-        "// Generated by `make docs` from the database and supabase/local/answers.py: do not edit.",
+    lines = [
+        "// Generated by `make docs` from the database, supabase/local/answers.py and facts.py:",
+        "// do not edit.",
         "//",
-        "// createClient<Database>(url, key) knows every RPC and what it answers.",
+        "// createClient<Database>(url, key) knows every RPC, what it takes and what it answers.",
         "",
+        *HELPERS.splitlines(),
     ]
     for name, text in shapes.items():
-        head += [f"/** {tidy(notes[name])} */"] if notes[name] else []
-        head.append(text)
-    lines = [line.rstrip() for line in typed.splitlines()]
-    return "\n".join([*head, "", *(line for line in lines if line), ""])
+        lines += [f"/** {tidy(notes[name])} */"] if notes[name] else []
+        lines.append(text)
+    choices = {
+        name: of["$ref"].rpartition("/")[2]
+        for name, of in schema["$defs"]["Choices"]["properties"].items()
+    }
+    for kind, for_people in (("MemberFunctions", True), ("ServiceFunctions", False)):
+        lines.append(f"export type {kind} = {{")
+        for door in doors:
+            if door["for_people"] == for_people:
+                lines += as_function(door, choices)
+        lines.append("}")
+    return "\n".join([*lines, *DATABASES.splitlines(), ""])
+
+
+def as_function(door: dict[str, Any], choices: dict[str, str]) -> Iterator[str]:
+    yield "  /**"
+    for line in door["comment"].replace("*/", "* /").splitlines():
+        yield f"   * {line}".rstrip()
+    yield "   */"
+    yield f"  {door['name']}: {{"
+    if door["arguments"]:
+        yield "    Args: {"
+        for one in door["arguments"]:
+            kind = choices.get(one["name"]) or SQL_TYPES[one["type"]]
+            may_be_null = (one["default"] or "").partition("::")[0] == "NULL"
+            optional = "?" if one["default"] else ""
+            yield f"      {one['name']}{optional}: {kind}{' | null' if may_be_null else ''}"
+        yield "    }"
+    else:
+        yield "    Args: never"
+    yield f"    Returns: Answers['{door['name']}']"
+    yield "  }"
+
+
+def hold_against_the_lists(house: Cluster, shapes: dict[str, Any]) -> None:
+    """Nothing is said, refused or broadcast whose facts are not written down, and nothing else."""
+    lists = json.loads(run_sql(house.url(), "-c", LISTS))
+    lists["AuditFacts"] = set(lists["AuditFacts"]) - OF_THE_BUREAU
+    for topic, found in broadcasts(lists.pop("bodies")).items():
+        lists[f"{topic}Broadcasts"] = found
+        for kind, ids in found.items():
+            of = shapes[f"{topic}Broadcasts"]["properties"].get(kind)
+            known = shapes[of["$ref"].rpartition("/")[2]]["properties"] if of else {}
+            if of and set(ids) != known.keys():
+                raise Trouble(f"{kind} is broadcast with {ids}; facts.py knows {list(known)}.")
+    for name, wanted in lists.items():
+        written = shapes[name].get("properties") or shapes[name]["enum"]
+        if wrong := set(wanted) ^ set(written):
+            raise Trouble(f"{name} in facts.py and the house differ: {', '.join(sorted(wrong))}.")
+
+
+def broadcasts(bodies: list[str]) -> dict[str, dict[str, list[str]]]:
+    """The kinds told to each sort of topic, with the names of their ids."""
+    told: dict[str, dict[str, list[str]]] = {"Community": {}, "User": {}}
+    call = r"tell_(community|user)\(\s*[^']*?'(\w+)',\s*jsonb_build_object\((.*?)\)\s*\);"
+    for body in bodies:
+        for topic, kind, pairs in re.findall(call, body, flags=re.DOTALL):
+            told[topic.title()][kind] = re.findall(r"'(\w+)',", pairs)
+    return told
 
 
 def tidy(text: str) -> str:
@@ -188,8 +328,9 @@ class Reference:
             "out. Answers are JSON in the types below, which `types/database.ts` gives to",
             "TypeScript, and `types/answers.json` as JSON Schema to everybody else. A refusal",
             "arrives as `error`: a stable `code`, listed with its HTTP status, words that may",
-            "change, and facts in `JSON.parse(error.details)`. What people call may besides be",
-            "refused with UNAUTHORIZED (401) and INVITE_REQUIRED (403), and to a stranger",
+            "change, and facts, which `refusal(error)` of `types/refusal.js` reads; what they are,",
+            "`RefusalFacts` says. What people call may besides be refused with",
+            "UNAUTHORIZED (401) and INVITE_REQUIRED (403), and to a stranger",
             "everything is NOT_FOUND (404). *Service* marks what only the service role may call:",
             "the edge, stewards.",
             "",

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import docs
 from cluster import (
@@ -124,9 +125,15 @@ def house_of_migrations(mode: Mode = "hosted_new", project: Path = ROOT) -> Iter
         yield cluster
 
 
-def inventory(cluster: Cluster) -> dict[str, list[str]]:
+class Addressed(Protocol):
+    """A server, or one database of it."""
+
+    def url(self, *, role: str = ...) -> str: ...
+
+
+def inventory(house: Addressed) -> dict[str, list[str]]:
     """Every object by its heading, with the lines that make it."""
-    url = cluster.url(role="supabase_admin")
+    url = house.url(role="supabase_admin")
     skip = "--exclude-schema=supabase_migrations"
     dump = check(run(newest_server() / "pg_dump", "--schema-only", skip, url))
     objects: dict[str, list[str]] = {}

@@ -25,8 +25,9 @@ def postgrest(
     keys: Keys,
     pool: int = 30,
     schemas: str = "public",
+    public_url: str | None = None,
 ) -> Service:
-    settings = {
+    settings: dict[str, object] = {
         "db-uri": database_url,
         "db-schemas": schemas,
         "db-extra-search-path": "public,extensions",
@@ -39,6 +40,9 @@ def postgrest(
         "jwt-cache-max-lifetime": 3600,
         "log-level": "error",
     }
+    if public_url:
+        # What it says of itself is read from outside.
+        settings["openapi-server-proxy-uri"] = public_url
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     config = directory / "postgrest.conf"
     return Service(

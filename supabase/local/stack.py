@@ -56,7 +56,8 @@ class Stack:
         self.edge = self._edge()
         at = {name.split("_")[1]: number for name, number in self.ports.items()}
         self.postgrest = postgrest(
-            RUN, at["REST"], self.cluster.url(role="authenticator"), self.keys
+            *(RUN, at["REST"], self.cluster.url(role="authenticator"), self.keys),
+            public_url=f"{self.url}/rest/v1",
         )
         auth = {
             "DATABASE_URL": self.cluster.url(role="supabase_auth_admin"),
@@ -91,6 +92,7 @@ class Stack:
                 "SUPABASE_SERVICE_KEY": SECRET,
                 "SUPABASE_JWT_SECRET": self.keys.secret,
                 "ALLOWED_ORIGINS": "*",
+                "EDGE_URL": self.url,
                 "ENVIRONMENT": "local",
                 "EDGE_PORT": str(at),
             },
@@ -129,42 +131,21 @@ class Stack:
             run_sql(admin, "-c", clock.format("reset"))
 
     def lay_example(self) -> None:
-        """The page to look at, with a token for everybody it may be looked at as."""
-        self.example.mkdir(exist_ok=True)
+        """The page to look at, beside the modules it is made of and the addresses of the seed."""
+        shutil.rmtree(self.example, ignore_errors=True)
+        self.example.mkdir()
         self.example.chmod(0o755)
-        people = [
-            {
-                "id": str(person["id"]),
-                "name": person["name"],
-                "token": self.keys.user_token(person, self.url),
-            }
-            for person in self.people_of_the_page()
-        ]
+        seed = [person["email"] for person in self.people() if person["encrypted_password"]]
         files = {
-            "people.json": json.dumps({"key": PUBLISHABLE, "people": people}),
+            "settings.json": json.dumps({"key": PUBLISHABLE, "people": seed[:5]}),
             "supabase.js": CLIENT.read_text(),
+            "refusal.js": (SUPABASE / "types" / "refusal.js").read_text(),
         }
         files |= {file.name: file.read_text() for file in (SUPABASE / "example").iterdir()}
         for name, text in files.items():
             file = self.example / name
             file.write_text(text)
             file.chmod(0o644)
-
-    def people_of_the_page(self) -> list[dict[str, Any]]:
-        """Everybody here, and always somebody who waits for an invite."""
-        query = """
-            select a.*, u.display_name as name, private.standing_of(a.id) as standing
-            from auth.users as a
-            join private.users as u on u.id = a.id
-            where private.standing_of(a.id) in ('admitted', 'waiting')
-            order by a.created_at, a.email
-        """
-        with psycopg.connect(self.cluster.url(), row_factory=dict_row) as house:
-            people = house.execute(query).fetchall()
-        if any(person["standing"] == "waiting" for person in people):
-            return people
-        email = f"newcomer{len(self.people()) + 1}@example.org"
-        return [*people, self.sign_up(email) | {"name": email.partition("@")[0].capitalize()}]
 
     def stop(self) -> None:
         for service in reversed(self.services):

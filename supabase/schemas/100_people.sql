@@ -140,6 +140,19 @@ $$;
 comment on function private.change_profile is
 'Gives a locked person another name or avatar: what is null stays, an empty avatar goes.';
 
+create function private.keep_person(p_user_id uuid)
+returns boolean
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  perform from private.users as u where u.id = p_user_id for share skip locked;
+  return found;
+end;
+$$;
+comment on function private.keep_person is
+'Keeps whatever is decided about a person from being decided until the transaction ends; returns false, and waits for
+nobody, where something is being decided just now.';
+
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,

@@ -253,9 +253,9 @@ begin
 end;
 $$;
 comment on function private.follow_address is
-'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of a
-suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to another
-person.';
+'Remembers, as a hash, an address an account has, and suspends an account nobody has let in yet whose address is that of
+a suspended one that was erased (RULES 1.2). Somebody who is in already stays so: an address may come to belong to
+another person.';
 
 create function private.heal_profile(p_user_id uuid)
 returns boolean

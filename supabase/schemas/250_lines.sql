@@ -202,7 +202,8 @@ declare
   v_maker uuid := case
     when p_type in ('borrow_request', 'election') then p_user_id
     when p_event in (
-      'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed', 'council_released',
+      'community_founded', 'member_joined', 'member_returned', 'member_left', 'member_removed', 'council_appointed',
+      'council_released',
       'moderator_stepped_down', 'settings_changed', 'borrow_approved', 'borrow_declined', 'loan_forgiven',
       'election_cancelled'
     ) then private.caller_id()

@@ -185,9 +185,6 @@ begin
     p_now
   );
   perform private.count_edition(p_day.community_id);
-  perform private.tell_community(
-    p_day.community_id, 'edition', jsonb_build_object('number', v_before.number + 1, 'day', p_day.day)
-  );
 end;
 $$;
 comment on function private.seal_edition is

@@ -112,8 +112,8 @@ end;
 $$;
 comment on function private.open_box is
 'Fixes candidates and roll as they are at the opening, and returns the roll: candidates are the council and the
-moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who is appointed
-later is neither; who loses a role stays both.
+moderators, voters the same or, where the electorate says so, all members; able people all of them, and not away. Who
+is appointed later is neither; who loses a role stays both.
 
 Only while private.hold_roll keeps everyone from leaving. Refuses: NO_ELECTORS {electors, least, electorate}.';
 
@@ -218,9 +218,10 @@ begin
 end;
 $$;
 comment on function private.tally is
-'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and their
-place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting (RULES
-9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the close.
+'Counts the box of an election: each candidate who still stands and can act, their votes by people who can act, and
+their place. A tie goes to the candidate whose earliest standing ballot is oldest, by time, then by order of casting
+(RULES 9.3). Who can act is asked now: a ballot of or for somebody suspended counts if they are restored before the
+close.
 
 It opens the seal: only for an election that is over, or for the close.';
 
@@ -233,8 +234,8 @@ begin
 end;
 $$;
 comment on function private.winner_of is
-'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal, as
-private.tally does.';
+'Who won an election that is over, as the close would count it now; null without ballots that count. It opens the seal,
+as private.tally does.';
 
 create function private.count_box(p_election private.elections)
 returns uuid

@@ -121,8 +121,8 @@ begin
 end;
 $$;
 comment on function private.elections_due is
-'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked. One
-that somebody is just leaving is skipped: the next run finds it.';
+'Up to p_limit communities whose election has ended and is not closed yet, but for those in p_except; they are locked.
+One that somebody is just leaving is skipped: the next run finds it.';
 
 create function private.unwritten_outcome(p_community_id uuid, out winner_id uuid, out seat_rule text)
 language plpgsql stable security definer set search_path = ''

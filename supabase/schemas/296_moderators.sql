@@ -17,7 +17,8 @@ begin
 end;
 $$;
 comment on function private.my_moderated_communities is
-'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For policies.';
+'The communities the caller moderates, by the clock: an election that is over counts, written down or not. For
+policies.';
 grant execute on function private.my_moderated_communities to authenticated;
 
 create policy moderators_read_audit_entries on private.audit_entries for select to authenticated
@@ -107,6 +108,30 @@ comment on function private.find_heir is
 'Who comes next for the moderator''s seat: of those who can act, the council member longest on the council, else the
 member of longest standing (RULES 2.3); null if nobody else can act.';
 
+create function private.hold_heir(p_community_id uuid)
+returns uuid
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  for v_id in
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null
+    order by m.council_since asc nulls last, m.joined_at asc, m.user_id asc
+  loop
+    -- Asked again once they are held: a suspension may have come just before.
+    if private.is_able(v_id) and private.keep_person(v_id) and private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return private.find_heir(p_community_id);
+end;
+$$;
+comment on function private.hold_heir is
+'As private.find_heir, and of the same order the first about whom nothing is just being decided: whoever suspends them
+waits, and then finds them in the seat.';
+
 create function private.fill_seat(p_community_id uuid, p_at timestamptz default private.clock())
 returns uuid
 language plpgsql security definer set search_path = ''
@@ -123,7 +148,7 @@ begin
   if cardinality(private.able_moderator_ids(p_community_id)) > 0 then
     return null;
   end if;
-  v_heir := private.find_heir(p_community_id);
+  v_heir := private.hold_heir(p_community_id);
   if v_heir is not null then
     perform private.set_role(p_community_id, v_heir, 'moderator', true);
     perform private.record_act(p_community_id, null, 'moderator_seated', v_heir, '{}', p_at);

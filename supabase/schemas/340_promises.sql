@@ -30,7 +30,8 @@ end;
 $$;
 comment on function private.reckon_dawn is
 'What a member''s next Dawn will do, if nobody acts before it: when it comes, when the day it opens ends, that
-day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt are after it; all in CC.
+day and its budget, what it grants (nothing to who is away then), repays, collects and refunds, and what purse and debt
+are after it; all in CC.
 
 Pending settings are in it. What a vote or a deadline still decides is not: a stake in escrow counts for nothing. The
 jobs are taken to run: a refusal undoes what its call settled, and a day that no job and no other call turns is missed
@@ -117,5 +118,5 @@ $$;
 comment on function private.refuse_shortage is
 'Says why an amount cannot leave a purse: it holds too little, or its member has just left.
 
-Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no such
-moment is known}, NOT_FOUND.';
+Refuses, always: INSUFFICIENT_CC {short_by, largest_possible, possible_at: when the same act would do, null where no
+such moment is known}, NOT_FOUND.';

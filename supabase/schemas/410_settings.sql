@@ -244,6 +244,6 @@ $$;
 comment on function public.get_rules is
 'What is in force in a community and what will be from the next Dawn; an overdue Dawn is settled first.
 
-Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in pending only what
-will change. Refuses: NOT_FOUND.';
+Returns {in_force, pending, willed}, the first two {name, description, daily_cc_budget, timezone, electorate}; in
+pending only what will change. Refuses: NOT_FOUND.';
 grant execute on function public.get_rules to authenticated;

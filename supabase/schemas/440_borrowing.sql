@@ -406,8 +406,8 @@ comment on function private.approve_borrow is
 'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
 counted: two lenders approving at once cannot lend past the limit together.
 
-Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT {most}
-(a full purse).';
+Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT
+{most} (a full purse).';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns jsonb
@@ -467,10 +467,10 @@ comment on function public.respond_borrow is
 
 Approving moves the CC and opens a loan; declining asks for no amount. A lender without enough CC is refused and the
 request stays open. Between Sunset and Dawn approving answers DAY_CLOSED; from Dawn on the request has lapsed.
-Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT {most}
-(the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible}, DEBT_LIMIT
-{debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at, retry_after},
-NOT_FOUND, INVALID_INPUT.';
+Returns {borrow_request, system_message, balance (the lender''s)}. Refuses: FORBIDDEN, CONFLICT {status}, CONFLICT
+{most} (the borrower''s purse is full), REQUEST_LAPSED {lapsed_at}, INSUFFICIENT_CC {short_by, largest_possible},
+DEBT_LIMIT {debt, limit, short_by, largest_possible}, DAY_CLOSED {possible_at}, RATE_LIMITED {most, possible_at,
+retry_after}, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)

@@ -505,9 +505,9 @@ comment on function public.propose_tip_to_tip is
 The proposer''s accept is cast at once, the deadline is 4 hours later. title 1 to 120 characters, description up to
 1000; at most 20 a day. amendment, a change of daily_cc_budget, timezone or electorate in the form update_community
 takes, pends from the moment all have accepted, in place of what pended for the same thing, and takes force at the next
-Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id,
-possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible, possible_at},
-NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
+Dawn; until then no moderator sets the same. Returns {proposal, message, balance}. Refuses: ACTIVE_TIP_TO_TIP_EXISTS
+{proposal_id, possible_at}, RATE_LIMITED {most, possible_at, retry_after}, INSUFFICIENT_CC {short_by, largest_possible,
+possible_at}, NO_ELECTORS {electors, needed}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT, CONFLICT
 (request_id) or {away} (who is away is on no roll, not even of their own proposal).';
 grant execute on function public.propose_tip_to_tip, private.propose_tip_to_tip to authenticated;
 

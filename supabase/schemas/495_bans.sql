@@ -46,7 +46,8 @@ begin
 end;
 $$;
 comment on function private.ban_member is
-'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a notice.';
+'The audit log alone is told: the Chamber has heard of the leaving, and who is no member is not called back by a
+notice.';
 
 create function public.ban_member(community_id uuid, user_id uuid, reason text)
 returns jsonb

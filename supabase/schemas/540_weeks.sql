@@ -68,11 +68,11 @@ end;
 $$;
 comment on function private.reckon is
 'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
-members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them the one who spent least
-comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that there is always one
-answer. Who came back in the week was not there all of it.
+members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them
+the one who spent least comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that
+there is always one answer. Who came back in the week was not there all of it.
 
-Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone moves
-it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
+Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone
+moves it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
 Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';

@@ -101,11 +101,11 @@ end;
 comment on function public.get_edition is
 'One edition of the Gazette, the last one by default, as it may be read now.
 
-Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest covers:
-ids, numbers, days and words, with the names in people. content and salt are null where the words were struck or their
-author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys, cc_spent, expired},
-items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How the digests are made:
-verify_gazette. Refuses: NOT_FOUND (the number too).';
+Each Sunset closes one for a day on which something happened. An item''s content is the very JSON text its digest
+covers: ids, numbers, days and words, with the names in people. content and salt are null where the words were struck
+or their author is erased. Returns {edition}: {number, day, sealed_at, digest, previous_digest, totals: {joys,
+cc_spent, expired}, items: [{position, kind, digest, salt, content}], people: [person]}, or null before the first. How
+the digests are made: verify_gazette. Refuses: NOT_FOUND (the number too).';
 grant execute on function public.get_edition, private.get_edition to authenticated;
 
 create function private.list_editions(p_community_id uuid, p_page_size integer, p_before_id integer)
@@ -352,13 +352,13 @@ comment on function public.verify_gazette is
 An item''s digest is the SHA-256, in lower-case hexadecimal, of its salt followed by its content, in UTF-8: of salt
 00112233445566778899aabbccddeeff and content {"a": 1} it is
 d0eb18e2422a62e22e381d2f5e6ff19d3762e5da50656f71dacae9dfdbadf223.
-An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id, the
-number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the digest
-of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02 and that
-one item it is
+An edition''s digest is the same of these lines joined by a line feed (U+000A, none at the end): the community''s id,
+the number in decimal, the day as YYYY-MM-DD, the digest of the edition before (an empty line for the first), then the
+digest of each item in order of position: of community 00000000-0000-4000-8000-000000000001, number 1, day 2026-03-02
+and that one item it is
 98858de0232e7d5ac9958eba5c4270032b99815706604211c5b9fd0e197456fd.
-Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or null,
-first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is edition_missing,
-edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind it). Refuses:
-NOT_FOUND, INVALID_INPUT.';
+Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or
+null, first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is
+edition_missing, edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind
+it). Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.verify_gazette, private.verify_gazette to authenticated;

@@ -24,7 +24,14 @@ begin
       where a.user_id = p_user_id
     ),
     'audit', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.bureau_acts as e
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(e) || case when a.is_erased then '{"reason": null}'::jsonb else '{}' end order by e.id
+          ), '[]'
+        )
+      from private.bureau_acts as e
+      left join private.shown_people as a on a.id = e.actor_id
       where e.actor_id = p_user_id or e.subject_id = p_user_id
     ),
     'invites', (
@@ -238,8 +245,8 @@ Returns {exported_at, profile, account, admission, audit, invites, invite_misses
 membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
-gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of theirs, without
-codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
+gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
+theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)

@@ -286,11 +286,11 @@ end;
 comment on function public.suspend_person is
 'Takes a person''s admission back, from their next call on. For the service role alone.
 
-It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address it
-had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who could
-act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and expires; a
-moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}. Refuses:
-NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
+It holds whether invites are needed or not, and outlives the account: who erases it and signs up again with an address
+it had is suspended again. reason (1 to 280 characters) is for the audit log. Where they were the last moderator who
+could act, the seat passes. Nothing else changes: they stay in their communities and their purse is granted and
+expires; a moderator may remove them. Suspended again, nothing changes, the first reason stays. Returns {person}.
+Refuses: NOT_FOUND, INVALID_INPUT, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.suspend_person, private.suspend_person to service_role;
 
 create function private.restore_person(p_user_id uuid, p_steward_id uuid)
@@ -317,8 +317,8 @@ end;
 comment on function public.restore_person is
 'Lifts a suspension: who was admitted is so again, who was not waits for an invite. For the service role alone.
 
-One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no
-steward).';
+One that outlived an erased account is lifted too, with the new account''s. Of somebody not suspended it changes
+nothing. Returns {person}. Refuses: NOT_FOUND, FORBIDDEN (steward_id is no steward).';
 grant execute on function public.restore_person, private.restore_person to service_role;
 
 ---------------------------------------------------------------------------------------------------- seats
@@ -366,8 +366,8 @@ begin
 end;
 $$;
 comment on function private.seat_moderator is
-'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator already
-stays so, and nobody is told again.';
+'A community everyone has left keeps its join code paused; whom a steward seats there may open it. Who is moderator
+already stays so, and nobody is told again.';
 
 create function public.seat_moderator(community_id uuid, user_id uuid, reason text, steward_id uuid default null)
 returns jsonb
@@ -381,7 +381,7 @@ comment on function public.seat_moderator is
 'Names a moderator, also of a community everyone has left. For the service role alone.
 
 Who is not in the community becomes a member first, as by joining: one who was there before waits for Dawn with an empty
-purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns {member}.
-Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a hundred
-communities), FORBIDDEN (banned there, or steward_id is no steward).';
+purse. Other moderators stay. reason (1 to 280 characters) is told in the Chamber and in the audit log. Returns
+{member}. Refuses: NOT_FOUND (community or person), INVALID_INPUT, CONFLICT {standing} (who cannot act) or {most} (in a
+hundred communities), FORBIDDEN (banned there, or steward_id is no steward).';
 grant execute on function public.seat_moderator, private.seat_moderator to service_role;
