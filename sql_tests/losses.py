@@ -1,7 +1,6 @@
 """What a house can lose outside its own tables: how it goes, and the words health has for it."""
 
 import re
-from dataclasses import dataclass
 
 from cluster import ROOT, Cluster
 from people import Caller, House
@@ -59,14 +58,14 @@ SPOILT = {
 }
 
 
-@dataclass
-class One:
-    """One database of a server, where a whole cluster is asked for."""
+class One(Cluster):
+    """One database of a running server, where a whole cluster is asked for."""
 
-    cluster: Cluster
-    database: str
+    def __init__(self, cluster: Cluster, database: str) -> None:
+        self.cluster = cluster
+        self.database = database
 
-    def url(self, database: str | None = None, role: str = "postgres") -> str:
+    def url(self, database: str = "", role: str = "postgres") -> str:
         return self.cluster.url(database or self.database, role)
 
 
