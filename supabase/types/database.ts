@@ -218,6 +218,8 @@ export interface CommunityBroadcasts {
 }
 /** Which of them there are, the reference of the RPC says. */
 export interface Conflict {
+  from?: Day
+  to?: Day
   field?: string
   status?: string
   request_id?: Uuid
@@ -229,6 +231,9 @@ export interface Conflict {
   turnout?: number
   awaiting?: number
   possible_at?: Moment | null
+  away?: boolean | null
+  present?: boolean
+  banned?: boolean
 }
 /** A local date, such as 2026-03-02. */
 export type Day = string
