@@ -134,6 +134,7 @@ def bram(looks):
 
 # ------------------------------------------------------------------------------ all of the contract
 
+
 def test_every_rpc_of_a_member_is_called_from_somewhere():
     text = "".join(file.read_text() for file in EXAMPLE.glob("*.js"))
     called = set(re.findall(r"(?:rpc|once)\(\s*'(\w+)'", text))
