@@ -184,7 +184,8 @@ function member(one) {
   const council = roles.includes('council')
   return card(`member-${user.id}`,
     row(user.avatar_url && h('img', { src: user.avatar_url, alt: '', class: 'face' }), name(user),
-      h('small', {}, roles.filter((role) => role !== 'member').join(', '), one.able === false && ' (cannot act now)')),
+      h('small', {}, roles.filter((role) => role !== 'member').join(', '), one.able === false && ' (cannot act now)',
+        one.away && ` away from ${one.away.from} to ${one.away.to}`)),
     moderates() && !isMe(user) && row(
       button(council ? 'Release from the council' : 'Call to the council', () => rpc('set_council', { ...inside(), user_id: user.id, granted: !council }), { class: 'quiet' }),
       button('Remove', async () => {
@@ -198,7 +199,8 @@ function member(one) {
 }
 
 // Declared beforehand, and taken back as long as it is not over; the house says which days may be chosen.
-function absence({ away }) {
+function absence(mine) {
+  const away = mine?.away
   return away
     ? row(`You are away from ${away.from} to ${away.to}.`,
       button('I am here after all', () => rpc('end_absence', inside()).then(() => 'Your absence is over, or ends with today.'), { class: 'quiet' }))
