@@ -243,9 +243,9 @@ def test_a_reload_keeps_ones_place_and_a_bad_session_says_so(looks):
           const kept = JSON.parse(localStorage[key])
           kept.access_token = kept.access_token.slice(0, -4) + 'AAAA'
           localStorage[key] = JSON.stringify(kept)
-        } }"""
+        }
+        location.reload() }"""  # at once, or the page still open is refused first and says it
     )
-    look.page.reload()
     look.see("You were signed out: sign in again.")
     look.sign_in("dara", "not the one")
     look.see("No account has this address and this password.")

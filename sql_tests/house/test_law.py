@@ -4,15 +4,12 @@ Every reference to the law names a clause of supabase/docs/rules.md, every link 
 what a page shows works.
 """
 
-import json
 import re
-import shutil
 import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
 
-import pytest
 from cluster import ROOT
 
 NODE = Path(sys.executable).with_name("node")
@@ -187,42 +184,3 @@ def test_the_readme_is_for_a_stranger():
     lines = README.read_text().splitlines()
     assert len(lines) <= 150
     assert "the original" not in " ".join(lines).lower()
-
-
-@pytest.mark.parametrize(
-    ("error", "read"),
-    [
-        (None, None),
-        (
-            {"code": "INSUFFICIENT_CC", "message": "Too much.", "details": '{"short_by": 405}'},
-            {"code": "INSUFFICIENT_CC", "message": "Too much.", "facts": {"short_by": 405}},
-        ),
-        (
-            {"code": "NOT_FOUND", "message": "None.", "details": None},
-            {"code": "NOT_FOUND", "message": "None.", "facts": {}},
-        ),
-        (
-            {
-                "code": "PGRST202",
-                "message": "m",
-                "details": "Searched for the function, found none.",
-            },
-            {"code": "UNAVAILABLE", "message": "m", "facts": {}},
-        ),
-        (
-            {"code": "", "message": "TypeError: Failed to fetch", "details": "at fetch (…)"},
-            {"code": "UNAVAILABLE", "message": "TypeError: Failed to fetch", "facts": {}},
-        ),
-    ],
-)
-def test_the_page_for_frontends_reads_every_error(error, read):
-    """The function it shows, as it stands there: it never throws, whatever came back."""
-    assert shutil.which(NODE), "the project's own node is missing: make install"
-    page = PAGES["supabase/docs/frontend.md"]
-    shown = re.search(r"^export function refusal\(.*?^}$", page, re.DOTALL | re.MULTILINE)
-    assert shown
-    script = f"{shown[0]}\nconsole.log(JSON.stringify(refusal({json.dumps(error)})))"
-    told = subprocess.run(
-        [NODE, "--input-type=module", "-e", script], capture_output=True, text=True, check=True
-    )
-    assert json.loads(told.stdout) == read
