@@ -93,6 +93,7 @@ FOR_PEOPLE = {
     "mark_notification_read": "notification_id",
     "mark_all_notifications_read": "",
     "mute_notifications": "community_id, type, muted",
+    "list_mutes": "community_id",
 }
 
 FOR_THE_SERVICE = {

@@ -144,6 +144,7 @@ await asha.call('mark_notification_read', { notification_id: notifications[0].id
 await asha.call('mark_all_notifications_read')
 await asha.call('mute_notifications', { community_id, type: 'witnessed', muted: true })
 await asha.call('mute_notifications', { community_id, type: 'borrow_request', muted: true })
+await asha.call('list_mutes', { community_id })
 
 // Going.
 await asha.call('remove_member', { community_id, user_id: them.dara, reason: 'Spilled it all', ban: true })

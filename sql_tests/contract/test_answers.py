@@ -76,7 +76,7 @@ def look_around(world):
         *("list_gazette", "get_balance", "list_ledger", "audit_ledger", "preview_dawn"),
         *("list_loans", "list_tip_to_tips", "get_sunset", "list_elections", "get_leaderboard"),
         *("get_jashn", "get_active_election", "list_honours", "get_edition", "list_editions"),
-        *("verify_gazette", "get_last_light"),
+        *("verify_gazette", "get_last_light", "list_mutes"),
     ):
         for person in (asha, bram):
             if (door, person) != ("list_audit", bram):

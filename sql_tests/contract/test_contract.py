@@ -41,6 +41,15 @@ def test_the_first_call_of_the_readme_works_as_it_is_pasted(stack):
     assert_shape("balance", answer["balance"])
 
 
+def test_descriptions_name_the_public_address(stack):
+    """As a generator of clients reads them: where to call, not where a server listens."""
+    rest = httpx.get(f"{stack.url}/rest/v1/", headers={"apikey": SECRET}).json()
+    assert f"{rest['schemes'][0]}://{rest['host']}{rest['basePath']}" == f"{stack.url}/rest/v1"
+    assert "/rpc/declare_joy" in rest["paths"] or "/rpc/erase_user" in rest["paths"]
+    edge = httpx.get(f"{stack.url}/openapi.json").json()
+    assert [server["url"] for server in edge["servers"]] == [stack.url]
+
+
 def test_an_invite_lets_somebody_in(stack):
     """Minted by the service role, redeemed through the edge by somebody who has just signed up."""
     token = stack.token("yuki@example.org", "--sign-up")

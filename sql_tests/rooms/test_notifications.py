@@ -72,7 +72,10 @@ def test_a_muted_type_is_silent_in_that_community(rain, asha, bram, joy):
     bram.witness_declaration(declaration_id=joy["id"])
 
     assert asha.list_notifications()["notifications"] == []
+    assert asha.list_mutes(community_id=rain) == {"muted": ["witnessed"]}
+    assert bram.list_mutes(community_id=rain) == {"muted": []}
     assert asha.mute_notifications(**mute, muted=False) == {"muted": []}
+    assert asha.list_mutes(community_id=rain) == {"muted": []}
 
 
 @pytest.mark.parametrize("kind", ["nonsense", "", None])
@@ -88,6 +91,8 @@ def test_a_notice_is_read_by_its_owner_alone(bram, stranger, witnessed):
         assert other.read("notifications") == []
 
 
-def test_a_stranger_mutes_nothing(rain, stranger):
+def test_a_stranger_mutes_nothing_and_reads_no_mute(rain, stranger):
     with refused("NOT_FOUND"):
         stranger.mute_notifications(community_id=rain, type="witnessed", muted=True)
+    with refused("NOT_FOUND"):
+        stranger.list_mutes(community_id=rain)

@@ -1071,6 +1071,7 @@ class Answers(TypedDict):
     mark_notification_read: MarkNotificationRead
     mark_all_notifications_read: MarkAllNotificationsRead
     mute_notifications: MuteNotifications
+    list_mutes: MuteNotifications
     redeem_invite: Redeemed | RefusedInvite
     preview_invite: PreviewInvite
     mint_invites: MintInvites

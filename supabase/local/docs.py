@@ -66,6 +66,28 @@ LISTS = """
     )
 """
 
+# The published tables, as who may select from them hears of their rows.
+ROWS = """
+    select json_object_agg(p.name, (
+      select json_agg(json_build_object(
+        'name', a.attname,
+        'type', format_type(coalesce(nullif(t.typbasetype, 0), t.oid), null),
+        'may_be_null', not (a.attnotnull or t.typnotnull),
+        'checks', (
+          select string_agg(pg_get_constraintdef(c.oid), ' ') from pg_constraint as c
+          where c.contype = 'c'
+            and (c.contypid = t.oid or c.conrelid = a.attrelid and c.conkey = array[a.attnum])
+        )
+      ) order by a.attnum)
+      from pg_attribute as a
+      join pg_type as t on t.oid = a.atttypid
+      where a.attrelid = format('private.%I', p.name)::regclass and a.attnum > 0
+        and not a.attisdropped
+        and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select')
+    ) order by p.name)
+    from private.published_tables() as p (name)
+"""
+
 STATUSES = "select json_object_agg(r.code, r.status) from private.refusal_codes() as r"
 
 # An argument in an example; whatever is called …_id is an id.
@@ -208,6 +230,8 @@ SQL_TYPES = {
     "timestamp with time zone": "Moment",
     "uuid": "Uuid",
 }
+# What is in a column of jsonb.
+DOCUMENTS = {"amendment": "Amendment", "pending": "Patch"}
 
 
 def types(house: Cluster, shapes: dict[str, str], schema: dict[str, Any]) -> str:
@@ -240,6 +264,7 @@ def types(house: Cluster, shapes: dict[str, str], schema: dict[str, Any]) -> str
             if door["for_people"] == for_people:
                 lines += as_function(door, choices)
         lines.append("}")
+    lines += as_rows(json.loads(run_sql(house.url(), "-c", ROWS)))
     return "\n".join([*lines, *DATABASES.splitlines(), ""])
 
 
@@ -261,6 +286,27 @@ def as_function(door: dict[str, Any], choices: dict[str, str]) -> Iterator[str]:
         yield "    Args: never"
     yield f"    Returns: Answers['{door['name']}']"
     yield "  }"
+
+
+def as_rows(tables: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    yield "/** What `postgres_changes` of schema `private` brings: `.on<Rows['elections']>(…)`. */"
+    yield "export type Rows = {"
+    for table, columns in tables.items():
+        yield f"  {table}: {{"
+        for one in columns:
+            of, many = one["type"].removesuffix("[]"), one["type"].endswith("[]")
+            kind = few_values(one["checks"]) or DOCUMENTS.get(one["name"]) or SQL_TYPES[of]
+            null = " | null" if one["may_be_null"] else ""
+            kind = f"Array<{kind}>" if many else kind
+            yield f"    {one['name']}: {kind}{null}"
+        yield "  }"
+    yield "}"
+
+
+def few_values(checks: str | None) -> str:
+    """What a check names of a column's values, as a union."""
+    named = re.search(r"(?:= ANY|<@) \(*ARRAY\[(.*?)\]", checks or "")
+    return " | ".join(re.findall(r"'\w+'", named[1])) if named else ""
 
 
 def hold_against_the_lists(house: Cluster, shapes: dict[str, Any]) -> None:

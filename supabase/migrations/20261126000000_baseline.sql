@@ -2990,6 +2990,26 @@ Calls to vote come through although their type is muted, and loan requests (borr
 Returns {muted: [text]}: all types muted here now. Refuses: NOT_FOUND, INVALID_INPUT {field, choices}.';
 grant execute on function public.mute_notifications, private.mute_notifications to authenticated;
 
+create function public.list_mutes(community_id uuid)
+returns jsonb
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  perform private.require_member(list_mutes.community_id);
+  return jsonb_build_object('muted', array(
+    select m.type from private.notification_mutes as m
+    where m.community_id = list_mutes.community_id and m.user_id = private.my_id()
+    order by m.type
+  ));
+end;
+$$;
+comment on function public.list_mutes is
+'The types of notice the caller has muted in a community.
+
+A door of its own: only who opens these settings asks, and what every screen reads pays nothing for it. Returns {muted:
+[text]}, as mute_notifications does after a change. Refuses: NOT_FOUND.';
+grant execute on function public.list_mutes to authenticated;
+
 create function private.erase_notices_of(p_user_id uuid, p_limit integer)
 returns integer
 language plpgsql security definer set search_path = ''

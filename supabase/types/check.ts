@@ -1,7 +1,7 @@
 // Never run: the compiler reads it, to see that the types say what a frontend relies on, and stop its mistakes.
 import { createClient } from '@supabase/supabase-js'
 import type {
-  Balance, CommunityBroadcast, Database, Message, Notification, Person, ServiceDatabase, UserBroadcast,
+  Balance, CommunityBroadcast, Database, Message, Notification, Person, Rows, ServiceDatabase, UserBroadcast,
 } from './database'
 import { refusal } from './refusal.js'
 
@@ -125,4 +125,18 @@ export function hear(heard: CommunityBroadcast | UserBroadcast): number | string
     case 'ballot': return ''
     default: return heard.payload.kind
   }
+}
+
+export function rows(community_id: string, show: (words: string) => void): void {
+  const of = { schema: 'private', table: 'chat_messages', filter: `community_id=eq.${community_id}` } as const
+  supabase.channel('rows').on<Rows['chat_messages']>('postgres_changes', { event: 'INSERT', ...of }, (change) => {
+    show(change.new.content)
+    // @ts-expect-error a line has no such column
+    show(change.new.words)
+  })
+  // @ts-expect-error no election ends so
+  const over: Rows['elections']['status'] = 'over'
+  show(over)
+  // @ts-expect-error balances are not published
+  void (null as unknown as Rows['purses'])
 }

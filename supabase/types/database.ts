@@ -1446,6 +1446,7 @@ export interface Answers {
   mark_notification_read: MarkNotificationRead
   mark_all_notifications_read: MarkAllNotificationsRead
   mute_notifications: MuteNotifications
+  list_mutes: MuteNotifications
   redeem_invite: Redeemed | RefusedInvite
   preview_invite: PreviewInvite
   mint_invites: MintInvites
@@ -2062,6 +2063,18 @@ export type MemberFunctions = {
       after_id?: number | null
     }
     Returns: Answers['list_messages']
+  }
+  /**
+   * The types of notice the caller has muted in a community.
+   *
+   * A door of its own: only who opens these settings asks, and what every screen reads pays nothing for it. Returns {muted:
+   * [text]}, as mute_notifications does after a change. Refuses: NOT_FOUND.
+   */
+  list_mutes: {
+    Args: {
+      community_id: Uuid
+    }
+    Returns: Answers['list_mutes']
   }
   /**
    * The caller's communities, first joined first. It settles no day: balance.day says which day it shows.
@@ -2706,6 +2719,148 @@ export type ServiceFunctions = {
       steward_id?: Uuid | null
     }
     Returns: Answers['suspend_person']
+  }
+}
+/** What `postgres_changes` of schema `private` brings: `.on<Rows['elections']>(…)`. */
+export type Rows = {
+  borrow_requests: {
+    id: Uuid
+    number: number
+    community_id: Uuid
+    borrower_id: Uuid
+    lender_id: Uuid
+    amount: number
+    reason: string
+    status: 'pending' | 'approved' | 'declined' | 'cancelled' | 'lapsed'
+    lapses_at: Moment
+    created_at: Moment
+    struck_at: Moment | null
+  }
+  chat_messages: {
+    community_id: Uuid
+    id: number
+    user_id: Uuid | null
+    type: string
+    content: string
+    reference_id: Uuid | null
+    event: string | null
+    facts: Json | null
+    maker_id: Uuid | null
+    created_at: Moment
+    edited_at: Moment | null
+    deleted_at: Moment | null
+    struck_reason_id: number | null
+  }
+  communities: {
+    id: Uuid
+    name: string
+    description: string
+    timezone: string
+    daily_cc_budget: number
+    electorate: 'council' | 'members'
+    pending: Patch
+    willed: Array<string>
+    created_by: Uuid
+    created_at: Moment
+  }
+  community_members: {
+    community_id: Uuid
+    user_id: Uuid
+    roles: Array<'member' | 'moderator' | 'council'>
+    joined_at: Moment
+    joined_day: Day
+    left_at: Moment | null
+    council_since: Moment | null
+  }
+  declarations: {
+    id: Uuid
+    number: number
+    community_id: Uuid
+    user_id: Uuid
+    title: string
+    description: string
+    cc_spent: number
+    image_url: string | null
+    witnessed_count: number
+    day: Day
+    created_at: Moment
+    struck_at: Moment | null
+  }
+  elections: {
+    community_id: Uuid
+    id: Uuid
+    number: number
+    title_id: number
+    status: 'active' | 'completed' | 'cancelled'
+    seat_rule: 'add' | 'renew'
+    created_by: Uuid
+    winner_id: Uuid | null
+    created_at: Moment
+    ends_at: Moment
+    closed_at: Moment | null
+  }
+  jashn_celebrations: {
+    community_id: Uuid
+    jashn_id: Uuid
+    user_id: Uuid
+    message: string
+    created_at: Moment
+    edited_at: Moment | null
+  }
+  jashns: {
+    community_id: Uuid
+    id: Uuid
+    week_start: Day
+    honored_user_id: Uuid | null
+    decided_by: 'only_one' | 'total_cc_spent' | 'total_declarations' | 'witnessed_received' | 'joined_at' | 'user_id' | null
+    held_at: Moment
+  }
+  notifications: {
+    community_id: Uuid
+    user_id: Uuid
+    id: number
+    type: 'witnessed' | 'borrow_request' | 'borrow_approved' | 'borrow_declined' | 'tip_to_tip' | 'jashn_e_chas' | 'election' | 'last_light' | 'unwitnessed' | 'system'
+    event: string
+    facts: Json
+    people: Array<Uuid>
+    ref_kind: string
+    ref_id: Uuid
+    count: number
+    position: number
+    read_at: Moment | null
+    created_at: Moment
+    updated_at: Moment
+  }
+  tip_to_tip_proposals: {
+    id: Uuid
+    number: number
+    community_id: Uuid
+    proposer_id: Uuid
+    title: string
+    description: string
+    stake_amount: number
+    amendment: Amendment | null
+    deadline: Moment
+    remind_at: Moment | null
+    status: 'active' | 'completed' | 'declined' | 'expired' | 'withdrawn' | 'void'
+    electors: number
+    awaiting: number
+    created_at: Moment
+    struck_at: Moment | null
+  }
+  tip_to_tip_votes: {
+    community_id: Uuid
+    proposal_id: Uuid
+    user_id: Uuid
+    number: number
+    vote: 'accept' | 'decline'
+    created_at: Moment
+  }
+  witnesses: {
+    community_id: Uuid
+    declaration_id: Uuid
+    user_id: Uuid
+    created_at: Moment
   }
 }
 type Exposed<Functions> = {
