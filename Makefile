@@ -102,6 +102,11 @@ bench: install ## measure CHAS against what this machine allows: half an hour an
 bench-quick: install ## the same, shorter: three minutes, no growth series
 	@$(BENCH) quick $(ARGS)
 
+.PHONY: bench-instructions
+bench-instructions: ## count the instructions of every member RPC, or of ARGS="declare_joy --top 30"; ARGS=--accept keeps them
+	@supabase/local/setup.sh valgrind
+	@PYTHONPATH=supabase/local:sql_tests python sql_tests/bench/instructions.py $(ARGS)
+
 .PHONY: lint
 lint: py-lint leaks db-lint ## every linter
 

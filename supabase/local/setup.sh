@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: PostgreSQL with two extensions, nginx and the tests' Chromium from the
 # distribution; Python packages into .venv, the pinned tools into supabase/node_modules.
-# Done already, it takes a moment.
+# Packages named as arguments are wanted as well. Done already, it takes a moment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -55,7 +55,11 @@ wanted_postgres() {
     "postgresql-NN-plpgsql-check (NN from 15 to 17), then run this again."
 }
 
-wanted_packages() {
+wanted_packages() { # what else
+  local package
+  for package in "$@"; do
+    command -v "$package" >/dev/null || say "$package"
+  done
   PATH=$PATH:/usr/sbin command -v nginx >/dev/null || say nginx
   has_chromium || [ -e .local/no-chromium ] || say chromium
   [ -n "$(find_python)" ] || say python3 python3-venv
@@ -110,7 +114,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-packages=$(wanted_packages 2>/dev/null) || packages=unknown
+packages=$(wanted_packages "$@" 2>/dev/null) || packages=unknown
 if [ -n "$packages" ]; then
   command -v apt-get >/dev/null ||
     die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, Chromium, or Python 3.11 to 3.13 with venv." \
