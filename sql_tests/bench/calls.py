@@ -535,6 +535,12 @@ def mute_notifications(ground: Ground) -> Asked:
     return ground.town.person(1), ground.here | {"type": "witnessed", "muted": True}
 
 
+@call
+def list_mutes(ground: Ground) -> Asked:
+    ground.town.person(1).mute_notifications(type="witnessed", muted=True, **ground.here)
+    return ground.town.person(1), ground.here
+
+
 # ------------------------------------------------------------------------------ what they stand on
 
 
