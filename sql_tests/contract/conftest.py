@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cluster import ROOT, free_port
+from cluster import ROOT, Cluster, free_port
 from keys import PUBLISHABLE
 from stack import PORTS
 from supabase import Client, ClientOptions, create_client
@@ -28,6 +28,10 @@ class Stack:
         self.environment |= {name: str(free_port()) for name in PORTS}
         self.environment["PATH"] = f"{NODE.parent}:{os.environ['PATH']}"
         self.url = f"http://127.0.0.1:{self.environment['CHAS_GATEWAY_PORT']}"
+        # As somebody who may do everything.
+        self.database = Cluster(place, int(self.environment["CHAS_PG_PORT"])).url(
+            role="supabase_admin"
+        )
 
     def run(self, *words: str) -> str:
         done = subprocess.run(

@@ -2,11 +2,14 @@
 
 import re
 import shutil
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
+import psycopg
 import pytest
 from cluster import ROOT
 from doors import FOR_PEOPLE
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -78,6 +81,11 @@ class Look:
     def open(self, drawer: str) -> None:
         self.page.locator("summary", has_text=drawer).first.click()
 
+    def press(self, name: str, role: Literal["button", "link"] = "button") -> None:
+        """By keyboard; that it is reached, `test_all_of_it_goes_by_keyboard` proves."""
+        self.page.get_by_role(role, name=name, exact=True).first.focus()
+        self.page.keyboard.press("Enter")
+
     def accessible(self, where: str) -> None:
         """By axe: what WCAG 2.1 A and AA asks for, and what it counts as good practice."""
         self.page.evaluate(AXE.read_text())
@@ -94,42 +102,65 @@ class Look:
         assert self.page.evaluate("document.documentElement.scrollWidth") <= width, where
 
 
-@pytest.fixture
-def looks(stack, browser: Browser):
-    """`looks()` is another person's browser."""
-    contexts, seen = [], []
+@pytest.fixture(scope="module")
+def house(stack, browser: Browser):
+    """Opens the page in a browser of its own, and closes all of them; none may have complained."""
+    opened: list[Look] = []
 
-    def look(width: int = 390, scheme: str = "light") -> Look:
-        context = browser.new_context(
-            viewport={"width": width, "height": 844},
-            locale="en",
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        contexts.append(context)
-        seen.append(Look(context.new_page(), f"{stack.url}/example/"))
-        return seen[-1]
+    def open_page(width: int, scheme: Literal["light", "dark"] = "light") -> Look:
+        size: ViewportSize = {"width": width, "height": 844}
+        context = browser.new_context(viewport=size, locale="en", color_scheme=scheme)
+        opened.append(Look(context.new_page(), f"{stack.url}/example/"))
+        return opened[-1]
+
+    yield open_page
+    for look in opened:
+        look.page.context.close()
+    assert [look.complaints for look in opened if look.complaints] == []
+
+
+@pytest.fixture
+def looks(house):
+    """`looks()` is another person's browser, for one test."""
+    opened: list[Look] = []
+
+    def look(width: int = 390, scheme: Literal["light", "dark"] = "light") -> Look:
+        opened.append(house(width, scheme))
+        return opened[-1]
 
     yield look
-    for one in seen:
-        assert one.complaints == []
-    for context in contexts:
-        context.close()
+    for one in opened:
+        one.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def people(house):
+    """`people("asha", 1280)` has signed in, once for all tests, and is in the Chamber."""
+    seated: dict[str, Look] = {}
+
+    def person(who: str, width: int) -> Look:
+        if who not in seated:
+            seated[who] = house(width)
+            seated[who].sign_in(who)
+            seated[who].live()
+        look = seated[who]
+        look.page.set_viewport_size({"width": width, "height": 844})
+        look.page.emulate_media(media="screen", color_scheme="light")
+        look.go("Notices")
+        look.go("Chamber")
+        return look
+
+    return person
 
 
 @pytest.fixture
-def asha(looks):
-    look = looks(1280)
-    look.sign_in("asha")
-    look.live()
-    return look
+def asha(people):
+    return people("asha", 1280)
 
 
 @pytest.fixture
-def bram(looks):
-    look = looks(390)
-    look.sign_in("bram")
-    look.live()
-    return look
+def bram(people):
+    return people("bram", 390)
 
 
 # ------------------------------------------------------------------------------ all of the contract
@@ -183,6 +214,7 @@ def test_a_new_line_is_announced_once_and_alone(asha, bram):
             .observe(document.getElementById('heard'), { childList: true })
         }"""
     )
+    asha.page.evaluate("document.getElementById('heard').replaceChildren()")
     asha.send("Say something", content="One of two")
     bram.see("One of two")
     asha.send("Say something", content="Two of two")
@@ -231,6 +263,7 @@ def test_an_error_goes_with_its_cause(asha):
 def test_a_reload_keeps_ones_place_and_a_bad_session_says_so(looks):
     look = looks()
     look.sign_in("dara")
+    look.live()
     look.go("Purse")
     look.page.evaluate("scrollTo(0, 300)")
     look.page.reload()
@@ -381,24 +414,298 @@ def test_from_an_invite_to_the_last_goodbye(looks, asha, stack):
     asha.see("The books balance")
 
 
+# ------------------------------------------------------------------------------ self-rule
+
+
+@needs_chromium
+def test_an_amendment_is_proposed_willed_by_all_and_stands(people, asha, stack):
+    dara = people("dara", 390)
+    dara.go("Votes")
+    dara.send("Propose an amendment", title="Nothing at all")
+    expect(dara.page.locator(".wrong")).to_have_attribute("data-code", "INVALID_INPUT")
+    dara.send("Propose an amendment", title="Thicker soup", daily_cc_budget="150")
+    dara.see("Proposed: 150 CC a day.")
+    card = asha.card("Thicker soup")
+    expect(card).to_contain_text("It amends the rules: 150 CC a day instead of 100.")
+    expect(card).to_contain_text("takes force at the next Dawn")
+    asha.accessible("an amendment, wide")
+    dara.accessible("an amendment, narrow")
+
+    card.get_by_role("button", name="Accept").focus()
+    asha.page.keyboard.press("Enter")
+    expect(card).to_contain_text("2 of 5 have voted")
+    for who in ("bram", "chloe", "eli"):
+        voter: Any = stack.client(stack.token(who))
+        home = voter.rpc("list_my_communities").execute().data["communities"][0]["id"]
+        tips = voter.rpc("list_tip_to_tips", {"community_id": home, "status": "active"}).execute()
+        proposal = next(one for one in tips.data["proposals"] if one["title"] == "Thicker soup")
+        voter.rpc("vote_tip_to_tip", {"proposal_id": proposal["id"], "vote": "accept"}).execute()
+    asha.see("It is the will of all.")
+    expect(card).to_contain_text("All willed it: 150 CC a day, from the Dawn that followed.")
+
+    asha.go("House")
+    expect(asha.page.locator("tr", has_text="CC a day")).to_contain_text("150 by the will of all")
+    asha.see("No moderator sets that until the next Dawn.")
+    form = asha.form("Change the rules")
+    expect(form.get_by_label("Time zone")).to_be_visible()
+    expect(form.get_by_label("CC a day")).to_have_count(0)
+
+
+@needs_chromium
+def test_somebody_is_away_and_here_after_all(asha, bram):
+    asha.go("People")
+    bram.go("People")
+    begins = datetime.now(UTC).date() + timedelta(days=3)
+    days = [begins + timedelta(days=more) for more in (0, 20, 4)]
+    bram.send("Be away", from_day=str(days[0]), to_day=str(days[1]))
+    expect(bram.page.locator(".wrong")).to_have_attribute("data-code", "INVALID_INPUT")
+    bram.send("Be away", from_day=str(days[0]), to_day=str(days[2]))
+    bram.see("You are away from")
+    expect(asha.card("Bram")).to_contain_text("away from")
+    expect(asha.card("Bram").locator("time").last).to_have_attribute("datetime", str(days[2]))
+    asha.accessible("who is away, wide")
+    bram.accessible("who is away, narrow")
+    bram.press("I am here after all")
+    expect(bram.form("Be away")).to_be_visible()
+    expect(asha.card("Bram")).not_to_contain_text("away")
+
+
+@needs_chromium
+def test_who_is_banned_stays_out_until_the_ban_is_lifted(people, asha):
+    asha.go("House")
+    join_code = asha.page.locator("#join-code").text_content() or ""
+    eli = people("eli", 390)
+    asha.go("People")
+    eli_at_home = asha.page.locator("article[data-key^=member]", has_text="Eli")
+    eli_at_home.get_by_role("button", name="Remove").click()
+    dialog = asha.page.locator("dialog")
+    dialog.get_by_label("Because").fill("He will not stop humming.")
+    dialog.get_by_label("They may not come back").check()
+    dialog.get_by_role("button", name="Remove").click()
+    expect(eli_at_home).to_have_count(0)
+    eli.see("Join a community")
+    eli.send("Join", invite_code=join_code)
+    expect(eli.page.locator(".wrong")).to_have_attribute("data-code", "FORBIDDEN")
+    eli.accessible("outside, narrow")
+
+    asha.open("Banned")
+    asha.see("He will not stop humming.")
+    asha.accessible("bans, wide")
+    asha.press("Lift the ban of Eli")
+    expect(asha.page.locator("article[data-key=bans]")).to_contain_text("Nobody.")
+
+    # Who has gone is banned from where their words still stand.
+    asha.go("Chamber")
+    asha.page.get_by_role("button", name="Eli").first.click()
+    asha.send("Ban from coming back", reason="Still humming.")
+    asha.see("Eli may not come back.")
+    eli.send("Join", invite_code=join_code)
+    expect(eli.page.locator(".wrong")).to_have_attribute("data-code", "FORBIDDEN")
+    asha.go("People")
+    asha.open("Banned")
+    asha.press("Lift the ban of Eli")
+    expect(asha.page.locator("article[data-key=bans]")).to_contain_text("Nobody.")
+    eli.send("Join", invite_code=join_code)
+    eli.see("CC in the purse")
+    expect(eli_at_home).to_have_count(1)
+
+
+# ------------------------------------------------------------------------------ what is kept
+
+
+@needs_chromium
+def test_an_edition_is_read_as_a_newspaper_and_printed_alone(asha):
+    asha.go("Gazette")
+    asha.page.locator("ul.editions a").first.focus()
+    asha.page.keyboard.press("Enter")
+    paper = asha.page.locator(".paper")
+    for words in (
+        "The Gazette of",
+        "Rain",
+        "A drum of buckets",
+        "by Asha, for 12 CC.",
+        "2 witnesses",
+    ):
+        expect(paper).to_contain_text(words)
+    for words in (
+        "Nobody bore witness.",
+        "“Nobody mends the roof before Sunday”. All accepted.",
+        "CC expired",
+    ):
+        expect(paper).to_contain_text(words)
+    expect(paper.locator(".digest code")).to_have_count(2)
+    expect(paper.locator(".lead h4")).to_have_text("A drum of buckets")
+    last = asha.page.url
+    asha.page.reload()
+    expect(paper.locator(".lead h4")).to_have_text("A drum of buckets")
+    asha.press("All editions", "link")
+    asha.page.locator("ul.editions a").last.click()
+    expect(paper).to_contain_text("Asha founded the community.")
+    expect(paper).to_contain_text("the first of its chain")
+    asha.page.get_by_role("link", name="Number 2 →").click()
+    expect(paper).to_contain_text("The Jashn honoured Dara")
+
+    asha.page.evaluate("window.print = () => { window.printed = true }")
+    asha.press("Print")
+    assert asha.page.evaluate("printed")
+    asha.page.goto(last)
+    for scheme in ("light", "dark"):
+        asha.page.emulate_media(media="print", color_scheme=scheme)
+        expect(paper).to_be_visible()
+        for hidden in ("header", "#purse", "nav.leaf", "main > h2"):
+            expect(asha.page.locator(hidden).first).to_be_hidden()
+        assert asha.page.evaluate(
+            """() => ['.paper h3', '.paper .byline', '.paper .digest', 'body'].map((one) => {
+              const { color, backgroundColor } = getComputedStyle(document.querySelector(one))
+              return one === 'body' ? backgroundColor : color
+            })"""
+        ) == ["rgb(0, 0, 0)"] * 3 + ["rgb(255, 255, 255)"]
+    printed = asha.page.pdf(prefer_css_page_size=True)
+    width, height = map(float, re.findall(rb"/MediaBox \[0 0 (\S+) (\S+)\]", printed)[0])
+    assert (round(width), round(height)) == (595, 842)
+    assert len(re.findall(rb"/Type /Page\b", printed)) == 1
+
+
+@needs_chromium
+def test_the_chain_holds_and_where_it_breaks(asha, stack):
+    asha.go("Gazette")
+    editions = asha.page.locator("ul.editions a")
+    expect(editions.first).to_be_visible()
+    chain, count = asha.page.locator("#chain"), editions.count()
+    asha.press("Does the chain hold?")
+    expect(chain).to_contain_text(f"The chain holds: {count} editions, head ")
+    asha.see("So says the house.")
+    head = chain.locator("code").get_attribute("title")
+    asha.press("Reckon it here")
+    asha.see("So this browser reckoned it")
+    assert chain.locator("code").get_attribute("title") == head
+    asha.accessible("the chain, wide")
+
+    with psycopg.connect(stack.database, autocommit=True) as superuser:
+        forged = "update private.gazette_items set content = replace(content, %s, %s)"
+        superuser.execute(f"{forged} where number = 1", ["First rain", "Last rain"])
+        try:
+            for way in ("Does the chain hold?", "Reckon it here"):
+                asha.press(way)
+                expect(chain).to_contain_text("The chain breaks at number 1, item")
+                expect(chain).to_contain_text("an item was changed.")
+            asha.accessible("the broken chain, wide")
+        finally:
+            superuser.execute(f"{forged} where number = 1", ["Last rain", "First rain"])
+
+        # With every digest made anew the chain holds; but somebody has kept its head.
+        rewrite(superuser, count, "buckets", "bottles")
+        try:
+            asha.press("Reckon it here")
+            expect(chain).to_contain_text("The chain holds")
+            asha.see(f"But number {count} is not what it was when you last looked.")
+        finally:
+            rewrite(superuser, count, "bottles", "buckets")
+    asha.press("Does the chain hold?")
+    expect(asha.page.locator("article[data-key=chain]")).not_to_contain_text("when you last looked")
+    assert chain.locator("code").get_attribute("title") == head
+
+
+def rewrite(superuser: psycopg.Connection, number: int, old: str, new: str) -> None:
+    """An edition, as an operator would who knows how digests are made."""
+    superuser.execute(
+        """
+        update private.gazette_items
+        set content = replace(content, %(old)s, %(new)s),
+            digest = private.digest_text(salt || replace(content, %(old)s, %(new)s))
+        where number = %(number)s
+        """,
+        {"number": number, "old": old, "new": new},
+    )
+    superuser.execute(
+        """
+        update private.gazette_editions as e
+        set digest = private.digest_edition(e.community_id, e.number, e.day, b.digest, array(
+          select i.digest from private.gazette_items as i
+          where i.community_id = e.community_id and i.number = e.number order by i.position
+        ))
+        from private.gazette_editions as b
+        where e.number = %s and b.community_id = e.community_id and b.number = e.number - 1
+        """,
+        [number],
+    )
+
+
+@needs_chromium
+def test_every_jashn_is_told(bram):
+    bram.go("Week")
+    honours = bram.page.locator("article[data-key=honours]")
+    expect(honours).to_contain_text("Dara for 6 CC")
+    honours.locator("tbody button").first.focus()
+    bram.page.keyboard.press("Enter")
+    board = bram.page.locator("article[data-key=board]")
+    expect(board).to_contain_text("Bram")
+    expect(bram.page.locator("article[data-key=jashn]")).to_contain_text("Dara is honoured")
+    day = bram.page.locator("article[data-key=board] time").get_attribute("datetime") or ""
+    assert datetime.fromisoformat(day).strftime("%A") == "Sunday"
+
+
+@needs_chromium
+def test_the_last_light_is_seen_and_muted(asha, bram, stack):
+    bram.open("Declare a joy")
+    bram.send("Declare a joy", title="Behind the shed", cc_spent="1")
+    asha.see("Behind the shed")
+    expect(asha.page.locator("#light")).to_be_hidden()
+    if f"{datetime.now(UTC):%H:%M}" < "23:05":
+        stack.run("clock", "today 23:05")
+    try:
+        light = asha.page.locator("#light")
+        expect(light).to_contain_text("of all purses expire at Sunset")
+        expect(bram.page.locator("#light")).to_contain_text("“Behind the shed” by Bram")
+        expect(
+            bram.page.locator("#light").get_by_role("button", name="Bear witness")
+        ).to_have_count(0)
+        asha.accessible("the last light, wide")
+        bram.accessible("the last light, narrow")
+        asha.press("Bear witness to Behind the shed")
+        expect(light).not_to_contain_text("Behind the shed")
+
+        bram.go("Notices")
+        notice = bram.page.locator("article[data-key^=notice]", has_text="about to be lost")
+        notice.get_by_role("button", name="No more of these").click()
+        bram.see("No more of the last light from Rain.")
+        box = bram.form("Mute").get_by_label("the last light")
+        expect(box).to_be_checked()
+        bram.accessible("notices and mutes, narrow")
+        bram.page.reload()
+        expect(box).to_be_checked()
+        box.press("Space")
+        bram.form("Mute").get_by_role("button").press("Enter")
+        bram.see("Set.")
+        expect(box).not_to_be_checked()
+        expect(notice.get_by_role("button", name="No more of these")).to_be_visible()
+    finally:
+        stack.run("clock", "now")
+
+
 # ------------------------------------------------------------------------------ for everybody
 
 
 @needs_chromium
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_every_room_is_accessible_by_daylight_and_at_night(looks, width, scheme):
-    look = looks(width, scheme)
-    look.page.goto(look.url)
-    look.ready()
-    look.accessible("the door")
-    look.sign_in("asha")
-    look.live()
+def test_every_room_is_accessible_by_daylight_and_at_night(looks, people, width, scheme):
+    door = looks(width, scheme)
+    door.page.goto(door.url)
+    door.ready()
+    door.accessible("the door")
+    look = people("asha", width)
+    look.page.emulate_media(color_scheme=scheme)
     for room in ROOMS:
         look.go(room)
         for drawer in look.page.locator("summary").all()[:3]:
             drawer.click()
         look.accessible(room)
+    look.go("Gazette")
+    look.page.locator("ul.editions a").first.click()
+    look.see("The Gazette of")
+    look.accessible("an edition")
     look.go("People")
     look.page.get_by_role("button", name="Chloe").first.click()
     look.see("Dearest joy")
     look.accessible("a profile")
+    look.page.keyboard.press("Escape")

@@ -1,9 +1,12 @@
-"""A week in the life of a community, in seconds: its purses, debts, stakes and books.
+"""A week in the life of a community, in seconds: its purses, debts and stakes, what all will, its
+newspaper and books.
 
 People act through the public RPCs alone; what happens by itself the scheduled jobs do, each with
-its own command, while the clock is moved. At the end the audit must balance, or the status is 1.
+its own command, while the clock is moved. At the end the audit must balance and the Gazette's chain
+hold, or the status is 1.
 """
 
+import json
 import os
 import sys
 from datetime import datetime, timedelta
@@ -18,6 +21,7 @@ from people import House, Member, Refusal, Row
 # The clocks go forward on the Sunday this week begins with: a day an hour short.
 ZONE = ZoneInfo("Europe/Lisbon")
 SUNDAY = datetime(2026, 3, 29, tzinfo=ZONE)
+HOUR = timedelta(hours=1)
 NAMES = ("Asha", "Bram", "Chloe", "Dara", "Eli")
 
 
@@ -50,7 +54,8 @@ class Week:
         sunset, dawn = (
             datetime.fromisoformat(balance[name]) for name in ("next_sunset_at", "next_dawn_at")
         )
-        return min(tick for tick in (quarter, sunset, dawn) if tick > now)
+        last_light = sunset - HOUR
+        return min(tick for tick in (quarter, last_light, sunset, dawn) if tick > now)
 
     def balance(self) -> Row:
         """As it is stored: of all doors this one settles no day, so it is left to the jobs."""
@@ -66,6 +71,8 @@ class Week:
         after = self.balance()
         if before["day_open"] and not after["day_open"]:
             self.tell_sunset()
+        elif datetime.fromisoformat(after["next_sunset_at"]) - self.house.clock.now == HOUR:
+            self.tell_last_light()
         elif before["day"] != after["day"]:
             self.tell_dawn()
 
@@ -80,11 +87,37 @@ class Week:
         took = (
             f"takes {sunset['total_expired']} CC: {', '.join(lost)}." if lost else "finds nothing."
         )
+        edition = self.people["Asha"].get_edition(community_id=self.rain)["edition"]
         self.tell(f"Sunset {took}")
+        if edition["day"] == sunset["date"]:
+            self.tell(f"Number {edition['number']} of the Gazette is sealed: {self.front(edition)}")
+
+    def front(self, edition: Row) -> str:
+        """What an edition holds, and the digest that vouches for it and all before."""
+        items = [json.loads(one["content"]) for one in edition["items"]]
+        joys = [one for one in items if one["kind"] == "declaration"]
+        best = max(joys, key=lambda one: one["witnessed"], default=None)
+        lead = f"“{best['title']}”, " if best else ""
+        return f"{lead}{len(items)} items, digest {edition['digest'][:8]}…"
+
+    def tell_last_light(self) -> None:
+        """Only where something is about to be lost, or nobody has seen a joy."""
+        light = self.people["Asha"].get_last_light(community_id=self.rain)["last_light"]
+        for joy in light["unwitnessed"]:
+            asked = [name for name in self.people if self.is_asked_to_see(joy["id"], name)]
+            whom = ", ".join(asked)
+            self.tell(f"Nobody has seen “{joy['title']}” yet: {whom} are asked to look.")
+        self.tell(f"Last light: {light['total']} CC are about to be lost.")
+
+    def is_asked_to_see(self, joy: str, name: str) -> bool:
+        notices = self.people[name].list_notifications(unread_only=True)["notifications"]
+        return any(one["event"] == "joy_unwitnessed" and one["ref_id"] == joy for one in notices)
 
     def tell_dawn(self) -> None:
         print(f"\n{self.house.clock.now.astimezone(ZONE):%A, %d %B}")
-        self.tell(f"Dawn grants everyone {self.balance()['daily_budget']} CC.")
+        away = [one["user"]["display_name"] for one in self.members() if self.is_away(one)]
+        but = f" but {', '.join(away)}, who is away," if away else ""
+        self.tell(f"Dawn grants everyone{but} {self.balance()['daily_budget']} CC.")
         for name, member in self.people.items():
             entries = member.list_ledger(community_id=self.rain, page_size=20)["entries"]
             today = [one for one in entries if one["day"] == self.balance()["day"]]
@@ -94,6 +127,14 @@ class Week:
                     self.tell(f"{name} repays {lender} {entry['moved']} CC.")
                 elif entry["type"] == "stake_refund":
                     self.tell(f"{name}'s stake of {entry['moved']} CC, won last night, comes back.")
+
+    def members(self) -> list[Row]:
+        found: list[Row] = self.people["Asha"].list_members(community_id=self.rain)["members"]
+        return found
+
+    def is_away(self, member: Row) -> bool:
+        away = member["away"]
+        return bool(away and away["from"] <= self.balance()["day"] <= away["to"])
 
     def name_of(self, user: str) -> str:
         return next(name for name, member in self.people.items() if member.id == user)
@@ -150,12 +191,29 @@ class Week:
         owed = answer["loan"]["outstanding"]
         self.tell(f"{borrower} repays {lender} {cc} CC early and owes {owed} more.")
 
-    def propose(self, name: str, title: str, stake: int) -> str:
+    def propose(self, name: str, title: str, stake: int, **amendment: object) -> str:
         answer = self.people[name].propose_tip_to_tip(
-            community_id=self.rain, title=title, stake_amount=stake
+            community_id=self.rain, title=title, stake_amount=stake, amendment=amendment or None
         )
         self.tell(f"{name} stakes {stake} CC that everyone agrees: “{title}”")
         return str(answer["proposal"]["id"])
+
+    def will(self, proposal: str, accepting: tuple[str, ...]) -> None:
+        """An amendment that all accept, and a moderator who would have it otherwise."""
+        self.vote(proposal, accepting)
+        (line,) = self.people["Asha"].list_messages(community_id=self.rain, page_size=1)["messages"]
+        self.tell(line["content"])
+        try:
+            self.people["Asha"].update_community(
+                community_id=self.rain, patch={"daily_cc_budget": 300}
+            )
+        except Refusal as refusal:
+            self.tell(f"Asha, the moderator, would rather have 300. {refusal.message}")
+
+    def go_away(self, name: str, day: int) -> None:
+        on = (SUNDAY + timedelta(days=day)).date()
+        self.people[name].declare_absence(community_id=self.rain, from_day=on, to_day=on)
+        self.tell(f"{name} will be away on {on:%A}: no grant, no vote, no Jashn.")
 
     def vote(
         self, proposal: str, accepting: tuple[str, ...], declining: tuple[str, ...] = ()
@@ -189,9 +247,24 @@ class Week:
                 f"  {one['rank']}. {one['user']['display_name']:<6} {one['total_cc_spent']:>4} CC "
                 f"in {one['total_declarations']} joys, {one['witnessed_received']} witnesses"
             )
-        jashn = asha.get_jashn(community_id=self.rain)["jashn"]
+        (jashn,) = asha.list_honours(community_id=self.rain)["honours"]
         honored = jashn["honored_user"]["display_name"]
-        print(f"  The Jashn honours {honored}, who declared most sparingly.")
+        spent = jashn["total_cc_spent"]
+        print(f"  The Jashn honours {honored}, who was there all week and spent least, {spent} CC.")
+
+    def prove(self) -> bool:
+        """The chain of editions, by whoever wants to know."""
+        chain = self.people["Chloe"].verify_gazette(community_id=self.rain)
+        print("\nThe Gazette, for any member to prove")
+        for one in self.people["Chloe"].list_editions(community_id=self.rain)["editions"][::-1]:
+            print(
+                f"  Number {one['number']}, {one['day']}: joys {one['joys']}, "
+                f"{one['cc_spent']:>3} CC, digest {one['digest'][:8]}…"
+            )
+        head = f"head {(chain['head'] or '')[:8]}…"
+        said = "holds" if chain["holds"] else "DOES NOT HOLD"
+        print(f"  The chain {said}: {chain['editions']} editions, {chain['items']} items, {head}")
+        return bool(chain["holds"])
 
     def audit(self) -> bool:
         books = self.people["Eli"].audit_ledger(community_id=self.rain)
@@ -255,9 +328,11 @@ def live(week: Week) -> bool:
     week.forgive("Asha", "Bram", 25)
     week.repay("Bram", "Asha", 5)
 
+    week.go_away("Dara", 6)
+
     week.at(5, "08:30")
-    week.people["Asha"].update_community(community_id=week.rain, patch={"daily_cc_budget": 120})
-    week.tell("Asha raises the daily budget to 120 CC, from the next Dawn.")
+    more = week.propose("Chloe", "A little more for everyone.", 10, daily_cc_budget=120)
+    week.will(more, ("Asha", "Bram", "Dara", "Eli"))
     week.at(5, "12:00")
     week.declare("Dara", "Rice pudding", 45, "Bram")
     week.declare("Asha", "Nothing dripped", 10, "Eli")
@@ -267,7 +342,7 @@ def live(week: Week) -> bool:
     week.declare("Chloe", "The driver liked the cake", 25, "Eli")
     week.at(7, "00:15")
     week.tell_week()
-    return week.audit()
+    return all([week.prove(), week.audit()])
 
 
 def main() -> int:

@@ -1,9 +1,18 @@
 // What can stand in the Chamber and elsewhere: a joy, a request to borrow, a proposal, an election, a line.
 import { inside, isMe, moderates, once, rpc, state } from './house.js'
-import { ask, button, card, cc, date, drawer, faint, form, h, hour, row, show, table, tell } from './html.js'
+import { ask, button, card, cc, date, day, drawer, faint, form, h, hour, row, show, table, tell } from './html.js'
 
 export const times = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`
 export const spoken = (words) => words.replaceAll('_', ' ')
+
+// A change of settings in words; beside what is in force now, where that is told.
+const electors = (electorate) => electorate === 'council' ? 'the council and moderators' : 'all members'
+const SETTINGS = {
+  daily_cc_budget: (to, from) => `${to} CC a day${from ? ` instead of ${from}` : ''}`,
+  timezone: (to, from) => `the hours of ${to}${from ? ` instead of ${from}` : ''}`,
+  electorate: (to, from) => `elections by ${electors(to)}${from ? ` instead of ${electors(from)}` : ''}`,
+}
+export const amended = (amendment, now = {}) => Object.entries(amendment).map(([key, to]) => SETTINGS[key](to, now[key])).join(', ')
 
 // A name opens who it is.
 export function name(person) {
@@ -35,6 +44,11 @@ async function about(person) {
       return `${person.display_name} may not come back.`
     }, { class: 'danger' }),
   ].filter(Boolean))
+}
+
+// Of whom one must not wait for, until when.
+export function away({ from, to }) {
+  return state.here.balance.day < from ? [' away from ', day(from), ' to ', day(to)] : [' away until ', day(to)]
 }
 
 export function joy(one) {
@@ -76,6 +90,7 @@ export function proposal(one) {
     row(name(one.proposer), 'stakes', cc(one.stake_amount), h('small', {}, hour(one.created_at))),
     h('h3', {}, one.title || 'Struck'),
     one.description && h('p', {}, one.description),
+    one.amendment && h('p', { class: 'amendment' }, amendment(one)),
     one.status === 'active'
       ? h('small', {}, `${one.electors - one.awaiting} of ${one.electors} have voted; all must accept until `, hour(one.deadline))
       : h('small', {}, outcome[one.status]),
@@ -85,6 +100,17 @@ export function proposal(one) {
       return h('ul', {}, votes.map(({ user, vote: cast }) => h('li', {}, name(user), ` ${cast}s`)))
     }),
   ]
+}
+
+// What it would change, and when.
+function amendment({ amendment: change, status }) {
+  if (status === 'active') {
+    return ['It amends the rules: ', h('strong', {}, amended(change, state.here)), '. If all accept it pends from then on, no moderator '
+      + 'sets the same, and it takes force at the next Dawn: today that would be ', hour(state.here.balance.next_dawn_at), '.']
+  }
+  return status === 'completed'
+    ? ['All willed it: ', h('strong', {}, amended(change)), ', from the Dawn that followed.']
+    : ['It would have brought ', amended(change), '.']
 }
 
 export function election(one) {
@@ -114,6 +140,16 @@ export function election(one) {
         if (!given) return false
         await rpc('cancel_election', { election_id: one.id, ...given })
       }, { class: 'quiet' })),
+  ]
+}
+
+// The hour before Sunset: what the community is about to lose, and whose joy nobody has seen.
+export function lastLight({ total, sunset_at, unwitnessed }) {
+  return [
+    h('p', {}, h('strong', {}, 'Last light. '), total ? [cc(total), ' of all purses expire at Sunset, ', hour(sunset_at), '.'] : 'No coin is left to expire.'),
+    unwitnessed.map((one) => h('p', { class: 'row', 'data-key': one.id }, `“${one.title}” by `, name(one.user), `, for ${one.cc_spent} CC, is unwitnessed.`,
+      !isMe(one.user) && button('Bear witness', () => rpc('witness_declaration', { declaration_id: one.id }).then(() => `You bore witness to “${one.title}”.`),
+        { class: 'quiet', 'aria-label': `Bear witness to ${one.title}` }))),
   ]
 }
 

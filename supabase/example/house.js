@@ -67,7 +67,7 @@ export function explain(error) {
     facts.region && `Perhaps ${facts.region}?`,
     facts.retry_after != null && `Try again in ${facts.retry_after} seconds.`,
     facts.possible_at && facts.retry_after == null &&
-      `Possible from ${new Date(facts.possible_at).toLocaleString([], { weekday: 'long', hour: '2-digit', minute: '2-digit' })} on.`,
+      `Possible from ${new Date(facts.possible_at).toLocaleString([], { weekday: 'long', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })} on.`,
   ].filter(Boolean).join(' ')
 }
 

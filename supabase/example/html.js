@@ -15,13 +15,17 @@ export function h(tag, props = {}, ...children) {
 }
 
 export const hour = (moment) => h('time', { datetime: moment },
-  new Date(moment).toLocaleString([], { weekday: 'short', hour: '2-digit', minute: '2-digit' }))
+  new Date(moment).toLocaleString([], { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }))
 export const date = (moment) => h('time', { datetime: moment },
   new Date(moment).toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' }))
+// A day is a day wherever one reads of it: it has no hour and no zone.
+export const day = (on, how = { weekday: 'short', day: 'numeric', month: 'short' }) => h('time', { datetime: on },
+  new Date(`${on}T12:00Z`).toLocaleDateString([], { timeZone: 'UTC', ...how }))
 export const cc = (amount) => h('span', { class: 'coin' }, `${amount} CC`)
 export const row = (...children) => h('div', { class: 'row' }, children)
 export const faint = (...words) => h('p', { class: 'faint' }, words)
 export const card = (key, ...children) => h('article', { 'data-key': key }, children)
+export const section = (key, title, ...children) => card(key, h('h3', {}, title), children)
 export const table = (caption, head, rows) => h('table', {}, h('caption', { class: 'unseen' }, caption),
   h('thead', {}, h('tr', {}, head.map((words) => h('th', { scope: 'col' }, words)))),
   h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell) => h('td', {}, cell))))))

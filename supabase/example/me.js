@@ -1,14 +1,25 @@
 // What is one's own, in whatever community: notices, profile, data, the account.
 import { client, edge, inside, rpc, state } from './house.js'
 import { ask, button, card, faint, form, h, hour, row } from './html.js'
-import { spoken } from './cards.js'
 
 let pages = 1
 
+const MUTABLE = {
+  witnessed: 'witnesses of my joys', borrow_approved: 'loans given', borrow_declined: 'loans declined', tip_to_tip: 'proposals', election: 'elections',
+  jashn_e_chas: 'the Jashn', last_light: 'the last light', unwitnessed: 'joys nobody witnessed', system: 'what else the house says',
+}
+const muting = (type, muted, community_id = state.here.id) => rpc('mute_notifications', { community_id, type, muted })
+
 export const notices = {
   title: 'Notices',
-  ask: () => rpc('list_notifications', { page_size: Math.min(20 * pages, 200) }),
-  show: (page) => [
+  ask: async () => {
+    const [page, mutes] = await Promise.all([
+      rpc('list_notifications', { page_size: Math.min(20 * pages, 200) }),
+      state.here && rpc('list_mutes', inside()),
+    ])
+    return { page, muted: mutes?.muted }
+  },
+  show: ({ page, muted }) => [
     row(h('span', {}, page.unread ? `${page.unread} unread` : 'All read'),
       page.unread && button('Mark all read', async () => `${(await rpc('mark_all_notifications_read')).count} marked read.`, { class: 'quiet' })),
     page.notifications.map((notice) => {
@@ -17,20 +28,26 @@ export const notices = {
         row(h('strong', {}, notice.title), notice.count > 1 && h('span', { class: 'count' }, `${notice.count} times`),
           h('small', {}, home && `${home.name}, `, hour(notice.updated_at))),
         notice.body && h('p', {}, notice.body),
-        !notice.read && row(button('Read', () => rpc('mark_notification_read', { notification_id: notice.id }), { class: 'quiet' })))
+        row(
+          !notice.read && button('Read', () => rpc('mark_notification_read', { notification_id: notice.id }), { class: 'quiet' }),
+          notice.event === 'joy_unwitnessed' && !notice.read && button('Bear witness', async () => {
+            await rpc('witness_declaration', { declaration_id: notice.ref_id })
+            await rpc('mark_notification_read', { notification_id: notice.id })
+            return 'You bore witness.'
+          }, { class: 'quiet' }),
+          home && ['last_light', 'unwitnessed'].includes(notice.type) && !(home === state.here && muted.includes(notice.type)) && button('No more of these',
+            () => muting(notice.type, true, home.id).then(() => `No more of ${MUTABLE[notice.type]} from ${home.name}.`), { class: 'quiet' })))
       if (!notice.read) node.className = 'mine'
       return node
     }),
     !page.notifications.length && faint('Nothing yet.'),
     page.has_more && row(button('Older', () => { pages += 1 }, { class: 'quiet' })),
-    state.here && card('mute', h('h3', {}, `Less from ${state.here.name}`), form('Mute', [
-      { name: 'type', label: 'Notices of this kind', options: ['witnessed', 'borrow_approved', 'borrow_declined', 'tip_to_tip', 'election', 'jashn_e_chas', 'system']
-        .map((one) => [one, spoken(one)]) },
-      { name: 'muted', label: 'Muted', type: 'checkbox' },
-    ], 'Set', async (given) => {
-      const { muted } = await rpc('mute_notifications', { ...inside(), ...given })
-      return muted.length ? `Muted here: ${muted.map(spoken).join(', ')}.` : 'Nothing is muted here.'
-    })),
+    state.here && card('mute', h('h3', {}, `Less from ${state.here.name}`), faint('Calls to vote and requests to borrow come through.'),
+      form('Mute', Object.entries(MUTABLE).map(([type, label]) => ({ name: type, label, type: 'checkbox', checked: muted.includes(type) })), 'Mute these',
+        async (given) => {
+          for (const type of Object.keys(MUTABLE)) if (given[type] !== muted.includes(type)) await muting(type, given[type])
+          return 'Set.'
+        })),
   ],
 }
 

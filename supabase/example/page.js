@@ -1,17 +1,20 @@
 // A little frontend for CHAS: plain modules, supabase-js, no build. Where one is stands in the address
-// (#/<community>/<room>), so a reload, a bookmark and the browser's own arrows all work.
+// (#/<community>/<room>, and which edition), so a reload, a bookmark and the browser's own arrows all work.
 import { client, inside, listen, quiet, rpc, state } from './house.js'
 import { after, at, fill, forgiveAll, h, hour, tell } from './html.js'
 import { chamber } from './chamber.js'
+import { edition } from './editions.js'
 import { forget, gazette, people, purse, rules, votes, week } from './rooms.js'
+import { lastLight } from './cards.js'
 import { me, notices } from './me.js'
 import { signIn, threshold, waiting } from './door.js'
 
-const ROOMS = { chamber, gazette, purse, votes, week, people, house: rules }
+const ROOMS = { chamber, gazette, edition, purse, votes, week, people, house: rules }
 const OWN = { notices, me }
 const main = at('main')
 let unread = 0
 let live = ''
+let light = null // what the hour before Sunset tells
 let shown = {} // the nodes of the room one is in
 let why = ''
 
@@ -67,8 +70,8 @@ function outside(show) {
 // ------------------------------------------------------------------ where one is
 
 function address() {
-  const [, first, second] = location.hash.split('/')
-  return OWN[first] || first === 'new' ? { own: first } : { id: first, room: ROOMS[second] ? second : 'chamber' }
+  const [, first, second, part] = location.hash.split('/')
+  return OWN[first] || first === 'new' ? { own: first } : { id: first, room: ROOMS[second] ? second : 'chamber', part }
 }
 
 const path = (room, home = state.here) => home ? `#/${home.id}/${room}` : `#/${room}`
@@ -89,11 +92,12 @@ addEventListener('hashchange', async () => {
 let going = 0
 async function go() {
   const mine = ++going
-  const { own, id, room } = address()
+  const { own, id, room, part } = address()
   const before = state.here
   state.here = state.communities.find((one) => one.id === (own ? before?.id ?? localStorage.chasHere : id))
     ?? state.communities.find((one) => one.id === localStorage.chasHere) ?? state.communities[0] ?? null
   state.room = own ?? room
+  state.part = part
   if (!state.here && !OWN[own]) state.room = 'new'
   if (state.here) localStorage.chasHere = state.here.id
   if (state.here?.id !== before?.id) {
@@ -111,8 +115,9 @@ async function go() {
     return threshold(main, arrived)
   }
   document.title = `${place.title}${OWN[state.room] ? '' : ` · ${state.here.name}`} · CHAS`
-  shown = { purse: h('section', { id: 'purse', 'aria-label': 'Purse' }), room: h('section', { id: 'room', class: state.room }) }
-  main.append(...[state.here && !OWN[state.room] && shown.purse, h('h2', { tabindex: -1 }, place.title), shown.room].filter(Boolean))
+  light = null
+  shown = { purse: h('section', { id: 'purse', 'aria-label': 'Purse' }), light: h('section', { id: 'light', 'aria-label': 'Last light' }), room: h('section', { id: 'room', class: state.room }) }
+  main.append(...[state.here && !OWN[state.room] && [shown.purse, shown.light], h('h2', { tabindex: -1 }, place.title), shown.room].flat().filter(Boolean))
   await Promise.all([balance(), place.enter ? place.enter(shown.room) : draw(place, mine)])
   if (mine === going) settle(place)
 }
@@ -140,7 +145,8 @@ addEventListener('pagehide', () => { sessionStorage.chasPlace = `${location.hash
 // ------------------------------------------------------------------ what is always there
 
 function header() {
-  const link = (room, words, props = {}) => h('a', { href: path(room), 'data-act': words, 'aria-current': state.room === room && 'page', ...props }, words)
+  const room = ROOMS[state.room]?.within ?? state.room
+  const link = ([one, { title }]) => h('a', { href: path(one), 'data-act': title, 'aria-current': one === room && 'page' }, title)
   const homes = state.communities.map((one) => h('option', { value: one.id, selected: one.id === state.here?.id },
     one.name + (one.unread && one.id !== state.here?.id ? ` (${one.unread} new)` : '')))
   fill(at('top'), [
@@ -153,27 +159,28 @@ function header() {
       h('a', { href: '#/notices', 'data-act': 'Notices', 'aria-current': state.room === 'notices' && 'page' }, 'Notices',
         unread > 0 && h('span', { class: 'count' }, ` ${unread}`, h('span', { class: 'unseen' }, ' unread'))),
       h('a', { href: '#/me', 'data-act': 'Me', 'aria-current': state.room === 'me' && 'page' }, state.me.display_name)),
-    state.here && h('nav', { 'aria-label': 'Rooms', id: 'tabs', 'data-key': 'rooms' }, Object.entries(ROOMS).map(([room, { title }]) => link(room, title))),
+    state.here && h('nav', { 'aria-label': 'Rooms', id: 'tabs', 'data-key': 'rooms' }, Object.entries(ROOMS).filter(([, { within }]) => !within).map(link)),
   ])
 }
 
-async function balance() {
+// The hour before Sunset is told, not reckoned: this browser's clock may be wrong.
+const LIT = ['poll', 'last_light', 'sunset', 'dawn']
+
+async function balance(events = ['poll']) {
   if (!state.here || OWN[state.room]) return
   const here = state.here
-  const { balance: one } = await rpc('get_balance', inside())
+  const asks = light || events.some((event) => LIT.includes(event))
+  const [{ balance: one }, lit] = await Promise.all([rpc('get_balance', inside()), asks && rpc('get_last_light', inside())])
   if (here !== state.here) return
   state.balance = one
-  // In the last hour there is something to be told: what the community is about to lose.
-  const close = one.day_open && Date.parse(one.next_sunset_at) - Date.now() < 36e5
-  const light = close ? (await rpc('get_last_light', inside())).last_light : null
-  if (here !== state.here) return
+  if (lit) light = lit.last_light
   shown.purse.className = one.day_open ? '' : 'night'
   fill(shown.purse, [
     h('p', { class: 'holds' }, h('strong', { id: 'remaining' }, one.remaining), ' CC in the purse'),
     h('p', {}, one.day_open ? ['Sunset ', hour(one.next_sunset_at)] : ['Closed until Dawn, ', hour(one.next_dawn_at)]),
-    light && h('p', { class: 'small' }, `Last light: ${light.total} CC of all are about to be lost.`),
     h('p', { class: 'small' }, `${one.spent_today} spent today`, one.debt > 0 && `, ${one.debt} owed`, ` · ${one.daily_budget} a day`),
   ])
+  fill(shown.light, light ? lastLight(light) : [])
 }
 
 async function count() {
@@ -231,7 +238,7 @@ async function renew(asked) {
   header()
   const place = ROOMS[state.room] ?? OWN[state.room]
   if (!place) return
-  await balance()
+  await balance(asked.map(([event]) => event))
   // One may have gone elsewhere meanwhile, and that room fills itself.
   if (mine !== going) return
   if (place.refresh) for (const [event, ids] of asked) await place.refresh(event, ids)

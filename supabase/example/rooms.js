@@ -1,7 +1,8 @@
 // The other rooms of a community. Each says what it asks for and how it shows that; page.js does the rest.
 import { inside, isMe, moderates, once, rpc, state } from './house.js'
-import { ask, button, card, cc, date, drawer, faint, form, h, hour, row, show, table } from './html.js'
-import { borrowing, declare, election, everyone, joy, name, others, proposal, spoken, times } from './cards.js'
+import { ask, button, card, cc, date, day, drawer, faint, form, h, hour, row, section, table } from './html.js'
+import { amended, away, borrowing, declare, election, everyone, joy, name, others, proposal, spoken, times } from './cards.js'
+import { chain, forgetChain } from './editions.js'
 
 const coins = { name: 'amount', label: 'CC', type: 'number', min: 1, required: true }
 
@@ -13,7 +14,10 @@ const chooser = (label, key, options) => {
   node.className = 'chooser'
   return node
 }
-export const forget = () => { for (const key of Object.keys(wanted)) delete wanted[key] }
+export const forget = () => {
+  for (const key of Object.keys(wanted)) delete wanted[key]
+  forgetChain()
+}
 
 // Pages of a list, the newest first; `Older` asks for the one before.
 function pager(key, rows, page_size) {
@@ -26,30 +30,27 @@ function pager(key, rows, page_size) {
 
 export const gazette = {
   title: 'Gazette',
-  ask: () => pager('list_gazette', 'declarations', 20).ask({ author_id: wanted.author_id }),
-  show: (page) => [
+  ask: async () => {
+    const [joys, editions] = await Promise.all([
+      pager('list_gazette', 'declarations', 20).ask({ author_id: wanted.author_id }),
+      pager('list_editions', 'editions', 7).ask({}),
+    ])
+    return { joys, editions }
+  },
+  show: ({ joys, editions }) => [
+    section('editions', 'Editions', editions.editions.length
+      ? h('ul', { class: 'editions' }, editions.editions.map((one) => h('li', {},
+        h('a', { href: `#/${state.here.id}/edition/${one.number}`, 'data-act': `Number ${one.number}` }, `Number ${one.number}`), ', ', day(one.day),
+        h('small', {}, ` ${times(one.joys, 'joy')}, ${one.cc_spent} CC`))))
+      : faint('The first Sunset of a day on which something happened makes the first.'),
+    pager('list_editions', 'editions', 7).older(editions)),
+    chain(),
     h('details', { 'data-key': 'declare', 'data-act': 'Declare a joy' }, h('summary', {}, 'Declare a joy'), declare()),
     chooser('Whose joys', 'author_id', [['', 'Everyone’s'], ...everyone(state.members)]),
-    page.declarations.map((one) => card(`joy-${one.id}`, joy(one))),
-    !page.declarations.length && faint('No joy was declared yet.'),
-    pager('list_gazette', 'declarations', 20).older(page),
-    section('editions', 'Editions', drawer('Every day’s edition', async () => {
-      const { editions } = await rpc('list_editions', inside())
-      return editions.length ? editions.map((one) => row(button(`Number ${one.number}, ${one.day}`, () => edition(one.number), { class: 'quiet' }),
-        `${times(one.joys, 'joy')}, ${one.cc_spent} CC`)) : faint('The first Sunset makes the first.')
-    }), row(button('Does the chain hold?', async () => {
-      const { holds, editions, taken_out } = await rpc('verify_gazette', inside())
-      return holds ? `It holds: ${times(editions, 'edition')}, ${times(taken_out, 'item')} taken out.` : 'It does not hold.'
-    }, { class: 'quiet' }))),
+    joys.declarations.map((one) => card(`joy-${one.id}`, joy(one))),
+    !joys.declarations.length && faint('No joy was declared yet.'),
+    pager('list_gazette', 'declarations', 20).older(joys),
   ],
-}
-
-async function edition(number) {
-  const { edition: one } = await rpc('get_edition', { ...inside(), number })
-  const items = one.items.map((item) => item.content ? h('li', {}, spoken(item.kind), JSON.parse(item.content).title && `: ${JSON.parse(item.content).title}`)
-    : h('li', {}, spoken(item.kind), ': taken out'))
-  show(`Number ${one.number}, ${one.day}`, [h('ul', {}, items), faint('Its digest: ', h('code', {}, one.digest))])
-  return false
 }
 
 export const purse = {
@@ -83,7 +84,7 @@ export const purse = {
             ? once('repay_loan', { loan_id: one.id, ...given }).then(() => 'Repaid.')
             : rpc('forgive_loan', { loan_id: one.id, ...given }).then(() => 'Forgiven.'), { class: 'quiet' }))),
       !loans.length && faint('None.')),
-    section('sunset', sunset.date ? `Lost at Sunset on ${sunset.date}` : 'The first Sunset is still to come',
+    section('sunset', sunset.date ? ['Lost at Sunset, ', day(sunset.date)] : 'The first Sunset is still to come',
       sunset.date && [
         table('Lost at Sunset', ['Who', 'Unspent'], sunset.entries.map((entry) => [name(entry.user), cc(entry.unspent_cc)])),
         h('p', {}, 'Together ', cc(sunset.total_expired)),
@@ -102,6 +103,8 @@ export const purse = {
   ],
 }
 
+const ELECTORATES = [['council', 'the council and moderators'], ['members', 'all members']]
+
 export const votes = {
   title: 'Votes',
   ask: async () => {
@@ -119,6 +122,18 @@ export const votes = {
       { name: 'stake_amount', label: 'Stake, CC', type: 'number', min: 1, required: true, value: 5 },
       { name: 'description', label: 'More about it (if you like)', maxlength: 1000 },
     ], 'Propose', async (given) => { await once('propose_tip_to_tip', { ...inside(), ...given }); return 'Proposed: four hours for everyone to accept.' })),
+    section('amend', 'Amend the rules together', faint('What all accept takes force at the next Dawn, and no moderator sets it otherwise meanwhile. What is left empty stays.'),
+      form('Propose an amendment', [
+        { name: 'title', label: 'Why all should want it', required: true, maxlength: 120 },
+        { name: 'stake_amount', label: 'Stake, CC', type: 'number', min: 1, required: true, value: 5 },
+        { name: 'daily_cc_budget', label: 'CC a day', type: 'number', min: 10, max: 1000, placeholder: state.here.daily_cc_budget },
+        { name: 'timezone', label: 'Time zone', placeholder: state.here.timezone },
+        { name: 'electorate', label: 'Who elects', options: [['', 'as now'], ...ELECTORATES] },
+      ], 'Propose it to all', async ({ title, stake_amount, ...changes }) => {
+        const amendment = Object.fromEntries(Object.entries(changes).filter(([, value]) => value))
+        await once('propose_tip_to_tip', { ...inside(), title, stake_amount, amendment })
+        return `Proposed: ${amended(amendment)}.`
+      })),
     open && card(`election-${open.id}`, election(open)),
     !open && moderates() && section('poll', 'Open an election for moderator', form('Open an election', [
       { name: 'title', label: 'Title', required: true, maxlength: 120 },
@@ -137,24 +152,31 @@ export const votes = {
   ],
 }
 
+const DECIDED = {
+  only_one: 'Nobody else could be honoured.', total_cc_spent: 'Nobody spent less.', total_declarations: 'Nobody who spent as little declared more joys.',
+  witnessed_received: 'Of equals, the more witnessed.', joined_at: 'Of equals, who came earlier.', user_id: 'Of equals in everything, one.',
+}
+
 export const week = {
   title: 'Week',
   ask: async () => {
     const given = { ...inside(), week_start: wanted.week_start }
-    const [board, { jashn }] = await Promise.all([rpc('get_leaderboard', given), rpc('get_jashn', given)])
-    return { board, jashn }
+    const [board, { jashn }, honours] = await Promise.all([
+      rpc('get_leaderboard', given), rpc('get_jashn', given), pager('list_honours', 'honours', 10).ask({}),
+    ])
+    return { board, jashn, honours }
   },
-  show: ({ board, jashn }) => [
-    section('board', `The week from ${board.week_start}`, board.entries.length ? table('The board', ['Rank', 'Who', 'CC', 'Joys', 'Witnessed', 'Days in a row'],
+  show: ({ board, jashn, honours }) => [
+    section('board', ['The week from ', day(board.week_start)], board.entries.length ? table('The board', ['Rank', 'Who', 'CC', 'Joys', 'Witnessed', 'Days in a row'],
       board.entries.map((entry) => [`${entry.rank}.`, name(entry.user), entry.total_cc_spent, entry.total_declarations, entry.witnessed_received, entry.streak_days]))
       : faint('No joys in this week.'),
     board.most_restrained && h('p', {}, 'Most restrained so far: ', name(board.most_restrained)),
     form('Another week', [{ name: 'week_start', label: 'The week of', type: 'date', value: wanted.week_start }], 'Look', (given) => { wanted.week_start = given.week_start || null })),
     jashn ? section('jashn', 'Jashn-e-Chas', jashn.honored_user
-      ? h('p', {}, name(jashn.honored_user), ` is honoured for joyful restraint in the week from ${jashn.week_start}: `
-        + `${times(jashn.total_declarations, 'joy')} for ${jashn.total_cc_spent} CC.`)
-      : h('p', {}, `Nobody was honoured for the week from ${jashn.week_start}.`),
-    jashn.reckoning.decided_by && faint(`Decided by: ${spoken(jashn.reckoning.decided_by)}.`),
+      ? h('p', {}, name(jashn.honored_user), ' is honoured for joyful restraint in the week from ', day(jashn.week_start),
+        `: ${times(jashn.total_declarations, 'joy')} for ${jashn.total_cc_spent} CC.`)
+      : h('p', {}, 'Nobody was honoured for the week from ', day(jashn.week_start), '.'),
+    jashn.reckoning.decided_by && faint(DECIDED[jashn.reckoning.decided_by]),
     table('The reckoning', ['Who', 'CC', 'Joys', 'Witnessed', 'Could be honoured'], jashn.reckoning.entries.map((entry) => [name(entry.user), entry.total_cc_spent,
       entry.total_declarations, entry.witnessed_received, entry.eligible ? 'yes' : 'no'])),
     jashn.celebrations.map((one) => h('blockquote', {}, h('p', {}, one.message), name(one.user))),
@@ -162,10 +184,13 @@ export const week = {
       required: true, maxlength: 280, value: jashn.celebrations.find((one) => isMe(one.user))?.message }], 'Celebrate',
     async (given) => { await rpc('celebrate_jashn', { jashn_id: jashn.id, ...given }); return 'They will read it.' }))
       : faint('No Jashn was held for this week.'),
-    section('honours', 'Every Jashn', drawer('Who was honoured', async () => {
-      const { honours } = await rpc('list_honours', inside())
-      return honours.length ? honours.map((one) => h('p', {}, `${one.week_start}: `, one.honored_user ? name(one.honored_user) : 'nobody', ` (${times(one.celebrations, 'word')})`)) : faint('None yet.')
-    })),
+    section('honours', 'Every Jashn', honours.honours.length ? [
+      table('Every Jashn', ['The week from', 'Honoured', 'Words'], honours.honours.map((one) => [
+        button(day(one.week_start), () => { wanted.week_start = one.week_start },
+          { class: 'who', 'data-act': `Week ${one.week_start}` }),
+        one.honored_user ? [name(one.honored_user), ` for ${one.total_cc_spent} CC`] : 'nobody', one.celebrations])),
+      pager('list_honours', 'honours', 10).older(honours),
+    ] : faint('The first is held on Sunday.')),
   ],
 }
 
@@ -185,7 +210,7 @@ function member(one) {
   return card(`member-${user.id}`,
     row(user.avatar_url && h('img', { src: user.avatar_url, alt: '', class: 'face' }), name(user),
       h('small', {}, roles.filter((role) => role !== 'member').join(', '), one.able === false && ' (cannot act now)',
-        one.away && ` away from ${one.away.from} to ${one.away.to}`)),
+        one.away && away(one.away))),
     moderates() && !isMe(user) && row(
       button(council ? 'Release from the council' : 'Call to the council', () => rpc('set_council', { ...inside(), user_id: user.id, granted: !council }), { class: 'quiet' }),
       button('Remove', async () => {
@@ -200,9 +225,8 @@ function member(one) {
 
 // Declared beforehand, and taken back as long as it is not over; the house says which days may be chosen.
 function absence(mine) {
-  const away = mine?.away
-  return away
-    ? row(`You are away from ${away.from} to ${away.to}.`,
+  return mine?.away
+    ? row(h('span', {}, 'You are', away(mine.away), ': no grant, no roll, no Jashn of those weeks.'),
       button('I am here after all', () => rpc('end_absence', inside()).then(() => 'Your absence is over, or ends with today.'), { class: 'quiet' }))
     : form('Be away', [{ name: 'from_day', label: 'From', type: 'date', required: true }, { name: 'to_day', label: 'To', type: 'date', required: true }],
       'Be away', (given) => rpc('declare_absence', { ...inside(), ...given }).then(() => 'No grant, no vote and no Jashn on those days.'))
@@ -242,29 +266,33 @@ function bans() {
   return node
 }
 
+const setting = (key, value) => key === 'electorate' ? Object.fromEntries(ELECTORATES)[value] : value
+const RULES = { daily_cc_budget: 'CC a day', timezone: 'Time zone', electorate: 'Who elects' }
+
 export const rules = {
   title: 'House',
   ask: async () => {
-    const [about, { in_force, pending }] = await Promise.all([rpc('get_community', inside()), rpc('get_rules', inside())])
-    return { community: about.community, members: about.members, in_force, pending }
+    const [about, { in_force, pending, willed }] = await Promise.all([rpc('get_community', inside()), rpc('get_rules', inside())])
+    return { community: about.community, members: about.members, in_force, pending, willed }
   },
-  show: ({ community, members, in_force, pending }) => [
+  show: ({ community, members, in_force, pending, willed }) => [
     section('rules', 'In force', community.description && h('p', {}, community.description),
-      table('Rules', ['What', 'Now', 'From the next Dawn'], [['daily_cc_budget', 'CC a day'], ['timezone', 'Time zone'], ['electorate', 'Who elects']]
-        .map(([key, words]) => [words, in_force[key], pending[key] ?? ''])),
+      table('Rules', ['What', 'Now', ['From the next Dawn, ', hour(state.here.balance.next_dawn_at)]], Object.entries(RULES)
+        .map(([key, words]) => [words, setting(key, in_force[key]), [setting(key, pending[key]), willed.includes(key) && h('small', {}, ' by the will of all')].filter(Boolean)])),
       faint(`${times(members.length, 'member')}, founded `, date(community.created_at))),
     moderates() && section('change', 'Change them', form('Change the rules', [
       { name: 'name', label: 'Name', required: true, maxlength: 50, value: in_force.name },
       { name: 'description', label: 'Description', maxlength: 200, value: in_force.description },
       { name: 'daily_cc_budget', label: 'CC a day', type: 'number', min: 10, max: 1000, required: true, value: pending.daily_cc_budget ?? in_force.daily_cc_budget },
       { name: 'timezone', label: 'Time zone', required: true, value: pending.timezone ?? in_force.timezone },
-      { name: 'electorate', label: 'Who elects', options: [['council', 'the council and moderators'], ['members', 'all members']], value: pending.electorate ?? in_force.electorate },
-    ], 'Change', async (given) => {
+      { name: 'electorate', label: 'Who elects', options: ELECTORATES, value: pending.electorate ?? in_force.electorate },
+    ].filter((one) => !willed.includes(one.name)), 'Change', async (given) => {
       const patch = Object.fromEntries(Object.entries(given).filter(([key, value]) => value !== (pending[key] ?? in_force[key])))
       if (!Object.keys(patch).length) return 'That is how it is already.'
       await rpc('update_community', { ...inside(), patch })
       return 'Changed: name and description now, the rest at the next Dawn.'
-    })),
+    }), willed.length > 0 && faint(`All have willed it: ${amended(Object.fromEntries(willed.map((key) => [key, pending[key] ?? in_force[key]])))}. `
+      + 'No moderator sets that until the next Dawn.')),
     community.invite_code && section('code', 'The join code', h('p', {}, 'Whoever has it may join: ', h('code', { id: 'join-code' }, community.invite_code)),
       row(button('A new code', () => rpc('set_join_code', { ...inside(), rotate: true }).then(() => 'The old code lets nobody in any more.'), { class: 'quiet' }),
         button('Pause it', () => rpc('set_join_code', { ...inside(), open: false }).then(() => 'Nobody joins until it is open again.'), { class: 'quiet' }),
@@ -276,8 +304,4 @@ export const rules = {
       return h('ul', {}, entries.map((entry) => h('li', {}, entry.sentence, ' ', h('small', {}, hour(entry.created_at)))))
     })),
   ],
-}
-
-function section(key, title, ...children) {
-  return card(key, h('h3', {}, title), children)
 }

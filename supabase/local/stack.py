@@ -139,8 +139,8 @@ class Stack:
         files = {
             "settings.json": json.dumps({"key": PUBLISHABLE, "people": seed[:5]}),
             "supabase.js": CLIENT.read_text(),
-            "refusal.js": (SUPABASE / "types" / "refusal.js").read_text(),
         }
+        files |= {file.name: file.read_text() for file in (SUPABASE / "types").glob("*.js")}
         files |= {file.name: file.read_text() for file in (SUPABASE / "example").iterdir()}
         for name, text in files.items():
             file = self.example / name
