@@ -130,8 +130,9 @@ CALLS: dict[str, Callable[[Ground], Asked]] = {}
 
 
 def call(make: Callable[[Ground], Asked]) -> Callable[[Ground], Asked]:
-    """Of the door it is named after; of one counted twice, two underscores and which it is."""
-    CALLS[make.__name__.replace("__", ", ")] = make
+    """Of the door it is named after; of one that has two, which it is stands behind `__`."""
+    door, _, which = make.__name__.partition("__")
+    CALLS[f"{door}, {which.replace('_', ' ')}" if which else door] = make
     return make
 
 

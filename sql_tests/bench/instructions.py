@@ -55,6 +55,7 @@ BARS = {
     "send_message": 1_100,
     "witness_declaration": 1_400,
     "vote_tip_to_tip": 3_000,
+    "vote_tip_to_tip, the last": 3_000,
     "respond_borrow": 3_000,
     "propose_tip_to_tip": 3_500,
 }
