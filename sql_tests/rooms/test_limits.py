@@ -91,18 +91,17 @@ def test_no_lock_of_another_program_stalls_paging(house, rain, asha):
     assert page[-1]["content"] == "One"
 
 
+CLASSED = r"pg_(?:try_)?advisory_xact_lock(?:_shared)?\(\s*(\d{10}),"
+
+
 def test_the_classes_of_locks_are_those_of_the_ground():
     rooms = {room.name: room.read_text() for room in (ROOT / "supabase/schemas").glob("*.sql")}
     listed = set(re.findall(r"^--   (\d{10})  ", rooms["010_ground.sql"], flags=re.MULTILINE))
-    used = {
-        number
-        for text in rooms.values()
-        for number in re.findall(r"pg_advisory_xact_lock(?:_shared)?\(\s*(\d+),", text)
-    }
+    used = {number for text in rooms.values() for number in re.findall(CLASSED, text)}
     assert used == listed
     everywhere = "".join(rooms.values())
     calls = len(re.findall(r"pg_(?:try_)?advisory_\w+\(", everywhere))
-    assert calls == len(re.findall(r"pg_advisory_xact_lock(?:_shared)?\(\s*\d{10},", everywhere))
+    assert calls == len(re.findall(CLASSED, everywhere))
 
 
 # ------------------------------------------------------------------------------ able

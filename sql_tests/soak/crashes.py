@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -105,13 +105,16 @@ class Crashes:
         """
         while not (found := self._insist(partial(self.house.owner.sql, at_work))):
             pass
-        os.kill(self.random.choice(found)["pid"], signal.SIGKILL)
-        self.kills["a backend"] += 1
+        with suppress(ProcessLookupError):
+            os.kill(self.random.choice(found)["pid"], signal.SIGKILL)
+            self.kills["a backend"] += 1
 
     def _kill_server(self) -> None:
         while processes := [pid for pid in pids() if working_directory(pid) == self.cluster.data]:
             for pid in processes:
-                os.kill(pid, signal.SIGKILL)
+                # The others follow one that is gone, and may have done so already.
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
         self.cluster.start()
         self.kills["the whole server"] += 1

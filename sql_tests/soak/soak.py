@@ -1,9 +1,10 @@
-"""The long proofs: `soak.py [history] [promises] [storm] [crashes] [outages]`, or all of them.
+"""The long proofs: `soak.py [history] [promises] [storm] [crashes] [attacks] [outages]`, or all.
 
 history   at least 10,000 random acts over at least 30 days, each compared with the model
 promises  random acts, and every moment the house names looked at when it has come
 storm     16 members lending to each other in both directions for 30 seconds
 crashes   backends and whole servers killed in the middle of load, and nothing lost or done twice
+attacks   one login with 16 connections against a community, and what others notice of each attack
 outages   64 clients for 5 minutes while PostgREST, the edge and PostgreSQL are killed and started
           again, the pool and all connections are taken, the disk is full
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from attacks import Attacks
 from cluster import ROOT
 from crashes import Crashes
 from driver import Driver
@@ -71,6 +73,17 @@ def crashes(seed: int, kills: int) -> None:
         balanced(house, crashes.community)
 
 
+def attacks(seconds: float) -> None:
+    with own_house(PLACE) as (cluster, house):
+        address = cluster.url("postgres", "authenticator")
+        attacks = Attacks(house, address, "2026-03-04 08:00+00:00")
+        # Twenty tries a second each: more than any flood anybody has made of this house.
+        attacks.play(rounds=4, seconds=seconds, pause=0.05)
+        assert_flawless(house)
+        print(attacks.summary())
+        balanced(house, attacks.home)
+
+
 def outages(seed: int, seconds: float) -> None:
     with whole_house(PLACE, megabytes=1500) as (stack, house, is_limited):
         outages = Outages(stack, house, seed)
@@ -97,11 +110,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parts = ["history", "promises", "storm", "crashes", "outages"]
+    parts = ["history", "promises", "storm", "crashes", "attacks", "outages"]
     parser.add_argument("part", nargs="*", help=", ".join(parts))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--acts", type=int, default=12_000)
-    parser.add_argument("--seconds", type=float, help="of storm (30) and of outages (300)")
+    parser.add_argument(
+        "--seconds", type=float, help="of storm (30), outages (300), each attack (2)"
+    )
     parser.add_argument("--kills", type=int, default=24)
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}")
@@ -115,6 +130,8 @@ def main() -> int:
                 storm(chosen.seed, chosen.seconds or 30)
             elif part == "crashes":
                 crashes(chosen.seed, chosen.kills)
+            elif part == "attacks":
+                attacks(chosen.seconds or 2)
             else:
                 outages(chosen.seed, chosen.seconds or 300)
     return 0

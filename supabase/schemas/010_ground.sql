@@ -10,6 +10,7 @@
 --   1128792066  a position: a line of a Chamber is being written (250_lines)
 --   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
+--   1128792069  a person's turn: of readings that are much work, one at a time (110_standing)
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;

@@ -204,6 +204,21 @@ comment on function private.require_user is
 Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
 grant execute on function private.require_user to authenticated;
 
+create function private.take_turn()
+returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  -- Tried, never waited for: who waits would keep a connection that others need.
+  if not pg_try_advisory_xact_lock(1128792069, hashtext(private.caller_id()::text)) then
+    perform private.refuse_for_now('You are being answered already: one at a time.', null, '{"most": 1}');
+  end if;
+end;
+$$;
+comment on function private.take_turn is
+'Lets one person''s readings that are much work come one at a time, so that nobody keeps the house busy with them from
+many connections. Refuses: RATE_LIMITED {most, possible_at: null, retry_after: null} (until the other has ended).';
+
 create function private.is_steward()
 returns boolean
 language sql stable security definer set search_path = ''

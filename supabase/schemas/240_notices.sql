@@ -122,13 +122,14 @@ returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.notifications as n
-  set read_at = coalesce(n.read_at, private.clock())
-  where n.id = p_notification_id and n.user_id = p_user_id;
-  return found;
+  update private.notifications as n set read_at = private.clock()
+  where n.id = p_notification_id and n.user_id = p_user_id and n.read_at is null;
+  return found or exists (
+    select from private.notifications as n where n.id = p_notification_id and n.user_id = p_user_id
+  );
 end;
 $$;
-comment on function private.read_notice is 'Marks a person''s notice read; returns whether there is one.';
+comment on function private.read_notice is 'Marks a person''s notice read, unless it is; returns whether there is one. Every write is told to those who listen.';
 
 create function private.mark_all_notifications_read()
 returns jsonb

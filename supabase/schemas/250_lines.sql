@@ -188,6 +188,69 @@ moment from which the same act would not do any more, whatever its rate: nothing
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
+create table private.quiet_acts (
+  community_id uuid not null,
+  user_id uuid not null,
+  done_at timestamptz[] not null,
+  constraint quiet_acts_pkey primary key (community_id, user_id),
+  constraint quiet_acts_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.quiet_acts is
+'When a member did what costs no coins and makes no line, but is heard by others or kept for good: the latest thirty
+moments, the newest first. Such acts leave nothing else that could be counted.';
+alter table private.quiet_acts enable row level security;
+create policy nobody_reads_quiet_acts on private.quiet_acts for select to authenticated using (false);
+
+create function private.require_quiet_rate(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select q.done_at[30] + interval '1 minute' from private.quiet_acts as q
+    where q.community_id = p_community_id and q.user_id = p_user_id
+  );
+begin
+  if v_next > private.clock() then
+    perform private.refuse_for_now(
+      'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
+    );
+  end if;
+end;
+$$;
+comment on function private.require_quiet_rate is
+'Asks that a member has done fewer than 30 quiet acts in a community in the last minute; p_until as in
+private.require_line_rate. Asked before anything is locked, so that nobody waits for who is refused.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.count_quiet_act(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.quiet_acts as q (community_id, user_id, done_at)
+  values (p_community_id, p_user_id, array[private.clock()])
+  on conflict (community_id, user_id) do update
+  set done_at = (excluded.done_at || q.done_at)[:30]
+  where cardinality(q.done_at) < 30 or q.done_at[30] <= excluded.done_at[1] - interval '1 minute';
+  if not found then
+    perform private.require_quiet_rate(p_community_id, p_user_id, p_until);
+  end if;
+end;
+$$;
+comment on function private.count_quiet_act is
+'Counts one quiet act, or refuses the thirty-first of a minute: an edit, a strike, a ban and its lifting, a change of the
+join code, an absence and its end, a celebration. RULES 3.2 limits lines; these make none, yet everybody hears of them
+or the house keeps them, so the same number holds.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
   p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
@@ -308,13 +371,17 @@ begin
     where (c.community_id, c.user_id) in (
       select o.community_id, o.user_id from private.community_members as o where o.user_id = p_user_id
     );
+    delete from private.quiet_acts as q
+    where (q.community_id, q.user_id) in (
+      select o.community_id, o.user_id from private.community_members as o where o.user_id = p_user_id
+    );
   end if;
   return v_gone;
 end;
 $$;
 comment on function private.erase_lines_of is
 'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
-them their marks; returns how many.';
+them their marks and counts; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void

@@ -99,6 +99,7 @@ declare
 begin
   perform private.require_moment('expires_at', p_expires_at);
   if p_rotate or p_open is not null or p_expires_at is not null then
+    perform private.count_quiet_act(p_community_id, v_me.user_id);
     perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
     perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
       jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
@@ -126,7 +127,8 @@ comment on function public.set_join_code is
 
 What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
 and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
-open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.';
+open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}, RATE_LIMITED {most, possible_at,
+retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
 create function private.show_community(p_community_id uuid)

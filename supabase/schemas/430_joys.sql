@@ -53,10 +53,11 @@ as $$
 begin
   -- One glance for what most joys are; only what does not pass it is looked at closely.
   if (
-    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
     and p_cc_spent between 1 and 1000000000 and p_image_url is null
   ) is not true then
-    perform private.require_text('title', p_title, 120);
+    perform private.require_title('title', p_title);
     perform private.require_text('description', p_description, 1000, 0);
     perform private.require_amount('cc_spent', p_cc_spent);
     perform private.require_link('image_url', p_image_url);

@@ -438,7 +438,7 @@ begin
     perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
-  perform private.require_text('title', p_title, 120);
+  perform private.require_title('title', p_title);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
   if p_amendment is not null then
@@ -542,6 +542,9 @@ begin
   end if;
   select t.* into v_proposal from private.tip_to_tip_proposals as t
   where t.community_id = p_community_id and t.id = p_proposal_id;
+  if v_proposal.status = 'active' and v_proposal.deadline > private.clock() then
+    perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
+  end if;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
     'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
   ));
@@ -549,7 +552,27 @@ end;
 $$;
 comment on function private.refuse_vote is
 'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
-deadline}.';
+deadline}, ALREADY_VOTED.';
+
+create function private.awaits_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.id = p_proposal_id and t.status = 'active'
+      and t.deadline > private.clock()
+  ) and exists (
+    select from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+  ) and not exists (
+    select from private.tip_to_tip_votes as v
+    where v.community_id = p_community_id and v.proposal_id = p_proposal_id and v.user_id = p_voter_id
+  );
+end;
+$$;
+comment on function private.awaits_vote is 'Whether somebody may vote on a proposal now.';
 
 create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
 returns jsonb
@@ -563,7 +586,11 @@ declare
   v_day private.community_days;
 begin
   perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day, nor waits for who
+  -- is refused.
+  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_community_id, p_proposal_id, v_me) then
+    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  end if;
   v_day := case
     when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
     else private.hold_day(v_community_id)
@@ -577,6 +604,10 @@ begin
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+    )
+    and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = v_community_id and v.proposal_id = p_proposal_id and v.user_id = v_me
     )
   returning t.* into v_proposal;
   if not found then
@@ -601,8 +632,9 @@ begin
 end;
 $$;
 comment on function private.vote_tip_to_tip is
-'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
-the vote: whoever has voted already is refused, and the count with them.';
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last; who has voted already does
+not get that far. The count comes before the vote: of two votes of one member at once the second is refused, and the
+count with it.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -666,7 +698,10 @@ begin
       and t.number < coalesce(v_before, 9223372036854775807)
       and (
         list_tip_to_tips.status is null
-        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
+        -- Only of those not written down as over the clock must be asked.
+        or t.status <> 'active' and t.status = list_tip_to_tips.status
+        or t.status = 'active'
+        and private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
       )
     order by t.number desc
     limit page_size + 1

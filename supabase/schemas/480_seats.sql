@@ -56,6 +56,15 @@ begin
   if p_granted is null then
     perform private.refuse('INVALID_INPUT', 'granted must be true or false.', '{"field": "granted"}');
   end if;
+  -- Asked before the queue as well, so that nobody waits for who is refused or changes nothing.
+  perform private.require_moderator(p_community_id);
+  perform private.require_present(p_community_id, p_user_id);
+  if p_granted = exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and 'council' = any(m.roles)
+  ) then
+    return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
+  end if;
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
   perform private.require_present(p_community_id, p_user_id);
@@ -84,15 +93,15 @@ It is told in the Chamber, to the member and to the audit log. Returns {member}.
 member too), INVALID_INPUT.';
 grant execute on function public.set_council, private.set_council to authenticated;
 
-create function private.pass_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
+create function private.needs_successor(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
 as $$
 begin
   if not private.is_last_moderator(p_community_id, p_user_id)
     or private.find_heir(p_community_id, p_user_id) is null
   then
-    return;
+    return false;
   elsif p_successor_id is null then
     perform private.refuse('LAST_MODERATOR', 'You are the last moderator: name a successor.',
       '{"needs": "successor_id"}');
@@ -104,24 +113,53 @@ begin
     perform private.refuse('LAST_MODERATOR', 'Whom you name cannot act now: name a successor who can.',
       '{"needs": "successor_id"}');
   end if;
-  perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
-  perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
+  return true;
+end;
+$$;
+comment on function private.needs_successor is
+'Whether a moderator who goes must pass the seat to the successor they name: as the last able one, with somebody left who
+could act.
+
+Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+
+create function private.foresee_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if (private.unwritten_outcome(p_community_id)).winner_id is null then
+    perform private.needs_successor(p_community_id, p_user_id, p_successor_id);
+  end if;
+end;
+$$;
+comment on function private.foresee_seat is
+'As private.needs_successor, asked before the queue so that nobody waits for who is refused. An election that is over and
+not written down may seat another: then only the queue tells. Refuses: as needs_successor.';
+
+create function private.pass_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if private.needs_successor(p_community_id, p_user_id, p_successor_id) then
+    perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
+    perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
+  end if;
 end;
 $$;
 comment on function private.pass_seat is
 'Makes an able successor moderator before the last able moderator goes. Where another one stays, or nobody who could
 act, there is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from
-elections.
-
-Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+elections. Refuses: as needs_successor.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
+  perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
   if private.find_heir(p_community_id, v_me.user_id) is null then

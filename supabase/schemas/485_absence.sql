@@ -9,8 +9,9 @@ declare
   v_day private.community_days;
   v_absence private.absences;
 begin
-  -- Alone: no roll is drawn up beside this, and of two that one member declares one comes first.
-  v_day := private.hold_day_alone(p_community_id);
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+  -- Rolls of today are beside the point: no absence begins or ends before tomorrow.
+  v_day := private.hold_day(p_community_id);
   v_me := private.require_acting_member(p_community_id);
   if p_from_day is null or p_from_day not between v_day.day + 1 and v_day.day + 60 then
     perform private.refuse(
@@ -23,6 +24,10 @@ begin
       jsonb_build_object('field', 'to_day', 'earliest', p_from_day, 'latest', p_from_day + 13)
     );
   end if;
+  -- Of two that one member declares at once one comes first: they are counted one after the other.
+  perform private.count_quiet_act(
+    p_community_id, v_me.user_id, case when p_from_day = v_day.day + 1 then v_day.dawn_at else 'infinity' end
+  );
   v_absence := private.absence_of(p_community_id, v_me.user_id, v_day.day);
   if v_absence.user_id is not null then
     perform private.refuse(
@@ -49,7 +54,7 @@ comment on function public.declare_absence is
 one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
 breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
 Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
-CONFLICT {from, to}, NOT_FOUND.';
+CONFLICT {from, to}, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute, with those taken back), NOT_FOUND.';
 grant execute on function public.declare_absence, private.declare_absence to authenticated;
 
 create function private.end_absence(p_community_id uuid)
@@ -58,9 +63,10 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
-  v_day private.community_days := private.hold_day_alone(p_community_id);
+  v_day private.community_days := private.hold_day(p_community_id);
 begin
   v_me := private.require_acting_member(p_community_id);
+  perform private.count_quiet_act(p_community_id, v_me.user_id, v_day.dawn_at);
   if not private.cut_absence(p_community_id, v_me.user_id, v_day.day) then
     perform private.refuse('CONFLICT', 'You have declared no absence.', '{"away": null}');
   end if;
@@ -78,5 +84,5 @@ end;
 comment on function public.end_absence is
 'Takes back the caller''s absence if it has not begun; one that has ends with today.
 
-Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.';
+Returns {member}. Refuses: CONFLICT {away} (there is none), RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
 grant execute on function public.end_absence, private.end_absence to authenticated;

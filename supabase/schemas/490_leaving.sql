@@ -71,6 +71,7 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_gone record;
 begin
+  perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   -- Asked again, now that nobody comes or goes beside this: a removal may have come first.
   perform private.require_member(p_community_id);
@@ -95,19 +96,26 @@ needed. Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR 
 too), INVALID_INPUT.';
 grant execute on function public.leave_community, private.leave_community to authenticated;
 
-create function private.refuse_removing_oneself(p_community_id uuid, p_user_id uuid)
+create function private.require_removable(p_community_id uuid, p_user_id uuid, p_reason text)
 returns void
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
-  if private.is_last_moderator(p_community_id, p_user_id) then
-    perform private.refuse('LAST_MODERATOR', 'You are the last moderator: leave, and name a successor.',
-      '{"needs": "successor_id"}');
+  perform private.require_text('reason', p_reason, 280);
+  if p_user_id = v_me.user_id then
+    if private.is_last_moderator(p_community_id, p_user_id) then
+      perform private.refuse('LAST_MODERATOR', 'You are the last moderator: leave, and name a successor.',
+        '{"needs": "successor_id"}');
+    end if;
+    perform private.refuse('FORBIDDEN', 'Nobody removes themselves: leave instead.');
   end if;
-  perform private.refuse('FORBIDDEN', 'Nobody removes themselves: leave instead.');
+  perform private.require_present(p_community_id, p_user_id);
 end;
 $$;
-comment on function private.refuse_removing_oneself is 'Refuses: LAST_MODERATOR {needs}, FORBIDDEN.';
+comment on function private.require_removable is
+'Asks that the caller may remove somebody, who is there. Refuses: as remove_member.';
 
 create function private.note_removal(
   p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint, p_ban boolean
@@ -142,14 +150,11 @@ declare
   v_ban boolean := coalesce(p_ban, false);
   v_reason_id bigint;
 begin
+  -- Asked before the queue as well, so that nobody waits for who is refused.
+  perform private.require_removable(p_community_id, p_user_id, p_reason);
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
-  perform private.require_moderator(p_community_id);
-  perform private.require_text('reason', p_reason, 280);
-  if p_user_id = v_me.user_id then
-    perform private.refuse_removing_oneself(p_community_id, p_user_id);
-  end if;
-  perform private.require_present(p_community_id, p_user_id);
+  perform private.require_removable(p_community_id, p_user_id, p_reason);
 
   perform private.depart(p_community_id, p_user_id, 'removed');
   v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);

@@ -19,6 +19,24 @@ $$;
 comment on function private.require_former_member is
 'Asks that a person was in a community, has left it and is not erased. Refuses: CONFLICT {present}, NOT_FOUND.';
 
+create function private.require_bannable(p_community_id uuid, p_user_id uuid, p_reason text)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
+begin
+  perform private.require_text('reason', p_reason, 280);
+  perform private.require_former_member(p_community_id, p_user_id);
+  if private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
+  end if;
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+end;
+$$;
+comment on function private.require_bannable is
+'Asks that the caller may ban somebody now. Refuses: as ban_member.';
+
 create function private.ban_member(p_community_id uuid, p_user_id uuid, p_reason text)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -27,15 +45,13 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_reason_id bigint;
 begin
+  -- Asked before the queue as well, so that nobody waits for who is refused.
+  perform private.require_bannable(p_community_id, p_user_id, p_reason);
   -- Nobody comes or goes beside this: whoever is just joining is in already, or finds the ban.
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
-  perform private.require_moderator(p_community_id);
-  perform private.require_text('reason', p_reason, 280);
-  perform private.require_former_member(p_community_id, p_user_id);
-  if private.is_banned(p_community_id, p_user_id) then
-    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
-  end if;
+  perform private.require_bannable(p_community_id, p_user_id, p_reason);
+  perform private.count_quiet_act(p_community_id, v_me.user_id);
 
   v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
   perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
@@ -59,7 +75,8 @@ comment on function public.ban_member is
 'A moderator keeps somebody who has left from coming back.
 
 reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
-member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.';
+member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), RATE_LIMITED {most,
+possible_at, retry_after} (thirty a minute), INVALID_INPUT.';
 grant execute on function public.ban_member, private.ban_member to authenticated;
 
 create function private.lift_ban(p_community_id uuid, p_user_id uuid)
@@ -67,11 +84,16 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+  if not private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
+  end if;
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
+  perform private.count_quiet_act(p_community_id, v_me.user_id);
   if not private.unban(p_community_id, p_user_id) then
     perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
   end if;
@@ -89,7 +111,8 @@ end;
 comment on function public.lift_ban is
 'A moderator lifts a ban: who was banned may join again with a join code.
 
-Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).';
+Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned), RATE_LIMITED {most,
+possible_at, retry_after} (thirty a minute).';
 grant execute on function public.lift_ban, private.lift_ban to authenticated;
 
 create function private.list_bans(p_community_id uuid, p_page_size integer, p_before_id bigint)

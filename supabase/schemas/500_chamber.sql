@@ -236,6 +236,9 @@ begin
     perform private.refuse('EDIT_WINDOW_PASSED', 'A message may be edited for 15 minutes.',
       jsonb_build_object('passed_at', v_line.created_at + interval '15 minutes'));
   end if;
+  perform private.count_quiet_act(
+    v_line.community_id, v_line.user_id, v_line.created_at + interval '15 minutes'
+  );
   perform private.rewrite_line(v_line.community_id, p_message_id, p_content);
   return private.show_line(v_line.community_id, p_message_id);
 end;
@@ -251,7 +254,7 @@ comment on function public.edit_message is
 'The author rewrites a plain message within 15 minutes of posting it.
 
 Returns {message}. Refuses: EDIT_WINDOW_PASSED {passed_at}, FORBIDDEN (another''s, or a card), CONFLICT (deleted),
-INVALID_INPUT, NOT_FOUND.';
+RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.';
 grant execute on function public.edit_message, private.edit_message to authenticated;
 
 create function private.delete_message(p_message_id bigint)
@@ -311,6 +314,7 @@ declare
 begin
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
+  perform private.count_quiet_act(v_line.community_id, v_me.user_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
   perform private.strike_words_of(v_line);
   perform private.blank_line(v_line.community_id, p_message_id, v_reason_id);
@@ -332,7 +336,7 @@ comment on function public.strike_message is
 'A moderator strikes any line, with a reason of 1 to 280 characters that stays beside it.
 
 Its words vanish, a card''s in every list too; its money stays. Kept in the audit log. Returns {message}. Refuses:
-FORBIDDEN, INVALID_INPUT, NOT_FOUND.';
+FORBIDDEN, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.';
 grant execute on function public.strike_message, private.strike_message to authenticated;
 
 create function private.mark_chamber_read(p_community_id uuid, p_message_id bigint)

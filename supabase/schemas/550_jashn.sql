@@ -358,6 +358,9 @@ begin
   perform private.require_acting_member(v_jashn.community_id);
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
+  perform private.count_quiet_act(v_jashn.community_id, v_me, (
+    select d.jashn_look_at from private.community_days as d where d.community_id = v_jashn.community_id
+  ));
   insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
   values (v_jashn.community_id, p_jashn_id, v_me, p_message)
   on conflict (community_id, jashn_id, user_id) do update
@@ -389,7 +392,7 @@ comment on function public.celebrate_jashn is
 
 Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message,
 created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody,
-or the caller), INVALID_INPUT.';
+or the caller), RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT.';
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
 create function private.erase_celebrations_of(p_user_id uuid, p_limit integer)

@@ -297,6 +297,7 @@ declare
   v_shown record;
 begin
   perform private.require_member(p_community_id);
+  perform private.take_turn();
   perform private.require_number('from_number', p_from_number, 1, 2147483647);
   if p_to_number < p_from_number then
     perform private.refuse(

@@ -69,6 +69,10 @@ begin atomic
       select c.last_read_id from private.chamber_marks as c
       where c.community_id = p_community_id and c.user_id = p_user_id
     ),
+    'quiet_acts', (
+      select to_jsonb(q) from private.quiet_acts as q
+      where q.community_id = p_community_id and q.user_id = p_user_id
+    ),
     'notifications', (
       select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]') from private.notifications as n
       where n.community_id = p_community_id and n.user_id = p_user_id
@@ -203,6 +207,7 @@ as $$
 declare
   v_me uuid := private.require_admitted();
 begin
+  perform private.take_turn();
   return private.export_account(v_me) || jsonb_build_object(
     'exported_at', private.clock(),
     'communities', (
@@ -242,11 +247,12 @@ comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
-membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
+membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
 gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
-theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
+theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at
+a time, and with it one verify_gazette).';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)
