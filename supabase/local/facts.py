@@ -524,11 +524,11 @@ class DayClosed(TypedDict):
 
 
 class RateLimited(TypedDict):
-    """`retry_after` in seconds."""
+    """`retry_after` in seconds; both null where no moment is known at which the same would do."""
 
     most: NotRequired[int]
-    possible_at: Moment
-    retry_after: int
+    possible_at: Moment | None
+    retry_after: int | None
 
 
 class RefusalFacts(TypedDict):

@@ -12,6 +12,7 @@
 --   1128792066  a position: a line of a Chamber is being written (250_lines)
 --   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
+--   1128792069  a person's turn: of readings that are much work, one at a time (110_standing)
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;
@@ -1142,6 +1143,21 @@ comment on function private.require_user is
 
 Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
 grant execute on function private.require_user to authenticated;
+
+create function private.take_turn()
+returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  -- Tried, never waited for: who waits would keep a connection that others need.
+  if not pg_try_advisory_xact_lock(1128792069, hashtext(private.caller_id()::text)) then
+    perform private.refuse_for_now('You are being answered already: one at a time.', null, '{"most": 1}');
+  end if;
+end;
+$$;
+comment on function private.take_turn is
+'Lets one person''s readings that are much work come one at a time, so that nobody keeps the house busy with them from
+many connections. Refuses: RATE_LIMITED {most, possible_at: null, retry_after: null} (until the other has ended).';
 
 create function private.is_steward()
 returns boolean
@@ -2903,13 +2919,15 @@ returns boolean
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  update private.notifications as n
-  set read_at = coalesce(n.read_at, private.clock())
-  where n.id = p_notification_id and n.user_id = p_user_id;
-  return found;
+  update private.notifications as n set read_at = private.clock()
+  where n.id = p_notification_id and n.user_id = p_user_id and n.read_at is null;
+  return found or exists (
+    select from private.notifications as n where n.id = p_notification_id and n.user_id = p_user_id
+  );
 end;
 $$;
-comment on function private.read_notice is 'Marks a person''s notice read; returns whether there is one.';
+comment on function private.read_notice is
+'Marks a person''s notice read, unless it is: every write is told to who listens. Returns whether there is one.';
 
 create function private.mark_all_notifications_read()
 returns jsonb
@@ -3243,6 +3261,69 @@ moment from which the same act would not do any more, whatever its rate: nothing
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
+create table private.quiet_acts (
+  community_id uuid not null,
+  user_id uuid not null,
+  done_at timestamptz[] not null,
+  constraint quiet_acts_pkey primary key (community_id, user_id),
+  constraint quiet_acts_member_fkey foreign key (community_id, user_id)
+  references private.community_members (community_id, user_id)
+);
+comment on table private.quiet_acts is
+'When a member did what costs no coins and makes no line, but is heard by others or kept for good: the latest thirty
+moments, the newest first. Such acts leave nothing else that could be counted.';
+alter table private.quiet_acts enable row level security;
+create policy nobody_reads_quiet_acts on private.quiet_acts for select to authenticated using (false);
+
+create function private.require_quiet_rate(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_next timestamptz := (
+    select q.done_at[30] + interval '1 minute' from private.quiet_acts as q
+    where q.community_id = p_community_id and q.user_id = p_user_id
+  );
+begin
+  if v_next > private.clock() then
+    perform private.refuse_for_now(
+      'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
+    );
+  end if;
+end;
+$$;
+comment on function private.require_quiet_rate is
+'Asks that a member has done fewer than 30 quiet acts in a community in the last minute; p_until as in
+private.require_line_rate. Asked before anything is locked, so that nobody waits for who is refused.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.count_quiet_act(
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.quiet_acts as q (community_id, user_id, done_at)
+  values (p_community_id, p_user_id, array[private.clock()])
+  on conflict (community_id, user_id) do update
+  set done_at = (excluded.done_at || q.done_at)[:30]
+  where cardinality(q.done_at) < 30 or q.done_at[30] <= excluded.done_at[1] - interval '1 minute';
+  if not found then
+    perform private.require_quiet_rate(p_community_id, p_user_id, p_until);
+  end if;
+end;
+$$;
+comment on function private.count_quiet_act is
+'Counts one quiet act, or refuses the thirty-first of a minute: an edit, a strike, a ban and its lifting, a change of
+the join code, an absence and its end, a celebration. RULES 3.2 limits lines; these make none, yet everybody hears of them
+or the house keeps them, so the same number holds.
+
+Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
   p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
@@ -3363,13 +3444,17 @@ begin
     where (c.community_id, c.user_id) in (
       select o.community_id, o.user_id from private.community_members as o where o.user_id = p_user_id
     );
+    delete from private.quiet_acts as q
+    where (q.community_id, q.user_id) in (
+      select o.community_id, o.user_id from private.community_members as o where o.user_id = p_user_id
+    );
   end if;
   return v_gone;
 end;
 $$;
 comment on function private.erase_lines_of is
 'Takes the words of up to p_limit plain messages of a person who is erased, leaving tombstones, and with the last of
-them their marks; returns how many.';
+them their marks and counts; returns how many.';
 
 create function private.move_mark(p_community_id uuid, p_user_id uuid, p_message_id bigint)
 returns void
@@ -5314,6 +5399,7 @@ declare
 begin
   perform private.require_moment('expires_at', p_expires_at);
   if p_rotate or p_open is not null or p_expires_at is not null then
+    perform private.count_quiet_act(p_community_id, v_me.user_id);
     perform private.change_join_code(p_community_id, coalesce(p_rotate, false), p_open, p_expires_at);
     perform private.record_act(p_community_id, v_me.user_id, 'join_code_changed', null, jsonb_strip_nulls(
       jsonb_build_object('rotated', coalesce(p_rotate, false), 'open', p_open, 'expires_at', p_expires_at)
@@ -5341,7 +5427,8 @@ comment on function public.set_join_code is
 
 What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
 and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
-open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.';
+open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}, RATE_LIMITED {most, possible_at,
+retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
 create function private.show_community(p_community_id uuid)
@@ -7508,10 +7595,11 @@ as $$
 begin
   -- One glance for what most joys are; only what does not pass it is looked at closely.
   if (
-    p_title ~ '[A-Za-z0-9]' and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
     and p_cc_spent between 1 and 1000000000 and p_image_url is null
   ) is not true then
-    perform private.require_text('title', p_title, 120);
+    perform private.require_title('title', p_title);
     perform private.require_text('description', p_description, 1000, 0);
     perform private.require_amount('cc_spent', p_cc_spent);
     perform private.require_link('image_url', p_image_url);
@@ -8912,7 +9000,7 @@ begin
     perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me.user_id, v_made);
   end if;
-  perform private.require_text('title', p_title, 120);
+  perform private.require_title('title', p_title);
   perform private.require_text('description', p_description, 1000, 0);
   perform private.require_amount('stake_amount', p_stake_amount);
   if p_amendment is not null then
@@ -9016,6 +9104,9 @@ begin
   end if;
   select t.* into v_proposal from private.tip_to_tip_proposals as t
   where t.community_id = p_community_id and t.id = p_proposal_id;
+  if v_proposal.status = 'active' and v_proposal.deadline > private.clock() then
+    perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
+  end if;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
     'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
   ));
@@ -9023,7 +9114,27 @@ end;
 $$;
 comment on function private.refuse_vote is
 'Says why somebody''s vote on a proposal does not count. Refuses, always: NOT_ELECTOR, PROPOSAL_EXPIRED {status,
-deadline}.';
+deadline}, ALREADY_VOTED.';
+
+create function private.awaits_vote(p_community_id uuid, p_proposal_id uuid, p_voter_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return exists (
+    select from private.tip_to_tip_proposals as t
+    where t.community_id = p_community_id and t.id = p_proposal_id and t.status = 'active'
+      and t.deadline > private.clock()
+  ) and exists (
+    select from private.tip_to_tip_rolls as r
+    where r.community_id = p_community_id and r.proposal_id = p_proposal_id and r.user_id = p_voter_id
+  ) and not exists (
+    select from private.tip_to_tip_votes as v
+    where v.community_id = p_community_id and v.proposal_id = p_proposal_id and v.user_id = p_voter_id
+  );
+end;
+$$;
+comment on function private.awaits_vote is 'Whether somebody may vote on a proposal now.';
 
 create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
 returns jsonb
@@ -9037,7 +9148,11 @@ declare
   v_day private.community_days;
 begin
   perform private.require_choice('vote', p_vote, array['accept', 'decline']);
-  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day.
+  -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day, nor waits for who
+  -- is refused.
+  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_community_id, p_proposal_id, v_me) then
+    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  end if;
   v_day := case
     when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
     else private.hold_day(v_community_id)
@@ -9051,6 +9166,10 @@ begin
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+    )
+    and not exists (
+      select from private.tip_to_tip_votes as v
+      where v.community_id = v_community_id and v.proposal_id = p_proposal_id and v.user_id = v_me
     )
   returning t.* into v_proposal;
   if not found then
@@ -9075,8 +9194,9 @@ begin
 end;
 $$;
 comment on function private.vote_tip_to_tip is
-'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last. The count comes before
-the vote: whoever has voted already is refused, and the count with them.';
+'Voters queue on the proposal''s row, so exactly one of two last votes finds itself the last; who has voted already does
+not get that far. The count comes before the vote: of two votes of one member at once the second is refused, and the
+count with it.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns jsonb
 language sql security invoker set search_path = ''
@@ -9140,7 +9260,10 @@ begin
       and t.number < coalesce(v_before, 9223372036854775807)
       and (
         list_tip_to_tips.status is null
-        or private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
+        -- Only of those not written down as over the clock must be asked.
+        or t.status <> 'active' and t.status = list_tip_to_tips.status
+        or t.status = 'active'
+        and private.proposal_status(t.community_id, t.id, t.status, t.deadline) = list_tip_to_tips.status
       )
     order by t.number desc
     limit page_size + 1
@@ -9713,6 +9836,15 @@ begin
   if p_granted is null then
     perform private.refuse('INVALID_INPUT', 'granted must be true or false.', '{"field": "granted"}');
   end if;
+  -- Asked before the queue as well, so that nobody waits for who is refused or changes nothing.
+  perform private.require_moderator(p_community_id);
+  perform private.require_present(p_community_id, p_user_id);
+  if p_granted = exists (
+    select from private.community_members as m
+    where m.community_id = p_community_id and m.user_id = p_user_id and 'council' = any(m.roles)
+  ) then
+    return jsonb_build_object('member', private.show_member(p_community_id, p_user_id));
+  end if;
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
   perform private.require_present(p_community_id, p_user_id);
@@ -9741,15 +9873,15 @@ It is told in the Chamber, to the member and to the audit log. Returns {member}.
 member too), INVALID_INPUT.';
 grant execute on function public.set_council, private.set_council to authenticated;
 
-create function private.pass_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
+create function private.needs_successor(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns boolean
+language plpgsql stable security definer set search_path = ''
 as $$
 begin
   if not private.is_last_moderator(p_community_id, p_user_id)
     or private.find_heir(p_community_id, p_user_id) is null
   then
-    return;
+    return false;
   elsif p_successor_id is null then
     perform private.refuse('LAST_MODERATOR', 'You are the last moderator: name a successor.',
       '{"needs": "successor_id"}');
@@ -9761,24 +9893,53 @@ begin
     perform private.refuse('LAST_MODERATOR', 'Whom you name cannot act now: name a successor who can.',
       '{"needs": "successor_id"}');
   end if;
-  perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
-  perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
+  return true;
+end;
+$$;
+comment on function private.needs_successor is
+'Whether a moderator who goes must pass the seat to the successor they name: as the last able one, with somebody left
+who could act.
+
+Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+
+create function private.foresee_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if (private.unwritten_outcome(p_community_id)).winner_id is null then
+    perform private.needs_successor(p_community_id, p_user_id, p_successor_id);
+  end if;
+end;
+$$;
+comment on function private.foresee_seat is
+'As private.needs_successor, asked before the queue so that nobody waits for who is refused. An election that is over
+and not written down may seat another: then only the queue tells. Refuses: as needs_successor.';
+
+create function private.pass_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if private.needs_successor(p_community_id, p_user_id, p_successor_id) then
+    perform private.set_role(p_community_id, p_successor_id, 'moderator', true);
+    perform private.note_role(p_community_id, 'moderator_appointed', p_successor_id, p_user_id);
+  end if;
 end;
 $$;
 comment on function private.pass_seat is
 'Makes an able successor moderator before the last able moderator goes. Where another one stays, or nobody who could
 act, there is no seat to pass and whoever is named as successor is left as they are: moderators otherwise come from
-elections.
-
-Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
+elections. Refuses: as needs_successor.';
 
 create function private.step_down(p_community_id uuid, p_successor_id uuid)
 returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
+  perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   perform private.require_moderator(p_community_id);
   if private.find_heir(p_community_id, v_me.user_id) is null then
@@ -9816,8 +9977,9 @@ declare
   v_day private.community_days;
   v_absence private.absences;
 begin
-  -- Alone: no roll is drawn up beside this, and of two that one member declares one comes first.
-  v_day := private.hold_day_alone(p_community_id);
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+  -- Rolls of today are beside the point: no absence begins or ends before tomorrow.
+  v_day := private.hold_day(p_community_id);
   v_me := private.require_acting_member(p_community_id);
   if p_from_day is null or p_from_day not between v_day.day + 1 and v_day.day + 60 then
     perform private.refuse(
@@ -9830,6 +9992,10 @@ begin
       jsonb_build_object('field', 'to_day', 'earliest', p_from_day, 'latest', p_from_day + 13)
     );
   end if;
+  -- Of two that one member declares at once one comes first: they are counted one after the other.
+  perform private.count_quiet_act(
+    p_community_id, v_me.user_id, case when p_from_day = v_day.day + 1 then v_day.dawn_at else 'infinity' end
+  );
   v_absence := private.absence_of(p_community_id, v_me.user_id, v_day.day);
   if v_absence.user_id is not null then
     perform private.refuse(
@@ -9856,7 +10022,7 @@ comment on function public.declare_absence is
 one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
 breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
 Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
-CONFLICT {from, to}, NOT_FOUND.';
+CONFLICT {from, to}, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute, with those taken back), NOT_FOUND.';
 grant execute on function public.declare_absence, private.declare_absence to authenticated;
 
 create function private.end_absence(p_community_id uuid)
@@ -9865,9 +10031,10 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
-  v_day private.community_days := private.hold_day_alone(p_community_id);
+  v_day private.community_days := private.hold_day(p_community_id);
 begin
   v_me := private.require_acting_member(p_community_id);
+  perform private.count_quiet_act(p_community_id, v_me.user_id, v_day.dawn_at);
   if not private.cut_absence(p_community_id, v_me.user_id, v_day.day) then
     perform private.refuse('CONFLICT', 'You have declared no absence.', '{"away": null}');
   end if;
@@ -9885,7 +10052,7 @@ end;
 comment on function public.end_absence is
 'Takes back the caller''s absence if it has not begun; one that has ends with today.
 
-Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.';
+Returns {member}. Refuses: CONFLICT {away} (there is none), RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
 grant execute on function public.end_absence, private.end_absence to authenticated;
 
 -- Leaving, and being removed (RULES 2.5, 2.6).
@@ -9961,6 +10128,7 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_gone record;
 begin
+  perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   -- Asked again, now that nobody comes or goes beside this: a removal may have come first.
   perform private.require_member(p_community_id);
@@ -9985,19 +10153,26 @@ needed. Returns {left: true, expired, forfeited} in CC. Refuses: LAST_MODERATOR 
 too), INVALID_INPUT.';
 grant execute on function public.leave_community, private.leave_community to authenticated;
 
-create function private.refuse_removing_oneself(p_community_id uuid, p_user_id uuid)
+create function private.require_removable(p_community_id uuid, p_user_id uuid, p_reason text)
 returns void
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
-  if private.is_last_moderator(p_community_id, p_user_id) then
-    perform private.refuse('LAST_MODERATOR', 'You are the last moderator: leave, and name a successor.',
-      '{"needs": "successor_id"}');
+  perform private.require_text('reason', p_reason, 280);
+  if p_user_id = v_me.user_id then
+    if private.is_last_moderator(p_community_id, p_user_id) then
+      perform private.refuse('LAST_MODERATOR', 'You are the last moderator: leave, and name a successor.',
+        '{"needs": "successor_id"}');
+    end if;
+    perform private.refuse('FORBIDDEN', 'Nobody removes themselves: leave instead.');
   end if;
-  perform private.refuse('FORBIDDEN', 'Nobody removes themselves: leave instead.');
+  perform private.require_present(p_community_id, p_user_id);
 end;
 $$;
-comment on function private.refuse_removing_oneself is 'Refuses: LAST_MODERATOR {needs}, FORBIDDEN.';
+comment on function private.require_removable is
+'Asks that the caller may remove somebody, who is there. Refuses: as remove_member.';
 
 create function private.note_removal(
   p_community_id uuid, p_user_id uuid, p_by_id uuid, p_reason_id bigint, p_ban boolean
@@ -10032,14 +10207,11 @@ declare
   v_ban boolean := coalesce(p_ban, false);
   v_reason_id bigint;
 begin
+  -- Asked before the queue as well, so that nobody waits for who is refused.
+  perform private.require_removable(p_community_id, p_user_id, p_reason);
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
-  perform private.require_moderator(p_community_id);
-  perform private.require_text('reason', p_reason, 280);
-  if p_user_id = v_me.user_id then
-    perform private.refuse_removing_oneself(p_community_id, p_user_id);
-  end if;
-  perform private.require_present(p_community_id, p_user_id);
+  perform private.require_removable(p_community_id, p_user_id, p_reason);
 
   perform private.depart(p_community_id, p_user_id, 'removed');
   v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
@@ -10091,6 +10263,24 @@ $$;
 comment on function private.require_former_member is
 'Asks that a person was in a community, has left it and is not erased. Refuses: CONFLICT {present}, NOT_FOUND.';
 
+create function private.require_bannable(p_community_id uuid, p_user_id uuid, p_reason text)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_moderator(p_community_id);
+begin
+  perform private.require_text('reason', p_reason, 280);
+  perform private.require_former_member(p_community_id, p_user_id);
+  if private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
+  end if;
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+end;
+$$;
+comment on function private.require_bannable is
+'Asks that the caller may ban somebody now. Refuses: as ban_member.';
+
 create function private.ban_member(p_community_id uuid, p_user_id uuid, p_reason text)
 returns jsonb
 language plpgsql security definer set search_path = ''
@@ -10099,15 +10289,13 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_reason_id bigint;
 begin
+  -- Asked before the queue as well, so that nobody waits for who is refused.
+  perform private.require_bannable(p_community_id, p_user_id, p_reason);
   -- Nobody comes or goes beside this: whoever is just joining is in already, or finds the ban.
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
-  perform private.require_moderator(p_community_id);
-  perform private.require_text('reason', p_reason, 280);
-  perform private.require_former_member(p_community_id, p_user_id);
-  if private.is_banned(p_community_id, p_user_id) then
-    perform private.refuse('CONFLICT', 'They are banned already.', '{"banned": true}');
-  end if;
+  perform private.require_bannable(p_community_id, p_user_id, p_reason);
+  perform private.count_quiet_act(p_community_id, v_me.user_id);
 
   v_reason_id := private.keep_words(p_community_id, v_me.user_id, p_reason);
   perform private.ban(p_community_id, p_user_id, v_me.user_id, v_reason_id);
@@ -10131,7 +10319,8 @@ comment on function public.ban_member is
 'A moderator keeps somebody who has left from coming back.
 
 reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
-member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.';
+member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), RATE_LIMITED {most,
+possible_at, retry_after} (thirty a minute), INVALID_INPUT.';
 grant execute on function public.ban_member, private.ban_member to authenticated;
 
 create function private.lift_ban(p_community_id uuid, p_user_id uuid)
@@ -10139,11 +10328,16 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me private.community_members := private.require_moderator(p_community_id);
 begin
+  perform private.require_quiet_rate(p_community_id, v_me.user_id);
+  if not private.is_banned(p_community_id, p_user_id) then
+    perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
+  end if;
   perform private.lock_membership(p_community_id);
   perform private.require_acting_member(p_community_id);
   perform private.require_moderator(p_community_id);
+  perform private.count_quiet_act(p_community_id, v_me.user_id);
   if not private.unban(p_community_id, p_user_id) then
     perform private.refuse('NOT_FOUND', 'Nobody is banned by this id.');
   end if;
@@ -10161,7 +10355,8 @@ end;
 comment on function public.lift_ban is
 'A moderator lifts a ban: who was banned may join again with a join code.
 
-Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).';
+Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned), RATE_LIMITED {most,
+possible_at, retry_after} (thirty a minute).';
 grant execute on function public.lift_ban, private.lift_ban to authenticated;
 
 create function private.list_bans(p_community_id uuid, p_page_size integer, p_before_id bigint)
@@ -10452,6 +10647,9 @@ begin
     perform private.refuse('EDIT_WINDOW_PASSED', 'A message may be edited for 15 minutes.',
       jsonb_build_object('passed_at', v_line.created_at + interval '15 minutes'));
   end if;
+  perform private.count_quiet_act(
+    v_line.community_id, v_line.user_id, v_line.created_at + interval '15 minutes'
+  );
   perform private.rewrite_line(v_line.community_id, p_message_id, p_content);
   return private.show_line(v_line.community_id, p_message_id);
 end;
@@ -10467,7 +10665,7 @@ comment on function public.edit_message is
 'The author rewrites a plain message within 15 minutes of posting it.
 
 Returns {message}. Refuses: EDIT_WINDOW_PASSED {passed_at}, FORBIDDEN (another''s, or a card), CONFLICT (deleted),
-INVALID_INPUT, NOT_FOUND.';
+RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.';
 grant execute on function public.edit_message, private.edit_message to authenticated;
 
 create function private.delete_message(p_message_id bigint)
@@ -10527,6 +10725,7 @@ declare
 begin
   perform private.require_text('reason', p_reason, 280);
   v_line := private.lock_line(v_line.community_id, p_message_id);
+  perform private.count_quiet_act(v_line.community_id, v_me.user_id);
   v_reason_id := private.keep_words(v_line.community_id, v_me.user_id, p_reason);
   perform private.strike_words_of(v_line);
   perform private.blank_line(v_line.community_id, p_message_id, v_reason_id);
@@ -10548,7 +10747,7 @@ comment on function public.strike_message is
 'A moderator strikes any line, with a reason of 1 to 280 characters that stays beside it.
 
 Its words vanish, a card''s in every list too; its money stays. Kept in the audit log. Returns {message}. Refuses:
-FORBIDDEN, INVALID_INPUT, NOT_FOUND.';
+FORBIDDEN, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.';
 grant execute on function public.strike_message, private.strike_message to authenticated;
 
 create function private.mark_chamber_read(p_community_id uuid, p_message_id bigint)
@@ -11386,6 +11585,9 @@ begin
   perform private.require_acting_member(v_jashn.community_id);
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
+  perform private.count_quiet_act(v_jashn.community_id, v_me, (
+    select d.jashn_look_at from private.community_days as d where d.community_id = v_jashn.community_id
+  ));
   insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
   values (v_jashn.community_id, p_jashn_id, v_me, p_message)
   on conflict (community_id, jashn_id, user_id) do update
@@ -11417,7 +11619,7 @@ comment on function public.celebrate_jashn is
 
 Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message,
 created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody,
-or the caller), INVALID_INPUT.';
+or the caller), RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT.';
 grant execute on function public.celebrate_jashn, private.celebrate_jashn to authenticated;
 
 create function private.erase_celebrations_of(p_user_id uuid, p_limit integer)
@@ -11875,6 +12077,7 @@ declare
   v_shown record;
 begin
   perform private.require_member(p_community_id);
+  perform private.take_turn();
   perform private.require_number('from_number', p_from_number, 1, 2147483647);
   if p_to_number < p_from_number then
     perform private.refuse(
@@ -12420,6 +12623,10 @@ begin atomic
       select c.last_read_id from private.chamber_marks as c
       where c.community_id = p_community_id and c.user_id = p_user_id
     ),
+    'quiet_acts', (
+      select to_jsonb(q) from private.quiet_acts as q
+      where q.community_id = p_community_id and q.user_id = p_user_id
+    ),
     'notifications', (
       select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]') from private.notifications as n
       where n.community_id = p_community_id and n.user_id = p_user_id
@@ -12554,6 +12761,7 @@ as $$
 declare
   v_me uuid := private.require_admitted();
 begin
+  perform private.take_turn();
   return private.export_account(v_me) || jsonb_build_object(
     'exported_at', private.clock(),
     'communities', (
@@ -12593,11 +12801,12 @@ comment on function public.export_my_data is
 'Everything the house keeps about the caller, as one document.
 
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
-membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
+membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
 borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
 gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
-theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.';
+theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at
+a time, and with it one verify_gazette).';
 grant execute on function public.export_my_data, private.export_my_data to authenticated;
 
 create function private.erase(p_user_id uuid, p_email text default null)

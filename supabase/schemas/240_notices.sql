@@ -129,7 +129,8 @@ begin
   );
 end;
 $$;
-comment on function private.read_notice is 'Marks a person''s notice read, unless it is; returns whether there is one. Every write is told to those who listen.';
+comment on function private.read_notice is
+'Marks a person''s notice read, unless it is: every write is told to who listens. Returns whether there is one.';
 
 create function private.mark_all_notifications_read()
 returns jsonb

@@ -245,8 +245,8 @@ begin
 end;
 $$;
 comment on function private.count_quiet_act is
-'Counts one quiet act, or refuses the thirty-first of a minute: an edit, a strike, a ban and its lifting, a change of the
-join code, an absence and its end, a celebration. RULES 3.2 limits lines; these make none, yet everybody hears of them
+'Counts one quiet act, or refuses the thirty-first of a minute: an edit, a strike, a ban and its lifting, a change of
+the join code, an absence and its end, a celebration. RULES 3.2 limits lines; these make none, yet everybody hears of them
 or the house keeps them, so the same number holds.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';

@@ -117,8 +117,8 @@ begin
 end;
 $$;
 comment on function private.needs_successor is
-'Whether a moderator who goes must pass the seat to the successor they name: as the last able one, with somebody left who
-could act.
+'Whether a moderator who goes must pass the seat to the successor they name: as the last able one, with somebody left
+who could act.
 
 Refuses: LAST_MODERATOR {needs: successor_id}, NOT_FOUND (no such member), INVALID_INPUT (oneself).';
 
@@ -133,8 +133,8 @@ begin
 end;
 $$;
 comment on function private.foresee_seat is
-'As private.needs_successor, asked before the queue so that nobody waits for who is refused. An election that is over and
-not written down may seat another: then only the queue tells. Refuses: as needs_successor.';
+'As private.needs_successor, asked before the queue so that nobody waits for who is refused. An election that is over
+and not written down may seat another: then only the queue tells. Refuses: as needs_successor.';
 
 create function private.pass_seat(p_community_id uuid, p_user_id uuid, p_successor_id uuid)
 returns void

@@ -1163,11 +1163,11 @@ export interface ProposeTipToTip {
   message: ProposalMessage
   balance: Balance
 }
-/** `retry_after` in seconds. */
+/** `retry_after` in seconds; both null where no moment is known at which the same would do. */
 export interface RateLimited {
   most?: number
-  possible_at: Moment
-  retry_after: number
+  possible_at: Moment | null
+  retry_after: number | null
 }
 export interface Reckoned {
   user: Person
@@ -1488,7 +1488,8 @@ export type MemberFunctions = {
    * A moderator keeps somebody who has left from coming back.
    *
    * reason is 1 to 280 characters, for moderators to read. Returns {banned: true}. Refuses: FORBIDDEN, CONFLICT {present} (a
-   * member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), INVALID_INPUT.
+   * member: that is a removal) or {banned} (already), NOT_FOUND (never a member, or erased), RATE_LIMITED {most,
+   * possible_at, retry_after} (thirty a minute), INVALID_INPUT.
    */
   ban_member: {
     Args: {
@@ -1527,7 +1528,7 @@ export type MemberFunctions = {
    *
    * Any member may but the honoured one, until the next Jashn is held. Returns {celebration}: {user, message,
    * created_at, edited_at}. Refuses: NOT_FOUND, FORBIDDEN {closed_at} (the next one was held) or {honored_user} (nobody,
-   * or the caller), INVALID_INPUT.
+   * or the caller), RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT.
    */
   celebrate_jashn: {
     Args: {
@@ -1592,7 +1593,7 @@ export type MemberFunctions = {
    * one is granted nothing, is on no roll and no candidate, and is not weighed by the Jashn; a streak neither grows nor
    * breaks; debts wait on both sides. Talk, witness and votes on older rolls stay open. Leaving the community ends it.
    * Returns {member}, whose away is {from, to} until it is over. Refuses: INVALID_INPUT {field, earliest, latest},
-   * CONFLICT {from, to}, NOT_FOUND.
+   * CONFLICT {from, to}, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute, with those taken back), NOT_FOUND.
    */
   declare_absence: {
     Args: {
@@ -1637,7 +1638,7 @@ export type MemberFunctions = {
    * The author rewrites a plain message within 15 minutes of posting it.
    *
    * Returns {message}. Refuses: EDIT_WINDOW_PASSED {passed_at}, FORBIDDEN (another's, or a card), CONFLICT (deleted),
-   * INVALID_INPUT, NOT_FOUND.
+   * RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.
    */
   edit_message: {
     Args: {
@@ -1649,7 +1650,7 @@ export type MemberFunctions = {
   /**
    * Takes back the caller's absence if it has not begun; one that has ends with today.
    *
-   * Returns {member}. Refuses: CONFLICT {away} (there is none), NOT_FOUND.
+   * Returns {member}. Refuses: CONFLICT {away} (there is none), RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.
    */
   end_absence: {
     Args: {
@@ -1661,11 +1662,12 @@ export type MemberFunctions = {
    * Everything the house keeps about the caller, as one document.
    *
    * Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
-   * membership, ban, messages, told_of_me, read_up_to, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
+   * membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
    * borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
    * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
    * gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
-   * theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED.
+   * theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at
+   * a time, and with it one verify_gazette).
    */
   export_my_data: {
     Args: never
@@ -1916,7 +1918,8 @@ export type MemberFunctions = {
   /**
    * A moderator lifts a ban: who was banned may join again with a join code.
    *
-   * Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned).
+   * Returns {banned: false}. Refuses: FORBIDDEN, NOT_FOUND (community, or nobody of this id is banned), RATE_LIMITED {most,
+   * possible_at, retry_after} (thirty a minute).
    */
   lift_ban: {
     Args: {
@@ -2294,7 +2297,8 @@ export type MemberFunctions = {
    *
    * What is left out stays, but for an expiry that has passed, which goes when the code is opened; a new code starts open
    * and without expiry unless told otherwise. expires_at may be past, which ends the code at once. Returns {invite_code,
-   * open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}.
+   * open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_at}, RATE_LIMITED {most, possible_at,
+   * retry_after} (thirty changes a minute).
    */
   set_join_code: {
     Args: {
@@ -2322,7 +2326,7 @@ export type MemberFunctions = {
    * A moderator strikes any line, with a reason of 1 to 280 characters that stays beside it.
    *
    * Its words vanish, a card's in every list too; its money stays. Kept in the audit log. Returns {message}. Refuses:
-   * FORBIDDEN, INVALID_INPUT, NOT_FOUND.
+   * FORBIDDEN, RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, NOT_FOUND.
    */
   strike_message: {
     Args: {
