@@ -21,6 +21,7 @@ WORDS = {
     "bureau_acts.reason": "actor_id",
     "users.display_name": "id",
     "users.avatar_url": "id",
+    "users.person": "id",
 }
 # What stewards write on an invite, to whom it is made out and for them alone.
 OF_INVITES = {f"invites.{name}" for name in ("email", "note", "welcome_title", "welcome_message")}

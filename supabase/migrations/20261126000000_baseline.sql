@@ -737,10 +737,22 @@ comment on function private.purge_repeats is 'Deletes up to p_limit ids older th
 
 -- People: their profiles and how they are shown (RULES 1.1).
 
+create function private.show_person(p_id uuid, p_display_name text, p_avatar_url text)
+returns json
+language plpgsql immutable set search_path = ''
+as $$
+begin
+  return json_build_object('id', p_id, 'display_name', p_display_name, 'avatar_url', p_avatar_url);
+end;
+$$;
+comment on function private.show_person is 'The shape person.';
+
 create table private.users (
   id uuid not null,
   display_name text not null,
   avatar_url text,
+  -- Made once for each name somebody takes, for nothing is shown so often (measured: a tenth of a page of the Chamber).
+  person json not null generated always as (private.show_person(id, display_name, avatar_url)) stored,
   created_at timestamptz not null default private.clock(),
   renamed_at timestamptz[] not null default '{}',
   erased_at timestamptz,
@@ -893,8 +905,9 @@ nobody, where something is being decided just now.';
 create view private.shown_people with (security_invoker = on) as
 select
   u.id,
-  u.erased_at is not null as is_erased,
-  jsonb_build_object('id', u.id, 'display_name', u.display_name, 'avatar_url', u.avatar_url) as person
+  u.display_name,
+  u.person,
+  u.erased_at is not null as is_erased
 from private.users as u;
 comment on view private.shown_people is
 'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
@@ -1357,7 +1370,7 @@ declare
   v_me uuid := private.require_admitted();
 begin
   return (
-    select p.person || jsonb_build_object('email', a.email, 'created_at', u.created_at)
+    select to_jsonb(p.person) || jsonb_build_object('email', a.email, 'created_at', u.created_at)
     from private.users as u
     join private.shown_people as p on p.id = u.id
     join auth.users as a on a.id = u.id
@@ -3947,127 +3960,6 @@ comment on function private.show_facts is
 'Facts as they are shown: with the words they name as these may be read now, null where they are gone, so that a
 frontend can make a sentence of its own.';
 
--- A line of the Chamber as it is shown: what the house says is put into words here, and nowhere before.
-
-create function private.said_lines(
-  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
-)
-returns setof record
-language plpgsql stable security definer rows 20 set search_path = ''
-as $$
-declare
-  v_people jsonb;
-  v_called jsonb;
-  v_line record;
-  v_id uuid;
-begin
-  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
-  select
-    jsonb_object_agg(p.id, p.person),
-    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || (p.person ->> 'display_name') || '”' end)
-  into v_people, v_called
-  from private.shown_people as p
-  where p.id = any(array(
-    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
-    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-  ));
-  for v_line in
-    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
-    from private.chat_messages as m
-    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
-      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
-    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-    order by m.id, e.turn
-  loop
-    id := v_line.id;
-    facts := private.show_facts(p_community_id, v_line.facts);
-    if v_line.is_gone then
-      content := '';
-    elsif strpos(v_line.sentence, '[') = 0 then
-      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
-    else
-      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
-    end if;
-    people := '[]'::jsonb;
-    foreach v_id in array private.people_in(v_line.facts) loop
-      if not people @> jsonb_build_array(v_people -> v_id::text) then
-        people := people || (v_people -> v_id::text);
-      end if;
-    end loop;
-    return next;
-  end loop;
-end;
-$$;
-comment on function private.said_lines is
-'What the house says in those of these lines that are its own: the sentence as of this moment, the facts, and the people
-they name. Only for a door that has asked whose Chamber it is.';
-
-create view private.shown_messages with (security_invoker = on) as
-select
-  m.id,
-  m.community_id,
-  m.type,
-  m.event,
-  m.facts,
-  m.created_at,
-  m.edited_at,
-  m.reference_id,
-  p.person as user,
-  '[]'::jsonb as people,
-  null::jsonb as declaration,
-  null::jsonb as borrow_request,
-  null::jsonb as tip_to_tip,
-  null::jsonb as election,
-  case when p.is_erased then '' else m.content end as content,
-  case
-    when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id)
-  end as struck_reason,
-  m.deleted_at is not null or (m.type = 'message' and p.is_erased) as deleted
-from private.chat_messages as m
-left join private.shown_people as p on m.user_id = p.id;
-comment on view private.shown_messages is
-'The shape message, key by column, with every card still null and the house''s own lines still without words: the rooms
-of the cards and private.said_lines fill them in. Beside it, reference_id: what a card shows. Only for the kernel.';
-
-create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select
-      to_jsonb(s) - 'reference_id' || case
-        when s.type = 'system' then (
-          select to_jsonb(o) from private.said_lines(p_community_id, array[p_message_id]) as o
-        )
-        when p_card is not null then jsonb_build_object(s.type, p_card)
-        else '{}'
-      end
-    from private.shown_messages as s
-    where s.community_id = p_community_id and s.id = p_message_id
-  );
-end;
-$$;
-comment on function private.show_message is 'The shape message of a line just posted, with its card if it is one.';
-
-create function private.show_new_card(
-  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb, p_at timestamptz
-)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return jsonb_build_object(
-    'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
-    'event', null, 'facts', null, 'people', '[]'::jsonb, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
-    'election', null, 'created_at', p_at, 'edited_at', null, 'deleted', false,
-    'struck_reason', null, p_type, p_card
-  );
-end;
-$$;
-comment on function private.show_new_card is
-'What private.show_message would say of a card posted in this transaction, without reading it back.';
-
 -- The Gazette's editions as they are stored: what happened, noted as it happens and sealed at Sunset (RULES 15).
 
 create type private.item_kind as enum (
@@ -4780,9 +4672,9 @@ begin
   select
     jsonb_agg(
       jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes)
-      order by t.place, p.person ->> 'display_name', p.id
+      order by t.place, p.display_name, p.id
     ),
-    (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
+    to_jsonb((array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1])
   into v_candidates, v_winner
   from private.election_candidates as c
   left join private.result_of(p_election) as t on t.user_id = c.user_id
@@ -6841,6 +6733,232 @@ $$;
 comment on function private.show_balance_of is
 'The shape balance of one member as it is stored. Only for a door that has asked whose it is.';
 
+-- Joys and lines of the Chamber as they are shown: what the house says is put into words here, and nowhere before.
+
+create type private.declaration as (
+  id uuid,
+  community_id uuid,
+  "user" json,
+  title text,
+  description text,
+  cc_spent integer,
+  image_url text,
+  witnessed_count integer,
+  has_witnessed boolean,
+  created_at timestamptz
+);
+comment on type private.declaration is 'The shape declaration, key by attribute.';
+
+create view private.shown_declarations with (security_invoker = on) as
+select
+  d.id,
+  d.community_id,
+  d.user_id,
+  d.day,
+  d.number,
+  row(
+    d.id,
+    d.community_id,
+    a.person,
+    case when a.is_erased then '' else d.title end,
+    case when a.is_erased then '' else d.description end,
+    d.cc_spent,
+    case when not a.is_erased then d.image_url end,
+    d.witnessed_count,
+    d.witnessed_count > 0 and exists (
+      select from private.witnesses as w
+      where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
+    ),
+    d.created_at
+  )::private.declaration as declaration
+from private.declarations as d
+left join lateral (
+  select
+    p.person,
+    p.is_erased
+  from private.shown_people as p
+  where p.id = d.user_id
+  order by p.id
+  limit 1
+) as a on true;
+comment on view private.shown_declarations is
+'The shape declaration of every joy, as the caller sees it; its words only while their author is not erased. Beside it
+what pages go by.
+
+Pages make json of it, not jsonb: text written once, where jsonb would be taken apart and put together at every level
+(measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no page is
+ever read by a scan of everybody.';
+grant select on private.shown_declarations to authenticated;
+
+create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
+returns json
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select row_to_json(s.declaration) from private.shown_declarations as s
+    where s.community_id = p_community_id and s.id = p_declaration_id
+  );
+end;
+$$;
+comment on function private.show_declaration is 'The shape declaration of one joy.';
+
+create function private.said_lines(
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+)
+returns setof record
+language plpgsql stable security definer rows 20 set search_path = ''
+as $$
+declare
+  v_people jsonb;
+  v_called jsonb;
+  v_line record;
+  v_id uuid;
+begin
+  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
+  select
+    jsonb_object_agg(p.id, p.person),
+    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || p.display_name || '”' end)
+  into v_people, v_called
+  from private.shown_people as p
+  where p.id = any(array(
+    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+  ));
+  for v_line in
+    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
+    from private.chat_messages as m
+    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
+      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
+    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
+    order by m.id, e.turn
+  loop
+    id := v_line.id;
+    facts := private.show_facts(p_community_id, v_line.facts);
+    if v_line.is_gone then
+      content := '';
+    elsif strpos(v_line.sentence, '[') = 0 then
+      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
+    else
+      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
+    end if;
+    people := '[]'::jsonb;
+    foreach v_id in array private.people_in(v_line.facts) loop
+      if not people @> jsonb_build_array(v_people -> v_id::text) then
+        people := people || (v_people -> v_id::text);
+      end if;
+    end loop;
+    return next;
+  end loop;
+end;
+$$;
+comment on function private.said_lines is
+'What the house says in those of these lines that are its own: the sentence as of this moment, the facts, and the people
+they name. Only for a door that has asked whose Chamber it is.';
+
+create type private.message as (
+  id bigint,
+  community_id uuid,
+  type text,
+  "user" json,
+  content text,
+  event text,
+  facts jsonb,
+  people json,
+  declaration private.declaration,
+  borrow_request json,
+  tip_to_tip json,
+  election json,
+  created_at timestamptz,
+  edited_at timestamptz,
+  deleted boolean,
+  struck_reason text
+);
+comment on type private.message is 'The shape message, key by attribute.';
+
+create view private.shown_messages with (security_invoker = on) as
+select
+  m.community_id,
+  m.id,
+  m.type,
+  row(
+    m.id,
+    m.community_id,
+    m.type,
+    coalesce(a.person, (c.declaration).user),
+    case when a.is_erased then '' else m.content end,
+    m.event,
+    m.facts,
+    '[]',
+    c.declaration,
+    null,
+    null,
+    null,
+    m.created_at,
+    m.edited_at,
+    m.deleted_at is not null or (m.type = 'message' and a.is_erased),
+    case when m.struck_reason_id is not null then private.read_words(m.community_id, m.struck_reason_id) end
+  )::private.message as message
+from private.chat_messages as m
+left join lateral (
+  select d.declaration from private.shown_declarations as d
+  where m.type = 'declaration' and d.community_id = m.community_id and d.id = m.reference_id
+  order by d.id
+  limit 1
+) as c on true
+left join lateral (
+  -- Who declared a joy is told by its card.
+  select
+    p.person,
+    p.is_erased
+  from private.shown_people as p
+  where m.type <> 'declaration' and p.id = m.user_id
+  order by p.id
+  limit 1
+) as a on true;
+comment on view private.shown_messages is
+'The shape message of every line. The house''s own lines are without words still, and of the cards only the joys, which
+the Chamber is full of, are filled in: private.said_lines and the rooms of the other cards do that. Only for the kernel.';
+
+create function private.show_message(p_community_id uuid, p_message_id bigint, p_card jsonb default null)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      to_jsonb(s.message) || case
+        when s.type = 'system' then (
+          select to_jsonb(o) from private.said_lines(p_community_id, array[p_message_id]) as o
+        )
+        when p_card is not null then jsonb_build_object(s.type, p_card)
+        else '{}'
+      end
+    from private.shown_messages as s
+    where s.community_id = p_community_id and s.id = p_message_id
+  );
+end;
+$$;
+comment on function private.show_message is 'The shape message of a line just posted, with its card if it is one.';
+
+create function private.show_new_card(
+  p_message_id bigint, p_community_id uuid, p_type text, p_person jsonb, p_card jsonb, p_at timestamptz
+)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'id', p_message_id, 'community_id', p_community_id, 'type', p_type, 'user', p_person, 'content', '',
+    'event', null, 'facts', null, 'people', '[]'::jsonb, 'declaration', null, 'borrow_request', null, 'tip_to_tip', null,
+    'election', null, 'created_at', p_at, 'edited_at', null, 'deleted', false,
+    'struck_reason', null, p_type, p_card
+  );
+end;
+$$;
+comment on function private.show_new_card is
+'What private.show_message would say of a card posted in this transaction, without reading it back.';
+
 -- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the
 -- very functions by which that Dawn goes.
 
@@ -7542,52 +7660,6 @@ grant execute on function public.get_rules to authenticated;
 
 -- Joys: declared, witnessed, listed in the Gazette (RULES 4).
 
-create view private.shown_declarations with (security_invoker = on) as
-select
-  d.id,
-  d.community_id,
-  d.cc_spent,
-  d.witnessed_count,
-  d.created_at,
-  a.person as user,
-  case when a.is_erased then '' else d.title end as title,
-  case when a.is_erased then '' else d.description end as description,
-  case when not a.is_erased then d.image_url end as image_url,
-  exists(
-    select from private.witnesses as w
-    where w.community_id = d.community_id and w.declaration_id = d.id and w.user_id = (select private.caller_id())
-  ) as has_witnessed
-from private.declarations as d
-left join lateral (
-  select
-    p.person,
-    p.is_erased
-  from private.shown_people as p
-  where p.id = d.user_id
-  order by p.id
-  limit 1
-) as a on true;
-comment on view private.shown_declarations is
-'The shape declaration, key by column, as the caller sees it; its words only while their author is not erased.
-
-Pages make json of its rows, not jsonb: text written once, where jsonb would be taken apart and put together at every
-level (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no
-page is ever read by a scan of everybody.';
-grant select on private.shown_declarations to authenticated;
-
-create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select to_jsonb(s) from private.shown_declarations as s
-    where s.community_id = p_community_id and s.id = p_declaration_id
-  );
-end;
-$$;
-comment on function private.show_declaration is 'The shape declaration of one joy.';
-
 create function private.require_joy(p_title text, p_cc_spent integer, p_description text, p_image_url text)
 returns void
 language plpgsql immutable security definer set search_path = ''
@@ -7670,7 +7742,7 @@ begin
   );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
-  select p.person into v_person from private.shown_people as p where p.id = v_me.user_id;
+  select to_jsonb(p.person) into v_person from private.shown_people as p where p.id = v_me.user_id;
   v_joy := jsonb_build_object(
     'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
     'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
@@ -7775,7 +7847,7 @@ declare
 begin
   return jsonb_build_object(
     'declaration', (
-      select to_jsonb(s) from private.shown_declarations as s
+      select s.declaration from private.shown_declarations as s
       where s.community_id = v_joy.community_id and s.id = v_joy.id
     ),
     'witnesses', (
@@ -7793,23 +7865,21 @@ comment on function public.get_declaration is
 Returns {declaration, witnesses: [person]}. Refuses: NOT_FOUND.';
 grant execute on function public.get_declaration to authenticated;
 
-create function public.list_gazette(
-  community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
-)
+create function private.list_gazette(p_community_id uuid, p_page_size integer, p_before_id uuid, p_author_id uuid)
 returns json
-language plpgsql stable security invoker set search_path = ''
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   -- Later than any: a bound that is always there is one the index can begin at.
   v_day date := date 'infinity';
   v_number bigint := 9223372036854775807;
-  v_page uuid[];
+  v_page private.declaration[];
 begin
-  perform private.require_member(list_gazette.community_id);
-  perform private.require_page_size(list_gazette.page_size);
-  if before_id is not null then
+  perform private.require_member(p_community_id);
+  perform private.require_page_size(p_page_size);
+  if p_before_id is not null then
     select d.day, d.number into v_day, v_number from private.declarations as d
-    where d.id = before_id and d.community_id = list_gazette.community_id;
+    where d.id = p_before_id and d.community_id = p_community_id;
     if not found then
       perform private.refuse('NOT_FOUND', 'There is no such declaration.');
     end if;
@@ -7817,30 +7887,40 @@ begin
 
   -- Two questions, each with an index of its own: everybody's, or one author's. Days grow with numbers, for a day is
   -- held while a joy is declared in it.
-  if author_id is null then
+  if p_author_id is null then
     v_page := array(
-      select d.id from private.declarations as d
-      where d.community_id = list_gazette.community_id
-        and (d.day, d.number) < (v_day, v_number)
-      order by d.day desc, d.number desc
-      limit page_size + 1
+      select s.declaration from private.shown_declarations as s
+      where s.community_id = p_community_id and (s.day, s.number) < (v_day, v_number)
+      order by s.day desc, s.number desc
+      limit p_page_size + 1
     );
   else
     v_page := array(
-      select d.id from private.declarations as d
-      where d.community_id = list_gazette.community_id and d.user_id = author_id
-        and (d.day, d.number) < (v_day, v_number)
-      order by d.day desc, d.number desc
-      limit page_size + 1
+      select s.declaration from private.shown_declarations as s
+      where s.community_id = p_community_id and s.user_id = p_author_id and (s.day, s.number) < (v_day, v_number)
+      order by s.day desc, s.number desc
+      limit p_page_size + 1
     );
   end if;
   return json_build_object(
-    'declarations', (
-      select coalesce(json_agg(s order by array_position(v_page, s.id)), '[]')
-      from private.shown_declarations as s
-      where s.community_id = list_gazette.community_id and s.id = any(v_page[:page_size])
-    ),
-    'has_more', cardinality(v_page) > page_size
+    'declarations', to_json(v_page[:p_page_size]), 'has_more', cardinality(v_page) > p_page_size
+  );
+end;
+$$;
+comment on function private.list_gazette is
+'A page is one statement: its rows by the index they are paged by, each with its author, and made into text once. One
+plan serves every community, for where a page is small no other is better, and to weigh it anew would cost as much as
+the page.';
+
+create function public.list_gazette(
+  community_id uuid, page_size integer default 50, before_id uuid default null, author_id uuid default null
+)
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_gazette(
+    list_gazette.community_id, list_gazette.page_size, list_gazette.before_id, list_gazette.author_id
   );
 end;
 $$;
@@ -7848,7 +7928,7 @@ comment on function public.list_gazette is
 'A community''s declarations, newest first, all of them or one author''s; before_id pages on from a declaration.
 
 Returns {declarations: [declaration], has_more}. Refuses: NOT_FOUND, INVALID_INPUT.';
-grant execute on function public.list_gazette to authenticated;
+grant execute on function public.list_gazette, private.list_gazette to authenticated;
 
 -- Asking, lending, repaying, forgiving (RULES 7).
 
@@ -10411,22 +10491,26 @@ grant execute on function public.list_bans, private.list_bans to authenticated;
 
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
-returns json
+create function private.fill_cards(p_community_id uuid, p_lines private.message[])
+returns private.message[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_types text[];
+  v_message_ids bigint[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
-  v_said jsonb := jsonb_build_object();
+  v_line record;
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
-  select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
-  from private.chat_messages as m
-  where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
+  select array_agg(distinct m.type), array_agg(m.id), array_agg(m.reference_id) into v_types, v_message_ids, v_ids
+  from unnest(p_lines) as l
+  join private.chat_messages as m on m.community_id = p_community_id and m.id = l.id
+  where l.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
+  if v_types is null then
+    return p_lines;
+  end if;
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -10439,53 +10523,60 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  for v_line in
+    select l.ordinality as place, m.type, v_cards -> m.reference_id::text as card
+    from unnest(p_lines) with ordinality as l
+    join private.chat_messages as m on m.community_id = p_community_id and m.id = l.id
+    where l.type in ('borrow_request', 'tip_to_tip', 'election')
+  loop
+    case v_line.type
+      when 'borrow_request' then p_lines[v_line.place].borrow_request := v_line.card;
+      when 'tip_to_tip' then p_lines[v_line.place].tip_to_tip := v_line.card;
+      else p_lines[v_line.place].election := v_line.card;
+    end case;
+  end loop;
   if 'system' = any(v_types) then
-    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+    for v_line in
+      select l.ordinality as place, o.content, o.facts, o.people
+      from private.said_lines(p_community_id, v_message_ids) as o
+      join unnest(p_lines) with ordinality as l on l.id = o.id
+    loop
+      p_lines[v_line.place].content := v_line.content;
+      p_lines[v_line.place].facts := v_line.facts;
+      p_lines[v_line.place].people := v_line.people;
+    end loop;
   end if;
-  return (
-    select coalesce(json_agg(line order by line.id), '[]')
-    from (
-      select
-        s.id, s.community_id, s.type, s.user,
-        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
-        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
-        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
-        case when s.type = 'declaration' then (
-          select row_to_json(d) from private.shown_declarations as d
-          where d.community_id = p_community_id and d.id = s.reference_id
-        ) end as declaration,
-        case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
-        case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
-        case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
-        s.created_at, s.edited_at, s.deleted, s.struck_reason
-      from private.shown_messages as s
-      where s.community_id = p_community_id and s.id = any(p_message_ids)
-    ) as line
-  );
+  return p_lines;
 end;
 $$;
-comment on function private.show_lines is
-'The shape message of each of these lines, with its card filled in, oldest first.
+comment on function private.fill_cards is
+'These lines with the cards that are still missing, and with the words of the house''s own.
 
 Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
 made of.';
 
 create function private.show_line(p_community_id uuid, p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_line private.message[] := array(
+    select s.message from private.shown_messages as s where s.community_id = p_community_id and s.id = p_message_id
+  );
 begin
-  return jsonb_build_object('message', private.show_lines(p_community_id, array[p_message_id]) -> 0);
+  return json_build_object('message', (private.fill_cards(p_community_id, v_line))[1]);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
 
 create function private.list_messages(p_community_id uuid, p_page_size integer, p_before_id bigint, p_after_id bigint)
 returns json
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_page bigint[];
+  v_page private.message[];
+  v_lacks boolean;
+  v_more boolean;
   v_safe bigint;
 begin
   perform private.require_member(p_community_id);
@@ -10496,26 +10587,35 @@ begin
   elsif p_after_id is not null then
     -- Asked before the page is read: this function is volatile so that the page has a later snapshot.
     v_safe := private.safe_position();
-    v_page := array(
-      select m.id from private.chat_messages as m
-      where m.community_id = p_community_id and m.id > p_after_id and m.id <= v_safe
-      order by m.id
+    select array_agg(s.message order by s.id), bool_or(s.type not in ('message', 'declaration')) into v_page, v_lacks
+    from (
+      select s.id, s.type, s.message from private.shown_messages as s
+      where s.community_id = p_community_id and s.id > p_after_id and s.id <= v_safe
+      order by s.id
       limit p_page_size + 1
-    );
+    ) as s;
+    v_more := cardinality(v_page) > p_page_size;
+    v_page := v_page[:p_page_size];
   else
-    v_page := array(
-      select m.id from private.chat_messages as m
-      where m.community_id = p_community_id and m.id < coalesce(p_before_id, 9223372036854775807)
-      order by m.id desc
+    select array_agg(s.message order by s.id), bool_or(s.type not in ('message', 'declaration')) into v_page, v_lacks
+    from (
+      select s.id, s.type, s.message from private.shown_messages as s
+      where s.community_id = p_community_id and s.id < coalesce(p_before_id, 9223372036854775807)
+      order by s.id desc
       limit p_page_size + 1
-    );
+    ) as s;
+    v_more := cardinality(v_page) > p_page_size;
+    v_page := v_page[1 + v_more::integer:];
   end if;
-  return json_build_object(
-    'messages', private.show_lines(p_community_id, v_page[:p_page_size]),
-    'has_more', cardinality(v_page) > p_page_size
-  );
+  if v_lacks then
+    v_page := private.fill_cards(p_community_id, v_page);
+  end if;
+  return json_build_object('messages', coalesce(to_json(v_page), '[]'), 'has_more', coalesce(v_more, false));
 end;
 $$;
+comment on function private.list_messages is
+'Of a page the lines, their authors and the joys are one statement, by the index it is paged by; one plan serves every
+community, for to weigh it anew would cost as much as a page.';
 
 create function public.list_messages(
   community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
@@ -10554,7 +10654,7 @@ comment on function private.require_line is
 'Returns a line of a Chamber the caller is in. Refuses: as private.require_seen.';
 
 create function private.get_message(p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -10565,7 +10665,7 @@ end;
 $$;
 
 create function public.get_message(message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
@@ -10634,7 +10734,7 @@ comment on function private.lock_own_message is
 'Locks a plain message of the caller''s own. Refuses: FORBIDDEN (another''s, or a card), NOT_FOUND.';
 
 create function private.edit_message(p_message_id bigint, p_content text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -10656,7 +10756,7 @@ end;
 $$;
 
 create function public.edit_message(message_id bigint, content text)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.edit_message(edit_message.message_id, edit_message.content);
@@ -10669,7 +10769,7 @@ RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, 
 grant execute on function public.edit_message, private.edit_message to authenticated;
 
 create function private.delete_message(p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -10683,7 +10783,7 @@ end;
 $$;
 
 create function public.delete_message(message_id bigint)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.delete_message(delete_message.message_id);
@@ -10715,7 +10815,7 @@ comment on function private.strike_words_of is
 notice, for these look them up.';
 
 create function private.strike_message(p_message_id bigint, p_reason text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -10738,7 +10838,7 @@ end;
 $$;
 
 create function public.strike_message(message_id bigint, reason text)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.strike_message(strike_message.message_id, strike_message.reason);
@@ -11016,7 +11116,7 @@ begin
       'entries', coalesce(
         jsonb_agg(
           jsonb_build_object('user', p.person, 'unspent_cc', s.unspent_cc)
-          order by s.unspent_cc desc, p.person ->> 'display_name', s.user_id
+          order by s.unspent_cc desc, p.display_name, s.user_id
         ),
         '[]'
       ),
@@ -11479,7 +11579,7 @@ select
                 'total_declarations', e.total_declarations, 'witnessed_received', e.witnessed_received,
                 'joined_at', e.joined_at
               )
-              order by e.place, w.person ->> 'display_name', e.user_id
+              order by e.place, w.display_name, e.user_id
             ),
             '[]'
           )
@@ -11716,7 +11816,7 @@ begin
       select r.* from private.reckon(p_community_id, v_week) as r
     ), board as (
       select
-        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+        r.*, p.person, p.display_name, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
       from reckoning as r
       join private.shown_people as p on p.id = r.user_id
       where r.total_declarations > 0
@@ -11743,7 +11843,7 @@ begin
             'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
             'active_days', b.active_days
           )
-          order by b.rank, b.person ->> 'display_name', b.user_id
+          order by b.rank, b.display_name, b.user_id
         ),
         '[]'
       ),
@@ -12285,7 +12385,7 @@ begin
     ),
     'sunset_at', v_day.sunset_at, 'seconds_left', ceil(extract(epoch from v_left))::integer,
     'unwitnessed', (
-      select coalesce(jsonb_agg(to_jsonb(s) order by j.number), '[]')
+      select coalesce(jsonb_agg(s.declaration order by j.number), '[]')
       from private.unwitnessed_joys(p_community_id, v_day.day, 200) as j
       join private.shown_declarations as s on s.community_id = j.community_id and s.id = j.id
     )
@@ -12316,7 +12416,8 @@ as $$
 begin
   return case p_ref_kind
     when 'declaration' then (
-      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
+      select (d.declaration).title from private.shown_declarations as d
+      where d.community_id = p_community_id and d.id = p_ref_id
     )
     when 'borrow_request' then (
       select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
@@ -13692,7 +13793,7 @@ declare
 begin
   return (
     select
-      p.person || jsonb_build_object(
+      to_jsonb(p.person) || jsonb_build_object(
         'standing', v_standing, 'is_steward', v_is_steward,
         'admitted_at', d.admitted_at, 'suspended_at', d.suspended_at, 'created_at', u.created_at,
         'communities', (

@@ -417,7 +417,7 @@ declare
   v_me uuid := private.require_admitted();
 begin
   return (
-    select p.person || jsonb_build_object('email', a.email, 'created_at', u.created_at)
+    select to_jsonb(p.person) || jsonb_build_object('email', a.email, 'created_at', u.created_at)
     from private.users as u
     join private.shown_people as p on p.id = u.id
     join auth.users as a on a.id = u.id

@@ -286,9 +286,9 @@ begin
   select
     jsonb_agg(
       jsonb_build_object('user', p.person, 'roles', c.roles, 'votes', t.votes)
-      order by t.place, p.person ->> 'display_name', p.id
+      order by t.place, p.display_name, p.id
     ),
-    (array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1]
+    to_jsonb((array_agg(p.person) filter (where t.place = 1 and t.votes > 0))[1])
   into v_candidates, v_winner
   from private.election_candidates as c
   left join private.result_of(p_election) as t on t.user_id = c.user_id

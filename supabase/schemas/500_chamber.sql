@@ -1,21 +1,25 @@
 -- The Chamber as members see it: the talk, every act told in full (RULES 3).
 
-create function private.show_lines(p_community_id uuid, p_message_ids bigint[])
-returns json
+create function private.fill_cards(p_community_id uuid, p_lines private.message[])
+returns private.message[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_types text[];
+  v_message_ids bigint[];
   v_ids uuid[];
   v_cards jsonb := jsonb_build_object();
-  v_said jsonb := jsonb_build_object();
+  v_line record;
 begin
   -- Joys are what a page is full of. The other cards are asked for only where there are some: to have them all in one
   -- statement would cost a page of talk the setting up of them.
-  select coalesce(array_agg(distinct m.type), '{}'), array_agg(m.reference_id) into v_types, v_ids
-  from private.chat_messages as m
-  where m.community_id = p_community_id and m.id = any(p_message_ids)
-    and m.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
+  select array_agg(distinct m.type), array_agg(m.id), array_agg(m.reference_id) into v_types, v_message_ids, v_ids
+  from unnest(p_lines) as l
+  join private.chat_messages as m on m.community_id = p_community_id and m.id = l.id
+  where l.type in ('borrow_request', 'tip_to_tip', 'election', 'system');
+  if v_types is null then
+    return p_lines;
+  end if;
   if 'borrow_request' = any(v_types) then
     select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
@@ -28,53 +32,60 @@ begin
     select v_cards || coalesce(jsonb_object_agg(e.id, e.election), '{}') into v_cards
     from private.shown_elections as e where e.community_id = p_community_id and e.id = any(v_ids);
   end if;
+  for v_line in
+    select l.ordinality as place, m.type, v_cards -> m.reference_id::text as card
+    from unnest(p_lines) with ordinality as l
+    join private.chat_messages as m on m.community_id = p_community_id and m.id = l.id
+    where l.type in ('borrow_request', 'tip_to_tip', 'election')
+  loop
+    case v_line.type
+      when 'borrow_request' then p_lines[v_line.place].borrow_request := v_line.card;
+      when 'tip_to_tip' then p_lines[v_line.place].tip_to_tip := v_line.card;
+      else p_lines[v_line.place].election := v_line.card;
+    end case;
+  end loop;
   if 'system' = any(v_types) then
-    select coalesce(jsonb_object_agg(o.id, o), '{}') into v_said from private.said_lines(p_community_id, p_message_ids) as o;
+    for v_line in
+      select l.ordinality as place, o.content, o.facts, o.people
+      from private.said_lines(p_community_id, v_message_ids) as o
+      join unnest(p_lines) with ordinality as l on l.id = o.id
+    loop
+      p_lines[v_line.place].content := v_line.content;
+      p_lines[v_line.place].facts := v_line.facts;
+      p_lines[v_line.place].people := v_line.people;
+    end loop;
   end if;
-  return (
-    select coalesce(json_agg(line order by line.id), '[]')
-    from (
-      select
-        s.id, s.community_id, s.type, s.user,
-        coalesce(v_said -> s.id::text ->> 'content', s.content) as content, s.event,
-        coalesce(v_said -> s.id::text -> 'facts', s.facts) as facts,
-        coalesce(v_said -> s.id::text -> 'people', s.people) as people,
-        case when s.type = 'declaration' then (
-          select row_to_json(d) from private.shown_declarations as d
-          where d.community_id = p_community_id and d.id = s.reference_id
-        ) end as declaration,
-        case when s.type = 'borrow_request' then v_cards -> s.reference_id::text end as borrow_request,
-        case when s.type = 'tip_to_tip' then v_cards -> s.reference_id::text end as tip_to_tip,
-        case when s.type = 'election' then v_cards -> s.reference_id::text end as election,
-        s.created_at, s.edited_at, s.deleted, s.struck_reason
-      from private.shown_messages as s
-      where s.community_id = p_community_id and s.id = any(p_message_ids)
-    ) as line
-  );
+  return p_lines;
 end;
 $$;
-comment on function private.show_lines is
-'The shape message of each of these lines, with its card filled in, oldest first.
+comment on function private.fill_cards is
+'These lines with the cards that are still missing, and with the words of the house''s own.
 
 Only for a door that has asked whose Chamber it is: row level security would ask it again for every table a card is
 made of.';
 
 create function private.show_line(p_community_id uuid, p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_line private.message[] := array(
+    select s.message from private.shown_messages as s where s.community_id = p_community_id and s.id = p_message_id
+  );
 begin
-  return jsonb_build_object('message', private.show_lines(p_community_id, array[p_message_id]) -> 0);
+  return json_build_object('message', (private.fill_cards(p_community_id, v_line))[1]);
 end;
 $$;
 comment on function private.show_line is 'What acts on one line answer: {message}, card and all.';
 
 create function private.list_messages(p_community_id uuid, p_page_size integer, p_before_id bigint, p_after_id bigint)
 returns json
-language plpgsql security definer set search_path = ''
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_page bigint[];
+  v_page private.message[];
+  v_lacks boolean;
+  v_more boolean;
   v_safe bigint;
 begin
   perform private.require_member(p_community_id);
@@ -85,26 +96,35 @@ begin
   elsif p_after_id is not null then
     -- Asked before the page is read: this function is volatile so that the page has a later snapshot.
     v_safe := private.safe_position();
-    v_page := array(
-      select m.id from private.chat_messages as m
-      where m.community_id = p_community_id and m.id > p_after_id and m.id <= v_safe
-      order by m.id
+    select array_agg(s.message order by s.id), bool_or(s.type not in ('message', 'declaration')) into v_page, v_lacks
+    from (
+      select s.id, s.type, s.message from private.shown_messages as s
+      where s.community_id = p_community_id and s.id > p_after_id and s.id <= v_safe
+      order by s.id
       limit p_page_size + 1
-    );
+    ) as s;
+    v_more := cardinality(v_page) > p_page_size;
+    v_page := v_page[:p_page_size];
   else
-    v_page := array(
-      select m.id from private.chat_messages as m
-      where m.community_id = p_community_id and m.id < coalesce(p_before_id, 9223372036854775807)
-      order by m.id desc
+    select array_agg(s.message order by s.id), bool_or(s.type not in ('message', 'declaration')) into v_page, v_lacks
+    from (
+      select s.id, s.type, s.message from private.shown_messages as s
+      where s.community_id = p_community_id and s.id < coalesce(p_before_id, 9223372036854775807)
+      order by s.id desc
       limit p_page_size + 1
-    );
+    ) as s;
+    v_more := cardinality(v_page) > p_page_size;
+    v_page := v_page[1 + v_more::integer:];
   end if;
-  return json_build_object(
-    'messages', private.show_lines(p_community_id, v_page[:p_page_size]),
-    'has_more', cardinality(v_page) > p_page_size
-  );
+  if v_lacks then
+    v_page := private.fill_cards(p_community_id, v_page);
+  end if;
+  return json_build_object('messages', coalesce(to_json(v_page), '[]'), 'has_more', coalesce(v_more, false));
 end;
 $$;
+comment on function private.list_messages is
+'Of a page the lines, their authors and the joys are one statement, by the index it is paged by; one plan serves every
+community, for to weigh it anew would cost as much as a page.';
 
 create function public.list_messages(
   community_id uuid, page_size integer default 50, before_id bigint default null, after_id bigint default null
@@ -143,7 +163,7 @@ comment on function private.require_line is
 'Returns a line of a Chamber the caller is in. Refuses: as private.require_seen.';
 
 create function private.get_message(p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -154,7 +174,7 @@ end;
 $$;
 
 create function public.get_message(message_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
@@ -223,7 +243,7 @@ comment on function private.lock_own_message is
 'Locks a plain message of the caller''s own. Refuses: FORBIDDEN (another''s, or a card), NOT_FOUND.';
 
 create function private.edit_message(p_message_id bigint, p_content text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -245,7 +265,7 @@ end;
 $$;
 
 create function public.edit_message(message_id bigint, content text)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.edit_message(edit_message.message_id, edit_message.content);
@@ -258,7 +278,7 @@ RATE_LIMITED {most, possible_at, retry_after} (thirty a minute), INVALID_INPUT, 
 grant execute on function public.edit_message, private.edit_message to authenticated;
 
 create function private.delete_message(p_message_id bigint)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -272,7 +292,7 @@ end;
 $$;
 
 create function public.delete_message(message_id bigint)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.delete_message(delete_message.message_id);
@@ -304,7 +324,7 @@ comment on function private.strike_words_of is
 notice, for these look them up.';
 
 create function private.strike_message(p_message_id bigint, p_reason text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
@@ -327,7 +347,7 @@ end;
 $$;
 
 create function public.strike_message(message_id bigint, reason text)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.strike_message(strike_message.message_id, strike_message.reason);

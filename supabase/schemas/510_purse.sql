@@ -234,7 +234,7 @@ begin
       'entries', coalesce(
         jsonb_agg(
           jsonb_build_object('user', p.person, 'unspent_cc', s.unspent_cc)
-          order by s.unspent_cc desc, p.person ->> 'display_name', s.user_id
+          order by s.unspent_cc desc, p.display_name, s.user_id
         ),
         '[]'
       ),

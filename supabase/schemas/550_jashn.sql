@@ -252,7 +252,7 @@ select
                 'total_declarations', e.total_declarations, 'witnessed_received', e.witnessed_received,
                 'joined_at', e.joined_at
               )
-              order by e.place, w.person ->> 'display_name', e.user_id
+              order by e.place, w.display_name, e.user_id
             ),
             '[]'
           )

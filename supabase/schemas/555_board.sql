@@ -16,7 +16,7 @@ begin
       select r.* from private.reckon(p_community_id, v_week) as r
     ), board as (
       select
-        r.*, p.person, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
+        r.*, p.person, p.display_name, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
       from reckoning as r
       join private.shown_people as p on p.id = r.user_id
       where r.total_declarations > 0
@@ -43,7 +43,7 @@ begin
             'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
             'active_days', b.active_days
           )
-          order by b.rank, b.person ->> 'display_name', b.user_id
+          order by b.rank, b.display_name, b.user_id
         ),
         '[]'
       ),

@@ -139,7 +139,7 @@ begin
     ),
     'sunset_at', v_day.sunset_at, 'seconds_left', ceil(extract(epoch from v_left))::integer,
     'unwitnessed', (
-      select coalesce(jsonb_agg(to_jsonb(s) order by j.number), '[]')
+      select coalesce(jsonb_agg(s.declaration order by j.number), '[]')
       from private.unwitnessed_joys(p_community_id, v_day.day, 200) as j
       join private.shown_declarations as s on s.community_id = j.community_id and s.id = j.id
     )

@@ -7,7 +7,8 @@ as $$
 begin
   return case p_ref_kind
     when 'declaration' then (
-      select d.title from private.shown_declarations as d where d.community_id = p_community_id and d.id = p_ref_id
+      select (d.declaration).title from private.shown_declarations as d
+      where d.community_id = p_community_id and d.id = p_ref_id
     )
     when 'borrow_request' then (
       select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r

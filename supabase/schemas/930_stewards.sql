@@ -117,7 +117,7 @@ declare
 begin
   return (
     select
-      p.person || jsonb_build_object(
+      to_jsonb(p.person) || jsonb_build_object(
         'standing', v_standing, 'is_steward', v_is_steward,
         'admitted_at', d.admitted_at, 'suspended_at', d.suspended_at, 'created_at', u.created_at,
         'communities', (
