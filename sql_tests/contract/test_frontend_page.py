@@ -20,10 +20,12 @@ for (let tries = 0; tries < 50 && !heard.some(([event]) => event === 'message');
   await new Promise((done) => setTimeout(done, 100))
 }
 await catchUp()
+const verified = await supabase.rpc('verify_gazette', { community_id })
 console.log(JSON.stringify({
   access, joined, no, chamber: chamber.length, balance, heard,
   first: first.data, second: second.data,
   last: lines.at(-1), ids: lines.map((line) => line.id), redeemed, unknown, pictured, untilSunset,
+  proof, verified: verified.data,
 }))
 process.exit(0)
 """
@@ -74,6 +76,9 @@ def test_the_examples_of_the_page_run(stack, run):
     assert told["ids"] == sorted(set(told["ids"]))
     assert told["redeemed"]["data"]["already_whitelisted"]
     assert told["unknown"]["code"] == "NOT_FOUND"
+    same = ("holds", "editions", "taken_out", "head", "first_break")
+    assert told["proof"] == {name: told["verified"][name] for name in same}
+    assert told["proof"]["editions"] >= 3
     assert told["pictured"]["declaration"]["image_url"].endswith("heron.jpg")
 
 

@@ -15,7 +15,8 @@ const password = { name: 'password', label: 'Password', type: 'password', requir
 
 export function signIn(main, why) {
   fill(main, [
-    card('sign-in', h('h2', { tabindex: -1 }, 'Sign in'), why && h('p', { class: 'wrong', role: 'alert' }, why),
+    card('sign-in', h('p', {}, 'The Bureau of Declared Joy: a purse of coins every day, to be spent by saying what was good. What is left at Sunset is lost.'),
+      h('h2', { tabindex: -1 }, 'Sign in'), why && h('p', { class: 'wrong', role: 'alert' }, why),
       form('Sign in', [{ ...email, list: 'seed', value: '' }, { ...password, autocomplete: 'current-password' }], 'Sign in', async (given) => {
         await auth(client.auth.signInWithPassword(given))
         return false
@@ -47,10 +48,10 @@ export function waiting(main, enter) {
 
 export function threshold(main, went) {
   fill(main, [
-    card('join', h('h2', { tabindex: -1 }, 'Join a community, or found one'),
+    card('join', h('h2', { tabindex: -1 }, 'Join a community'),
       form('Join', [{ name: 'invite_code', label: 'Join code (a moderator’s, under House)', required: true, maxlength: 60, autocomplete: 'off' }], 'Join',
         async (given) => { await went(await once('join_community', given)) })),
-    card('found', form('Found', [
+    card('found', h('h2', {}, 'Or found one'), form('Found', [
       { name: 'name', label: 'Name', required: true, maxlength: 50 },
       { name: 'description', label: 'What it is about (if you like)', maxlength: 200 },
       { name: 'daily_cc_budget', label: 'CC a day', type: 'number', min: 10, max: 1000, value: 100, required: true },

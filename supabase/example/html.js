@@ -14,8 +14,11 @@ export function h(tag, props = {}, ...children) {
   return node
 }
 
-export const hour = (moment) => h('time', { datetime: moment },
-  new Date(moment).toLocaleString([], { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }))
+// Within a week a day has a name; else it has a date.
+export const hour = (moment) => h('time', { datetime: moment }, new Date(moment).toLocaleString([], {
+  ...(Math.abs(Date.now() - Date.parse(moment)) < 6 * 864e5 ? { weekday: 'short' } : { day: 'numeric', month: 'short' }),
+  hour: '2-digit', minute: '2-digit', hourCycle: 'h23',
+}))
 export const date = (moment) => h('time', { datetime: moment },
   new Date(moment).toLocaleDateString([], { day: 'numeric', month: 'short', year: 'numeric' }))
 // A day is a day wherever one reads of it: it has no hour and no zone.
@@ -26,6 +29,7 @@ export const row = (...children) => h('div', { class: 'row' }, children)
 export const faint = (...words) => h('p', { class: 'faint' }, words)
 export const card = (key, ...children) => h('article', { 'data-key': key }, children)
 export const section = (key, title, ...children) => card(key, h('h3', {}, title), children)
+export const fold = (key, title, ...children) => h('details', { class: 'card', 'data-key': key, 'data-act': title }, h('summary', {}, title), children)
 export const table = (caption, head, rows) => h('table', {}, h('caption', { class: 'unseen' }, caption),
   h('thead', {}, h('tr', {}, head.map((words) => h('th', { scope: 'col' }, words)))),
   h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell) => h('td', {}, cell))))))
@@ -192,6 +196,7 @@ export function fill(place, nodes) {
 function carry(old, node) {
   const like = (inner) => [...node.querySelectorAll('[data-act]')].find((one) =>
     one.tagName === inner.tagName && one.dataset.act === inner.dataset.act)
+  if (old.matches('details[open]')) node.open = true
   for (const open of old.querySelectorAll('details[open]')) like(open)?.replaceWith(open)
   for (const wrote of [...old.querySelectorAll('form'), ...(old.matches('form') ? [old] : [])]) {
     const now = wrote === old ? node : like(wrote)

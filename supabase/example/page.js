@@ -20,9 +20,13 @@ let why = ''
 
 // ------------------------------------------------------------------ coming in
 
+let entering = 0
 client.auth.onAuthStateChange((event) => {
+  // A session that is found again is told twice: whoever is just entering does not enter once more.
+  if (event !== 'INITIAL_SESSION' && event !== 'SIGNED_OUT' && (event !== 'SIGNED_IN' || state.me || entering)) return
+  entering += 1
   // Not within the callback: the client waits for it, and calls of its own would wait for the client.
-  if (event === 'INITIAL_SESSION' || event === 'SIGNED_IN' && !state.me || event === 'SIGNED_OUT') setTimeout(enter)
+  setTimeout(() => enter().finally(() => { entering -= 1 }))
 })
 
 after.act = async () => { await refresh('done') }

@@ -1,6 +1,6 @@
 // The other rooms of a community. Each says what it asks for and how it shows that; page.js does the rest.
 import { inside, isMe, moderates, once, rpc, state } from './house.js'
-import { ask, button, card, cc, date, day, drawer, faint, form, h, hour, row, section, table } from './html.js'
+import { ask, button, card, cc, date, day, drawer, faint, fold, form, h, hour, row, section, table } from './html.js'
 import { amended, away, borrowing, declare, election, everyone, joy, name, others, proposal, spoken, times } from './cards.js'
 import { chain, forgetChain } from './editions.js'
 
@@ -45,7 +45,7 @@ export const gazette = {
       : faint('The first Sunset of a day on which something happened makes the first.'),
     pager('list_editions', 'editions', 7).older(editions)),
     chain(),
-    h('details', { 'data-key': 'declare', 'data-act': 'Declare a joy' }, h('summary', {}, 'Declare a joy'), declare()),
+    fold('declare', 'Declare a joy', declare()),
     chooser('Whose joys', 'author_id', [['', 'Everyone’s'], ...everyone(state.members)]),
     joys.declarations.map((one) => card(`joy-${one.id}`, joy(one))),
     !joys.declarations.length && faint('No joy was declared yet.'),
@@ -117,12 +117,13 @@ export const votes = {
     return { open: open.election, tips, polls }
   },
   show: ({ open, tips, polls }) => [
-    section('stake', 'Propose something all agree on', form('Propose', [
+    open && card(`election-${open.id}`, election(open)),
+    fold('stake', 'Propose something all agree on', form('Propose', [
       { name: 'title', label: 'What all agree on', required: true, maxlength: 120 },
       { name: 'stake_amount', label: 'Stake, CC', type: 'number', min: 1, required: true, value: 5 },
       { name: 'description', label: 'More about it (if you like)', maxlength: 1000 },
     ], 'Propose', async (given) => { await once('propose_tip_to_tip', { ...inside(), ...given }); return 'Proposed: four hours for everyone to accept.' })),
-    section('amend', 'Amend the rules together', faint('What all accept takes force at the next Dawn, and no moderator sets it otherwise meanwhile. What is left empty stays.'),
+    fold('amend', 'Amend the rules together', faint('What all accept takes force at the next Dawn, and no moderator sets it otherwise meanwhile. What is left empty stays.'),
       form('Propose an amendment', [
         { name: 'title', label: 'Why all should want it', required: true, maxlength: 120 },
         { name: 'stake_amount', label: 'Stake, CC', type: 'number', min: 1, required: true, value: 5 },
@@ -134,7 +135,6 @@ export const votes = {
         await once('propose_tip_to_tip', { ...inside(), title, stake_amount, amendment })
         return `Proposed: ${amended(amendment)}.`
       })),
-    open && card(`election-${open.id}`, election(open)),
     !open && moderates() && section('poll', 'Open an election for moderator', form('Open an election', [
       { name: 'title', label: 'Title', required: true, maxlength: 120 },
       { name: 'days', label: 'Days', type: 'number', min: 1, max: 14, value: 3, required: true },
@@ -228,8 +228,9 @@ function absence(mine) {
   return mine?.away
     ? row(h('span', {}, 'You are', away(mine.away), ': no grant, no roll, no Jashn of those weeks.'),
       button('I am here after all', () => rpc('end_absence', inside()).then(() => 'Your absence is over, or ends with today.'), { class: 'quiet' }))
-    : form('Be away', [{ name: 'from_day', label: 'From', type: 'date', required: true }, { name: 'to_day', label: 'To', type: 'date', required: true }],
-      'Be away', (given) => rpc('declare_absence', { ...inside(), ...given }).then(() => 'No grant, no vote and no Jashn on those days.'))
+    : [faint('From tomorrow on, for up to 14 days: no grant, no roll, no Jashn; debts wait on both sides.'),
+      form('Be away', [{ name: 'from_day', label: 'From', type: 'date', required: true }, { name: 'to_day', label: 'To', type: 'date', required: true }],
+        'Be away', (given) => rpc('declare_absence', { ...inside(), ...given }).then(() => 'All see it. Until it is over you may take it back.'))]
 }
 
 // The last moderator names who follows; whom one may name is asked for in both cases, and left out where nobody is needed.
