@@ -15,7 +15,7 @@ export no_proxy := $(NO_PROXY)
 STACK := python supabase/local/stack.py
 HOUSES := python supabase/local/houses.py
 PYTEST := python -m pytest
-BENCH := PYTHONPATH=supabase/local python sql_tests/bench/bench.py
+BENCH := PYTHONPATH=supabase/local:sql_tests:sql_tests/soak python sql_tests/bench/bench.py
 
 .PHONY: help
 help:

@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jwt
 import psycopg
+from attacks import Attacks
 from cluster import (
     ROOT,
     Cluster,
@@ -43,6 +45,7 @@ from meters import (
     pgbench,
     session,
 )
+from people import House
 from psycopg.rows import dict_row
 from report import Figure, table, write
 from running import project, resident, rest, served
@@ -360,6 +363,26 @@ class Bench:
         what = "erase_user with 10,000 messages and 5,000 joys : of one with ten joys"
         self.compare(what, long, short, 3)
 
+    def attacks(self) -> None:
+        """What others notice of one login with sixteen connections, whatever it is after.
+
+        Of what their calls take, waits for a processor are left out: who keeps two of them busy
+        with ordinary calls (the first figure) costs everybody that.
+        """
+        self.copy("attacked", HOUSE)
+        house = House(partial(self.cluster.url, "attacked"), frozenset())
+        attacks = Attacks(house, house.address("authenticator"), datetime.now(UTC).isoformat())
+        attacks.play(min(self.form.rounds, 4), seconds=2, pause=0.05)
+        for name in attacks.times:
+            costs = {place: attacks.cost(name, place) for place in attacks.times[name]}
+            where = max(costs, key=lambda place: costs[place])
+            if name != "quiet":
+                here, quiet = attacks.p95(name, where), attacks.p95("quiet", where)
+                medians = f"{here:.2f} : {quiet:.2f} ms {where}"
+                what = f"others' p95 while one member {name} : quiet"
+                self.add(what, [costs[where]], 2, medians)
+        house.close()
+
     def sentences(self) -> None:
         """What the house says is made when a page is read, and must hardly be felt (RULES 3.1)."""
         self.copy("speaking", HOUSE)
@@ -542,6 +565,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "pages": Bench.pages,
     "proposals": Bench.proposals,
     "erasure": Bench.erasure,
+    "attacks": Bench.attacks,
     "sentences": Bench.sentences,
     "day": Bench.day,
     "growth": Bench.growth,

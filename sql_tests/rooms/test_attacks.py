@@ -227,7 +227,11 @@ def test_of_two_absences_of_one_member_at_once_one_is_declared(rain, bram):
 def test_what_is_much_to_read_is_read_once_at_a_time(rain, asha, bram):
     with asha.transaction(read_only=True) as reading:
         reading.export_my_data()
-        for again in (asha.export_my_data, lambda: asha.verify_gazette(community_id=rain)):
+        for again in (
+            asha.export_my_data,
+            lambda: asha.verify_gazette(community_id=rain),
+            lambda: asha.audit_ledger(community_id=rain),
+        ):
             with refused("RATE_LIMITED", most=1, possible_at=None, retry_after=None):
                 again()
         assert bram.export_my_data()["profile"]["display_name"] == "Bram"

@@ -182,6 +182,37 @@ def test_the_edge_finds_somebody_without_a_profile(house, unprofiled):
     assert house.service.get_account(user_id=unprofiled.id)["display_name"] == "Nora"
 
 
+def test_calls_at_once_make_a_missing_profile_once(house, unprofiled):
+    answers = together(*[unprofiled.get_access] * 6)
+    assert [answer["whitelisted"] for answer in answers] == [False] * 6
+    assert len(house.owner.read("users", id=unprofiled.id)) == 1
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted softly", "erased"])
+def test_whom_auth_has_deleted_or_the_house_erased_is_not_healed_back(house, unprofiled, how):
+    if how == "erased":
+        unprofiled.get_access()
+    admin_of(house).sql(UNABLE[how], id=unprofiled.id)
+    with refused("UNAUTHORIZED"):
+        unprofiled.get_access()
+    with refused("NOT_FOUND"):
+        house.service.get_account(user_id=unprofiled.id)
+    house.owner.sql("select private.housekeeping()")
+    assert not [one for one in house.owner.read("users", id=unprofiled.id) if not one["erased_at"]]
+
+
+def test_nobody_heals_a_stranger(house, unprofiled, asha):
+    """Whoever is called by an id that Auth does not know is nobody, and stays so."""
+    (invite,) = house.service.mint_invites()["invites"]
+    with refused("NOT_FOUND"):
+        house.service.get_account(user_id=REPEATED)
+    answer = house.service.redeem_invite(user_id=REPEATED, code=invite["code"])
+    assert answer["refused"]["code"] in ("NOT_FOUND", "UNAUTHORIZED")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        asha.sql("select private.heal_profile(%(id)s)", id=unprofiled.id)
+    assert not house.owner.read("users", id=unprofiled.id)
+
+
 # ------------------------------------------------------------------------------ texts and codes
 
 
@@ -234,6 +265,55 @@ def test_a_code_knows_no_wildcard(rain, asha, stranger, wild):
     code = asha.get_community(community_id=rain)["community"]["invite_code"]
     with refused("NOT_FOUND"):
         stranger.join_community(invite_code=code[:-1] + wild)
+
+
+# ------------------------------------------------------------------------------ zones
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        *(("CET", "Europe/Brussels"), ("EET", "Europe/Athens"), ("MET", "Europe/Brussels")),
+        *(("WET", "Europe/Lisbon"), ("EST", "America/Panama"), ("cest", "Europe/Brussels")),
+        *(("XYZ", None), ("Europe", None), ("Japan", None), ("Europe/Nowhere", None)),
+        *(("europe/lisbon", None), ("Abc/Def+3", None), ("ABC/DEF+3", None)),
+        *(("posix/Europe/Lisbon", None), ("America/Argentina", None), (None, None)),
+    ],
+)
+def test_a_zone_has_a_region_and_is_spelt_as_it_is(rain, asha, name, region):
+    facts = {"field": "timezone"} | ({"region": region} if region else {})
+    with refused("INVALID_INPUT", **facts) as said:
+        asha.create_community(name="Elsewhere", timezone=name)
+    assert said.facts == facts
+    if name:
+        for patch in ({"timezone": name}, {"timezone": name, "name": "Other"}):
+            with refused("INVALID_INPUT", **facts):
+                asha.update_community(community_id=rain, patch=patch)
+            with refused("INVALID_INPUT", **facts):
+                asha.propose_tip_to_tip(
+                    community_id=rain, title="T", stake_amount=1, amendment={"timezone": name}
+                )
+    if region:
+        asha.update_community(community_id=rain, patch={"timezone": region})
+
+
+def test_every_zone_with_a_region_is_one(house):
+    """What PostgreSQL lists, without the half a second that the list takes."""
+    (row,) = house.owner.sql(
+        r"""
+        select
+          count(*) filter (where private.is_zone(z.name)) as found,
+          count(*) filter (where private.is_zone(lower(z.name))) as in_small,
+          count(*) filter (where private.is_zone(upper(z.name))) as in_capitals,
+          count(*) as listed,
+          current_setting('timezone') as kept
+        from pg_timezone_names as z
+        where z.name ~ '/' and z.name !~ '^(posix|right)/'
+        """
+    )
+    assert row["found"] == row["listed"] > 400
+    assert (row["in_small"], row["in_capitals"]) == (0, 0)
+    assert row["kept"] == house.owner.sql("show timezone")[0]["TimeZone"]
 
 
 # ------------------------------------------------------------------------------ unread, notices

@@ -118,6 +118,22 @@ def test_a_steward_lets_a_person_in_without_an_invite(service, stella, unadmitte
     assert act["actor"]["id"] == stella.id
 
 
+def test_which_steward_acted_is_in_nobodys_export_but_their_own(service, stella, rain, asha, bram):
+    """As in the audit log: what was done and why is the member's affair, not by whom."""
+    service.suspend_person(user_id=bram.id, reason="Asked to pause", steward_id=stella.id)
+    service.restore_person(user_id=bram.id, steward_id=stella.id)
+    service.post_correction(
+        community_id=rain, user_id=bram.id, amount=-5, reason="Miscounted", steward_id=stella.id
+    )
+    mine = bram.export_my_data()
+    (here,) = [one for one in mine["communities"] if one["community"]["id"] == rain]
+    corrected = [one for one in here["audit"] if one["action"] == "steward_corrected"]
+    assert [one["action"] for one in mine["audit"]] == ["steward_suspended", "steward_restored"]
+    assert [one["actor_id"] for one in mine["audit"] + corrected] == [None] * 3
+    assert stella.id not in str(mine)
+    assert [one["actor_id"] for one in stella.export_my_data()["audit"]] == [stella.id] * 2
+
+
 def test_a_suspension_bites_on_the_next_call_and_can_be_lifted(service, asha, rain):
     answer = service.suspend_person(user_id=asha.id, reason="Asked to pause")
     assert answer["person"]["standing"] == "suspended"

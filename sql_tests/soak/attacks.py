@@ -9,7 +9,7 @@ import multiprocessing
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -297,22 +297,22 @@ class Attacks:
 
     def cost(self, name: str, place: str) -> float:
         """How many times the quiet p95 others' acts took there."""
-        return p95(self.times[name][place]) / p95(self.times["quiet"][place])
+        return self.p95(name, place) / self.p95("quiet", place)
+
+    def p95(self, name: str, place: str) -> float:
+        """Of others' acts there, in milliseconds."""
+        ordered = sorted(self.times[name][place])
+        return ordered[int(len(ordered) * 0.95)]
 
     def summary(self) -> str:
         lines = []
         for name, times in self.times.items():
             costs = ", ".join(
-                f"{place} {p95(taken):.2f} ms ({self.cost(name, place):.2f} times)"
-                for place, taken in times.items()
+                f"{place} {self.p95(name, place):.2f} ms ({self.cost(name, place):.2f} times)"
+                for place in times
             )
             heard = ", ".join(f"{code} {n}" for code, n in self.heard[name].most_common())
             wrote = ", ".join(f"{rows} {table}" for table, rows in self.wrote[name].most_common())
             told = f"heard {heard or 'nothing'}; wrote {wrote or 'nothing'}"
             lines.append(f"  {name}: p95 of others {costs}; {told}")
         return "\n".join(lines)
-
-
-def p95(times: Sequence[float]) -> float:
-    ordered = sorted(times)
-    return ordered[int(len(ordered) * 0.95)]

@@ -126,7 +126,9 @@ declare
   v_standing text := private.standing_of(v_id);
   v_me private.users;
 begin
-  if v_standing = 'unknown' and private.heal_profile(v_id) then
+  if v_standing = 'unknown' then
+    -- Of calls at once one makes the profile, and the others find it.
+    perform private.heal_profile(v_id);
     v_standing := private.standing_of(v_id);
   end if;
   case v_standing

@@ -150,6 +150,7 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.require_member_today(p_community_id);
+  perform private.take_turn();
   return private.prove_books(p_community_id);
 end;
 $$;
@@ -164,8 +165,8 @@ comment on function public.audit_ledger is
 
 balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
 every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-the sum of its own. A proof reads everything: its cost grows with the community''s ledger. Returns {minted, spent,
-forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.';
+the sum of its own. A proof reads everything: its cost grows with the community''s ledger, so one person''s proofs come one at a time. Returns
+{minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND, RATE_LIMITED {most}.';
 grant execute on function public.audit_ledger, private.audit_ledger to authenticated;
 
 create function private.preview_dawn(p_community_id uuid)

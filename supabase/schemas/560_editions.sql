@@ -361,5 +361,5 @@ and that one item it is
 Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or
 null, first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is
 edition_missing, edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind
-it). Refuses: NOT_FOUND, INVALID_INPUT.';
+it). One at a time a person. Refuses: NOT_FOUND, INVALID_INPUT, RATE_LIMITED {most}.';
 grant execute on function public.verify_gazette, private.verify_gazette to authenticated;

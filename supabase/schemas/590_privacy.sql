@@ -27,7 +27,9 @@ begin
       select
         coalesce(
           jsonb_agg(
-            to_jsonb(e) || case when a.is_erased then '{"reason": null}'::jsonb else '{}' end order by e.id
+            to_jsonb(e) || case when a.is_erased then '{"reason": null}'::jsonb else '{}' end
+            || case when e.actor_id <> p_user_id then '{"actor_id": null}'::jsonb else '{}' end
+            order by e.id
           ), '[]'
         )
       from private.bureau_acts as e
@@ -85,7 +87,12 @@ begin atomic
       select
         coalesce(
           jsonb_agg(
-            to_jsonb(e) || jsonb_build_object('facts', private.show_facts(e.community_id, e.facts)) order by e.id
+            to_jsonb(e) || jsonb_build_object(
+              'facts', private.show_facts(e.community_id, e.facts),
+              -- Which steward it was is no member's affair, here as in the audit log.
+              'actor_id', case when e.actor_id = p_user_id or not starts_with(e.action, 'steward_') then e.actor_id end
+            )
+            order by e.id
           ), '[]'
         )
       from private.audit_entries as e

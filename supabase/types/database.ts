@@ -1475,8 +1475,8 @@ export type MemberFunctions = {
    *
    * balanced says that minted = spent + forfeited + expired + purses + escrow, that every entry is of a known kind, that
    * every purse is the sum of its entries and what it says was spent, owed and declared today is so, and that the escrow is
-   * the sum of its own. A proof reads everything: its cost grows with the community's ledger. Returns {minted, spent,
-   * forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND.
+   * the sum of its own. A proof reads everything: its cost grows with the community's ledger, so one person's proofs come one at a time. Returns
+   * {minted, spent, forfeited, expired, purses, escrow, balanced}. Refuses: NOT_FOUND, RATE_LIMITED {most}.
    */
   audit_ledger: {
     Args: {
@@ -2379,7 +2379,7 @@ export type MemberFunctions = {
    * Items taken out keep their digest. Returns {holds, editions, items, taken_out, head: the last digest recomputed, or
    * null, first_break: null or {number, position or null, why}, next_number: where to go on, or null}; why is
    * edition_missing, edition_changed, item_missing, item_changed or item_taken_out (with no strike and no erasure behind
-   * it). Refuses: NOT_FOUND, INVALID_INPUT.
+   * it). One at a time a person. Refuses: NOT_FOUND, INVALID_INPUT, RATE_LIMITED {most}.
    */
   verify_gazette: {
     Args: {
