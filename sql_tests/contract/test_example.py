@@ -439,7 +439,7 @@ def test_an_amendment_is_proposed_willed_by_all_and_stands(people, asha, stack):
         proposal = next(one for one in tips.data["proposals"] if one["title"] == "Thicker soup")
         voter.rpc("vote_tip_to_tip", {"proposal_id": proposal["id"], "vote": "accept"}).execute()
     asha.see("It is the will of all.")
-    expect(card).to_contain_text("All willed it: 150 CC a day, from the Dawn that followed.")
+    expect(card).to_contain_text("All willed it: 150 CC a day, from the Dawn after the last vote.")
 
     asha.go("House")
     expect(asha.page.locator("tr", has_text="CC a day")).to_contain_text("150 by the will of all")

@@ -488,6 +488,9 @@ def test_supabase_js_hears_what_another_does(house):
     assert broadcast["meta"]["id"] == broadcast["payload"]["id"]
     (row,) = told["rows"]
     assert (row["new"]["id"], row["new"]["content"]) == (told["sent"]["id"], "Heard?")
+    _, _, types = (ROOT / "supabase" / "types" / "database.ts").read_text().partition("type Rows =")
+    _, _, columns = types.partition("chat_messages: {")
+    assert row["new"].keys() == set(re.findall(r"(\w+): ", columns.partition("}")[0]))
     assert told["system"][0]["message"] == "Subscribed to PostgreSQL"
 
 

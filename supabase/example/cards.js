@@ -109,7 +109,7 @@ function amendment({ amendment: change, status }) {
       + 'sets the same, and it takes force at the next Dawn: today that would be ', hour(state.here.balance.next_dawn_at), '.']
   }
   return status === 'completed'
-    ? ['All willed it: ', h('strong', {}, amended(change)), ', from the Dawn that followed.']
+    ? ['All willed it: ', h('strong', {}, amended(change)), ', from the Dawn after the last vote.']
     : ['It would have brought ', amended(change), '.']
 }
 
