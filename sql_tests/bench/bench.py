@@ -21,6 +21,7 @@ from typing import Any
 import jwt
 import psycopg
 from attacks import Attacks
+from calls import bench_id
 from cluster import (
     ROOT,
     Cluster,
@@ -38,6 +39,7 @@ from meters import (
     PacedLoad,
     act_as,
     cpu_per_call,
+    drive,
     median,
     milliseconds,
     on_one_core,
@@ -96,15 +98,33 @@ READS = {
 
 # CPU of a call through PostgREST, at most so many times that of a call that does nothing.
 CPU_BARS = {
-    "get_balance": 2,
-    "send_message": 3,
-    "declare_joy": 4,
-    "list_messages": 6,
-    "list_gazette": 6,
-    "get_leaderboard": 6,
-    "get_member_profile": 6,
+    "get_balance": 1.4,
+    "send_message": 2,
+    "declare_joy": 2.3,
+    "list_messages": 3,
+    "list_gazette": 3,
+    "get_leaderboard": 3.5,
+    "get_member_profile": 2.5,
     "list_ledger": 4,
-    "witness_declaration": 4,
+    "witness_declaration": 2.2,
+    "vote_tip_to_tip": 4,
+}
+# How many of a community of fifty vote on one proposal.
+VOTERS = 12
+# Who is erased while others declare: so many one after the other, that there is something to see.
+LEAVERS = 5
+
+# Each round these are done by others, in the same communities as the readings. A day has no more
+# than twenty of a minute's messages, five requests to a lender and one proposal of a member.
+ACTS = {
+    "declare_joy": "select public.declare_joy(%(c)s, 'A joy', 1, request_id => gen_random_uuid())",
+    "send_message": (
+        "select public.send_message(%(c)s, 'What a day', request_id => gen_random_uuid())"
+    ),
+    "witness_declaration": "select public.witness_declaration(%(unseen)s)",
+    "request_borrow": "select public.request_borrow(%(c)s, %(lender)s, 1, 'A need')",
+    "propose_tip_to_tip": "select public.propose_tip_to_tip(%(c)s, 'A tip', 1)",
+    "mark_chamber_read": "select public.mark_chamber_read(%(c)s, %(newest)s)",
 }
 
 
@@ -226,13 +246,31 @@ class Bench:
             url = self.cluster.url("busy_house", login)
             acts[name] = partial(pgbench, url, "-f", path, seconds=self.form.seconds)
         tps = self.in_turn(acts)
+        everybody_declares = str(self.workplace / "bare.pgbench")
+        wal = self.in_turn(
+            {
+                "tpcb": partial(self.wal_per_call, "tpcb", "-b", "tpcb-like"),
+                "bare": partial(self.wal_per_call, "busy_house", "-f", everybody_declares),
+            }
+        )
         for what, one, other, bar in (
-            ("declare_joy, bare : pgbench tpcb-like, 16 clients", "bare", "tpcb", 1.2),
+            ("declare_joy, bare : pgbench tpcb-like, 16 clients", "bare", "tpcb", 0.6),
             ("declare_joy, bare : the hand-written minimum", "bare", "minimum", 0.6),
-            ("declare_joy in PostgREST's envelope : tpcb-like", "envelope", "tpcb", 0.9),
-            ("one busy community : the same load spread", "busy", "bare", 0.8),
+            ("declare_joy in PostgREST's envelope : tpcb-like", "envelope", "tpcb", 0.45),
+            ("one busy community : the same load spread", "busy", "bare", 0.9),
         ):
             self.compare(what, tps[one], tps[other], bar, "{:,.0f} : {:,.0f} tps", at_least=True)
+        what = "WAL of a declare_joy : of tpcb-like, after a checkpoint"
+        self.compare(what, wal["bare"], wal["tpcb"], 1.3, "{:,.0f} : {:,.0f} bytes")
+
+    def wal_per_call(self, database: str, *script: str) -> float:
+        """Of the first 2,000 after a checkpoint, when most pages are written whole."""
+        now = "select pg_current_wal_insert_lsn() - '0/0'"
+        with session(self.admin(database), "supabase_admin") as connection:
+            connection.execute("checkpoint")
+            before = one(connection, now)
+            pgbench(self.admin(database), *script, calls=125)
+            return float(str(one(connection, now))) / 2_000 - float(str(before)) / 2_000
 
     def in_turn(self, acts: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
         """Every round does each act once, in an order of its own; one unmeasured round first."""
@@ -247,7 +285,7 @@ class Bench:
     def cpu(self) -> None:
         keys = Keys.kept_in(self.workplace / "keys.json")
         with rest(self.cluster.url(HOUSE, "authenticator"), self.workplace, keys) as service:
-            calls = Callers(self.cluster, keys)
+            calls = Callers(self.cluster, keys, votes=self.form.calls * (self.form.rounds + 1))
 
             def pids() -> list[int]:
                 """PostgREST and its backends; not those that vacuum what was measured before."""
@@ -352,16 +390,50 @@ class Bench:
         self.copy("erasing", HOUSE)
         long: list[float] = []
         short: list[float] = []
-        erase = "select private.erase_user(bench.person(%s))"
-        with session(self.admin("erasing")) as connection:
+        keys = Keys.kept_in(self.workplace / "keys.json")
+        service_key = keys.role_token("service_role")
+        with (
+            session(self.admin("erasing")) as connection,
+            rest(self.cluster.url("erasing", "authenticator"), self.workplace, keys) as service,
+        ):
+
+            def erase(number: int) -> float:
+                who = {"user_id": bench_id("person", number)}
+                call = Call("/rpc/erase_user", service_key, who)
+                return milliseconds(lambda: drive(service.port, [call], clients=1))
+
             for number in range(self.form.rounds + 1):
                 one(connection, "select bench.live_long(%s)", 60 + number)
-                took = [once(connection, erase, [person]) for person in (60 + number, 160 + number)]
+                took = [erase(person) for person in (60 + number, 160 + number)]
                 if number:
                     long.append(took[0])
                     short.append(took[1])
         what = "erase_user with 10,000 messages and 5,000 joys : of one with ten joys"
-        self.compare(what, long, short, 3)
+        self.compare(what, long, short, 3, "{:.2f} : {:.2f} ms, through PostgREST")
+
+    def leavers(self) -> None:
+        """Others declare while people with 15,000 messages and 97 communities are erased."""
+        self.copy("leaving", HOUSE)
+        people = "\\set i random(51, 4900)\n\\set c (:i - 51) / 50 + 1\n"
+        script = self.script("beside", people + as_member("false") + ", " + DECLARE)
+        waits = []
+        with session(self.admin("leaving")) as connection:
+            for number in range(self.form.day_rounds):
+                leavers = range(10_001 + LEAVERS * number, 10_001 + LEAVERS * (number + 1))
+                for person in leavers:
+                    one(connection, "select bench.live_everywhere(%s, 97, 15000)", person)
+                act = partial(self.erase, connection, leavers)
+                waits.append(self.waits(script, "leaving", act, 10, 0.95))
+        erasing, quiet = zip(*waits, strict=True)
+        what = "declares' p95 while people of 97 communities are erased : quiet"
+        self.compare(what, erasing, quiet, 2, "{:.1f} : {:.1f} ms, 100 a second")
+
+    def erase(self, connection: psycopg.Connection, people: Sequence[int]) -> None:
+        step = "private.go_on_erasing(private.clock())"
+        job = f"do $$ begin while {step} > 0 loop commit; end loop; end $$"
+        for person in people:
+            one(connection, "select private.erase_user(bench.person(%s))", person)
+            connection.execute(job.encode())
 
     def attacks(self) -> None:
         """What others notice of one login with sixteen connections, whatever it is after.
@@ -414,7 +486,7 @@ class Bench:
             for name, statement in (("bare", bare), ("job", job)):
                 by[name].append(self.on_a_morning(statement))
         what = f"{communities * 100:,} balances rolled in {communities:,} communities : bare"
-        self.compare(what, by["job"], by["bare"], 1.5, "{:.1f} : {:.1f} s")
+        self.compare(what, by["job"], by["bare"], 1.1, "{:.1f} : {:.1f} s")
         if communities < 10_000:
             # Some 20 communities roll at a time: of a thousand, one joy in fifty meets one of them,
             # and the p99 would be theirs.
@@ -422,27 +494,30 @@ class Bench:
         people = communities * 100 + 50
         everybody = f"\\set i random(51, {people})\n\\set c (:i - 51) / 100 + 1\n"
         script = self.script("paced", everybody + as_member("false") + ", " + DECLARE)
-        waits = [
-            self.waits_of_declares(script, job, median(by["job"]))
-            for _ in range(self.form.day_rounds)
-        ]
+        waits = []
+        for _ in range(self.form.day_rounds):
+            self.copy("evening", "morning")
+            with session(self.admin("evening"), "postgres") as connection:
+                roll = partial(connection.execute, job.encode())
+                waits.append(self.waits(script, "evening", roll, 2 * median(by["job"]), 0.99))
         rolling, quiet = zip(*waits, strict=True)
         said = "{:.1f} : {:.1f} ms, 100 a second"
-        self.compare("declares' p99 while the day rolls : quiet", rolling, quiet, 5, said)
+        self.compare("declares' p99 while the day rolls : quiet", rolling, quiet, 3, said)
 
-    def waits_of_declares(self, script: Path, job: str, seconds: float) -> tuple[float, float]:
-        """The p99 of declares at a steady pace: while a job rolls the day, and before it does."""
-        self.copy("evening", "morning")
-        url = self.cluster.url("evening")
+    def waits(
+        self, script: Path, database: str, act: Callable[[], object], seconds: float, share: float
+    ) -> tuple[float, float]:
+        """How long calls at a steady pace take at most, but for a small share: while something is
+        done, for which so many seconds are enough, and before it."""
+        url = self.cluster.url(database)
         load = PacedLoad(url, script, rate=100, seconds=12)
         quiet = load.latencies(time.time() + 2, time.time() + 12)
-        load = PacedLoad(url, script, rate=100, seconds=4 + 2 * seconds)
+        load = PacedLoad(url, script, rate=100, seconds=4 + seconds)
         time.sleep(2)
         begun = time.time()
-        with session(self.admin("evening"), "postgres") as connection:
-            connection.execute(job.encode())
-        rolling = load.latencies(begun, time.time())
-        return percentile(rolling, 0.99), percentile(quiet, 0.99)
+        act()
+        during = load.latencies(begun, time.time())
+        return percentile(during, share), percentile(quiet, share)
 
     def on_a_morning(self, statement: str) -> float:
         self.copy("evening", "morning")
@@ -466,30 +541,35 @@ class Bench:
             self.fill(f"growth_{size}", in_bulk=True, **numbers)
             took = time.monotonic() - begun
             print(f"  {size * 2_000:,} joys in {took:.0f} s", file=sys.stderr, flush=True)
-        found = self.reads(sizes)
+        found = self.visited(sizes)
         before, after = sizes[-2:]
-        for door in READS:
+        for door in (*READS, *ACTS, "erase_user"):
             said = " : ".join(f"{median(found[size, door]):.2f}" for size in reversed(sizes))
             ratios = [a / b for a, b in zip(found[after, door], found[before, door], strict=True)]
             what = f"{door} at {after * 2_000 / 1e6:g} million joys : at {before * 2_000 / 1e6:g}"
             self.add(what, ratios, 1.3, f"{said} ms")
 
-    def reads(self, sizes: Sequence[int]) -> dict[tuple[int, str], list[float]]:
+    def visited(self, sizes: Sequence[int]) -> dict[tuple[int, str], list[float]]:
         """Each round's median of each door at each size; the first round is not counted."""
         found: dict[tuple[int, str], list[float]] = {}
         with ExitStack() as closing:
             houses: dict[int, psycopg.Connection] = {}
+            services: dict[int, psycopg.Connection] = {}
             visitors: dict[int, list[dict[str, object]]] = {}
             for size in sizes:
                 url = self.admin(f"growth_{size}")
                 houses[size] = closing.enter_context(session(url, "authenticated"))
+                services[size] = closing.enter_context(session(url, "service_role"))
                 with session(url) as owner:
                     visitors[size] = visitors_of(owner)
-            closing.enter_context(on_one_core(*houses.values()))
+            closing.enter_context(on_one_core(*houses.values(), *services.values()))
             for number in range(self.form.rounds + 1):
-                for key, times in visits(houses, visitors).items():
-                    if number:
-                        found.setdefault(key, []).append(median(times))
+                times = visits(houses, visitors)
+                for done in (acts(houses, visitors, number), erasures(services, number)):
+                    times.update(done)
+                if number:
+                    for key, some in times.items():
+                        found.setdefault(key, []).append(median(some))
         return found
 
     # ------------------------------------------------------------------------------ the edge
@@ -566,6 +646,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "proposals": Bench.proposals,
     "erasure": Bench.erasure,
     "attacks": Bench.attacks,
+    "leavers": Bench.leavers,
     "sentences": Bench.sentences,
     "day": Bench.day,
     "growth": Bench.growth,
@@ -606,7 +687,7 @@ commit;
 class Callers:
     """Who calls which door over HTTP, each with a token of their own."""
 
-    def __init__(self, cluster: Cluster, keys: Keys) -> None:
+    def __init__(self, cluster: Cluster, keys: Keys, votes: int) -> None:
         self.keys = keys
         self.tokens: dict[int, str] = {}
         with session(cluster.url(HOUSE)) as connection:
@@ -625,11 +706,15 @@ class Callers:
                 )
                 order by md5(d.id::text || p.i) limit 50000
             """).fetchall()
+            self.unvoted = list(proposals_to_vote_on(connection, votes))
 
     def to(self, door: str, count: int) -> list[Call]:
         return [self._one(door) for _ in range(count)]
 
     def _one(self, door: str) -> Call:
+        if door == "vote_tip_to_tip":
+            proposal, i = self.unvoted.pop()
+            return Call(f"/rpc/{door}", self._token(i), {"proposal_id": proposal, "vote": "accept"})
         body: dict[str, Any]
         # Reads go to the community with a past; messages are limited, so everybody writes.
         writes = door in ("send_message", "declare_joy")
@@ -650,7 +735,7 @@ class Callers:
     def _token(self, i: int) -> str:
         if i not in self.tokens:
             claims: dict[str, Any] = {
-                "sub": self.people[i][0],
+                "sub": bench_id("person", i),
                 "role": "authenticated",
                 "aud": "authenticated",
             }
@@ -658,6 +743,18 @@ class Callers:
             # Checking a shared secret's signature costs next to nothing, seen before or not.
             self.tokens[i] = jwt.encode(claims, self.keys.secret, "HS256")
         return self.tokens[i]
+
+
+def proposals_to_vote_on(
+    connection: psycopg.Connection, votes: int
+) -> Iterator[tuple[object, int]]:
+    """One in each of some communities, with everybody who is to vote on it."""
+    for community in range(1, 2 + votes // VOTERS):
+        first = 51 + 50 * (community - 1)
+        act_as(connection, bench_id("person", first))
+        statement = "select public.propose_tip_to_tip(%s, 'A tip', 5) -> 'proposal' ->> 'id'"
+        proposal = one(connection, statement, bench_id("community", community))
+        yield from ((proposal, first + n) for n in range(1, 1 + VOTERS))
 
 
 def some_id() -> str:
@@ -694,7 +791,13 @@ def visitors_of(connection: psycopg.Connection) -> list[dict[str, object]]:
         ) as m, (
           select d.id from private.declarations as d
           where d.community_id = bench.community(n) order by d.day, d.number offset 49 limit 1
-        ) as d
+        ) as d, (
+          select max(l.id) from private.chat_messages as l where l.community_id = bench.community(n)
+        ) as newest, (
+          select d.id from private.declarations as d
+          where d.community_id = bench.community(n) and d.user_id = bench.person(50 * n + 5)
+          order by d.day desc, d.number desc limit 1
+        ) as unseen
         from generate_series(1, %s) as n
     """,
         [VISITORS],
@@ -714,6 +817,36 @@ def visits(
             for door, statement in READS.items():
                 once(houses[size], statement, who)
                 found.setdefault((size, door), []).append(once(houses[size], statement, who))
+    return found
+
+
+def acts(
+    houses: Mapping[int, psycopg.Connection],
+    visitors: Mapping[int, list[dict[str, object]]],
+    number: int,
+) -> dict[tuple[int, str], list[float]]:
+    """What each act takes: done by somebody else of the visitor's community in every round."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for n in range(VISITORS):
+        who, lender = (bench_id("person", 50 * (n + 1) + m + number) for m in (6, 26))
+        for size in random.sample(list(houses), len(houses)):
+            act_as(houses[size], who)
+            given = visitors[size][n] | {"lender": lender}
+            for door, statement in ACTS.items():
+                found.setdefault((size, door), []).append(once(houses[size], statement, given))
+    return found
+
+
+def erasures(
+    services: Mapping[int, psycopg.Connection], number: int
+) -> dict[tuple[int, str], list[float]]:
+    """Ten people of other communities than are visited, in every round."""
+    found: dict[tuple[int, str], list[float]] = {}
+    for n in range(10):
+        who = bench_id("person", 60_051 + 500 * number + 50 * n)
+        for size in random.sample(list(services), len(services)):
+            took = once(services[size], "select public.erase_user(%s)", [who])
+            found.setdefault((size, "erase_user"), []).append(took)
     return found
 
 

@@ -76,9 +76,9 @@ Call = tuple[dict[str, str], dict[str, Any]]
 def built() -> tuple[Path, dict[str, list[Call]]]:
     """The data of a house in which all is ready to be called, and the calls. It is kept for a day:
     tomorrow its own day would be over."""
-    parts = [*(ROOT / "supabase" / "migrations").iterdir(), PLATFORM, *BENCH.glob("*.py")]
+    parts = [*(ROOT / "supabase" / "migrations").iterdir(), PLATFORM, BENCH / "data.sql"]
+    parts += [BENCH / "calls.py", Path(__file__)]
     key = hashlib.sha256(b"".join(part.read_bytes() for part in sorted(parts)))
-    key.update((BENCH / "data.sql").read_bytes())
     key.update(f"{newest_server()} {datetime.now(UTC).date()}".encode())
     place = PLACE / key.hexdigest()[:12]
     written = place / "calls.json"

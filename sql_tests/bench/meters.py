@@ -31,11 +31,13 @@ def percentile(values: Sequence[float], share: float) -> float:
 # --------------------------------------------------------------------------------- pgbench
 
 
-def pgbench(url: str, *flags: str, seconds: float, clients: int = 16) -> float:
-    """Transactions a second; any error of a script ends the whole benchmark."""
+def pgbench(url: str, *flags: str, seconds: float = 0, calls: int = 0, clients: int = 16) -> float:
+    """Transactions a second, for so long or so many of each client; any error of a script ends the
+    whole benchmark."""
+    length = ("-t", str(calls)) if calls else ("-T", str(max(1, int(seconds))))
     done = run(
         newest_server() / "pgbench",
-        *("-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(max(1, int(seconds)))),
+        *("-n", "-M", "prepared", "-c", str(clients), "-j", "2", *length),
         *flags,
         url,
     )

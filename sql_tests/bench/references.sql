@@ -95,6 +95,23 @@ begin
 end;
 $$;
 
+-- A person of many places: in so many communities more, from the second on, with so many messages between them.
+create function bench.live_everywhere(p_person integer, p_communities integer, p_messages integer) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+  insert into private.community_members (community_id, user_id, joined_at, joined_day)
+  select bench.community(c), bench.person(p_person), now() - interval '1 year', current_date - 365
+  from generate_series(1, p_communities) as c;
+  insert into private.purses (community_id, user_id, remaining, day, granted_at)
+  select bench.community(c), bench.person(p_person), 0, current_date, current_date
+  from generate_series(1, p_communities) as c;
+  insert into private.chat_messages (community_id, user_id, type, content, created_at)
+  select bench.community(1 + n % p_communities), bench.person(p_person), 'message', 'Line ' || n, now() - interval '1 day'
+  from generate_series(1, p_messages) as n;
+end;
+$$;
+
 -- Fifty new lines in a person's community, every tenth of them the house's own; answers which community it is. Of lines
 -- that are not said no sentence is made, but all else of them is shown.
 create function bench.talk(p_person integer, p_is_said boolean) returns uuid
