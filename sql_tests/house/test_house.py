@@ -36,6 +36,7 @@ OF_NO_COMMUNITY = {
 ASK_THE_REAL_CLOCK = {
     "private.clock()",
     "private.is_able(p_user_id uuid)",
+    "private.able_among(p_user_ids uuid[])",
     "private.standing_of(p_user_id uuid)",
     "private.get_account(p_user_id uuid)",
     "private.serve_community(p_job text, p_community_id uuid, p_now timestamp with time zone)",

@@ -35,8 +35,8 @@ def test_asking_tells_the_chamber_and_the_lender(rain, asha, bram):
 
 
 def test_one_asks_one_member_once_at_a_time(asha, bram, chloe, ask):
-    ask(bram, asha, 10)
-    with refused("CONFLICT"):
+    request = ask(bram, asha, 10)
+    with refused("CONFLICT", borrow_request_id=request["id"]):
         ask(bram, asha, 5)
     ask(bram, chloe, 5)
     ask(asha, bram, 5)
@@ -44,8 +44,10 @@ def test_one_asks_one_member_once_at_a_time(asha, bram, chloe, ask):
 
 def test_asking_many_times_at_once_asks_once(asha, bram, ask):
     answers = together(*[partial(ask, bram, asha, 10)] * 8)
-    codes = [answer.code for answer in answers if isinstance(answer, Refusal)]
-    assert codes == ["CONFLICT"] * 7
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    (made,) = [answer for answer in answers if not isinstance(answer, Refusal)]
+    assert [refusal.code for refusal in refusals] == ["CONFLICT"] * 7
+    assert all(refusal.facts == {"borrow_request_id": made["id"]} for refusal in refusals)
 
 
 def test_one_request_id_asks_once(asha, bram, ask):
@@ -93,13 +95,40 @@ def test_the_borrower_may_take_a_request_back(asha, bram, ask):
 # ------------------------------------------------------------------------------ lending
 
 
+def test_what_is_answered_of_a_loan_is_what_is_read_of_it(rain, asha, bram, ask, lend):
+    """Answers are made of what an act has in hand."""
+    declined = asha.respond_borrow(
+        borrow_request_id=ask(bram, asha, 5)["id"], action="declined", amount=None
+    )
+    *_, asked, said = asha.list_messages(community_id=rain)["messages"]
+    assert declined["borrow_request"] == asked["borrow_request"]
+    assert declined["system_message"] == said
+    assert declined["balance"] == asha.get_balance(community_id=rain)["balance"]
+
+    cancelled = bram.cancel_borrow(borrow_request_id=ask(bram, asha, 5)["id"])
+    newest = bram.list_messages(community_id=rain)["messages"][-1]
+    assert cancelled["borrow_request"] == newest["borrow_request"]
+
+    loan = lend(asha, bram, 20)
+    repaid = bram.repay_loan(loan_id=loan["id"], amount=4)
+    assert repaid["loan"] == bram.list_loans(community_id=rain)["loans"][0]
+    assert repaid["balance"] == bram.get_balance(community_id=rain)["balance"]
+    forgiven = asha.forgive_loan(loan_id=loan["id"])
+    assert forgiven["loan"] == bram.list_loans(community_id=rain)["loans"][0]
+    assert forgiven["system_message"] == asha.list_messages(community_id=rain)["messages"][-1]
+
+
 def test_approving_moves_coins_from_purse_to_purse_and_opens_a_loan(rain, asha, bram, ask, books):
     request = ask(bram, asha, 20)
     answer = asha.respond_borrow(borrow_request_id=request["id"], action="approved")
 
     assert answer["borrow_request"]["status"] == "approved"
+    assert answer["balance"] == asha.get_balance(community_id=rain)["balance"]
     assert answer["balance"]["remaining"] == 80
     assert answer["system_message"]["type"] == "system"
+    *_, asked, said = asha.list_messages(community_id=rain)["messages"]
+    assert answer["system_message"] == said
+    assert answer["borrow_request"] == asked["borrow_request"]
     balance = bram.get_balance(community_id=rain)["balance"]
     assert (balance["remaining"], balance["debt"], balance["spent_today"]) == (120, 20, 0)
     (loan,) = bram.list_loans(community_id=rain)["loans"]

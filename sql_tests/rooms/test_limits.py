@@ -146,6 +146,32 @@ def test_able_is_who_stands_admitted(house, rain, asha, bram, chloe, unadmitted)
         assert row["able"] == (row["standing"] == "admitted"), row
 
 
+@pytest.mark.parametrize("enforced", [True, False])
+def test_able_is_the_same_of_one_and_among_many(
+    house, rain, asha, bram, sign_up, unadmitted, enforced
+):
+    people = [house.admit(sign_up(f"{n}@chas.test")) for n in range(len(UNABLE))]
+    for person, sql in zip(people, UNABLE.values(), strict=True):
+        admin_of(house).sql(sql, id=person.id)
+    people += [asha, bram, unadmitted, sign_up(None)]
+    settings = "update private.settings set enforce_invites = %(enforced)s where id"
+    house.owner.sql(settings, enforced=enforced)
+    (row,) = house.owner.sql(
+        """
+        select
+          private.able_among(%(ids)s::uuid[]) as among,
+          array(
+            select p.id from unnest(%(ids)s::uuid[]) as p (id)
+            where private.is_able(p.id)
+            order by p.id
+          ) as one_by_one
+        """,
+        ids=[person.id for person in people],
+    )
+    assert row["among"] == row["one_by_one"]
+    assert len(row["among"]) == (2 if enforced else 3)
+
+
 # ------------------------------------------------------------------------------ missing profiles
 
 

@@ -299,6 +299,22 @@ def test_nobody_lends_to_somebody_who_left(house, race, rain, code, asha, bram, 
     books(rain)
 
 
+def test_nobody_who_left_has_a_notice_unread(house, race, rain, code, asha, bram, days):
+    """What is under way while they leave tells them first, or not at all (RULES 11.1)."""
+    for _ in days():
+        joy = bram.declare_joy(community_id=rain, title="A joy", cc_spent=1)["declaration"]
+        race(
+            Deed(asha, "witness_declaration", {"declaration_id": joy["id"]}),
+            leaving(bram, rain),
+        )
+        unread = house.owner.sql(
+            "select event from private.notifications where user_id = %(id)s and read_at is null",
+            id=bram.id,
+        )
+        assert not unread
+        bram.join_community(invite_code=code)
+
+
 def test_what_a_lender_who_leaves_has_lent_is_released(
     house, race, rain, code, asha, bram, days, books
 ):

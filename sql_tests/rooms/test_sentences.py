@@ -53,7 +53,7 @@ def events(house: House, place: str = "line") -> list[str]:
     return [
         row["event"]
         for row in house.owner.sql(
-            "select distinct event from private.events() where place = %(place)s order by 1",
+            "select jsonb_object_keys(private.events() -> %(place)s) as event order by 1",
             place=place,
         )
     ]

@@ -78,8 +78,11 @@ def test_a_stake_is_at_most_the_purse(rain, asha, bram, propose, books):
 def test_one_member_has_one_active_proposal(rain, asha, bram, propose, books):
     answers = together(*[partial(propose, asha, 30)] * 4)
 
-    codes = [answer.code for answer in answers if isinstance(answer, Refusal)]
-    assert codes == ["ACTIVE_TIP_TO_TIP_EXISTS"] * 3
+    refusals = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert [refusal.code for refusal in refusals] == ["ACTIVE_TIP_TO_TIP_EXISTS"] * 3
+    (made,) = asha.list_tip_to_tips(community_id=rain)["proposals"]
+    in_the_way = {"proposal_id": made["id"], "possible_at": made["deadline"]}
+    assert all(refusal.facts == in_the_way for refusal in refusals)
     assert purse(asha, rain) == 70
     propose(bram)
     books(rain)
@@ -114,6 +117,19 @@ def test_when_all_have_accepted_the_stake_comes_back(rain, asha, bram, chloe, pr
     assert books(rain)["escrow"] == 0
     assert len(told(asha)) == 1
     assert "tip_to_tip_completed" in system_events(bram, rain)
+
+
+def test_what_is_answered_of_a_proposal_is_what_is_read_of_it(rain, asha, bram, chloe):
+    """Answers are made of what an act has in hand."""
+    plan = {"title": "A plan", "stake_amount": 5, "description": "In short"}
+    made = asha.propose_tip_to_tip(community_id=rain, **plan)
+    proposal = {"proposal_id": made["proposal"]["id"]}
+    assert made["proposal"] == asha.get_tip_to_tip(**proposal)["proposal"]
+    assert made["message"] == asha.list_messages(community_id=rain)["messages"][-1]
+    assert made["balance"] == asha.get_balance(community_id=rain)["balance"]
+    for voter in (bram, chloe):
+        voted = voter.vote_tip_to_tip(**proposal, vote="accept")
+        assert voted["proposal"] == voter.get_tip_to_tip(**proposal)["proposal"]
 
 
 def test_the_first_decline_loses_the_stake(rain, asha, bram, chloe, propose, books):

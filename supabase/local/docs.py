@@ -43,15 +43,9 @@ DOORS = """
 # The house's own lists, and what its bodies broadcast; facts.py says what each of them carries.
 LISTS = """
     select json_build_object(
-      'LineFacts', array(
-        select distinct e.event from private.events() as e where e.place = 'line'
-      ),
-      'NoticeFacts', array(
-        select distinct e.event from private.events() as e where e.place = 'notice'
-      ),
-      'AuditFacts', array(
-        select distinct e.event from private.events() as e where e.place = 'audit'
-      ),
+      'LineFacts', array(select e from jsonb_object_keys(private.events() -> 'line') as e),
+      'NoticeFacts', array(select e from jsonb_object_keys(private.events() -> 'notice') as e),
+      'AuditFacts', array(select e from jsonb_object_keys(private.events() -> 'audit') as e),
       'RefusalFacts', array(select r.code from private.refusal_codes() as r),
       'RefusalCode', array(select r.code from private.refusal_codes() as r),
       'EntryType', array(select distinct k.type from private.entry_kinds() as k),

@@ -119,6 +119,19 @@ end;
 $$;
 comment on function private.note_address is 'Remembers, as a hash, an address an account has or had.';
 
+create function private.find_person(p_user_id uuid)
+returns private.users
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_person private.users;
+begin
+  select u.* into v_person from private.users as u where u.id = p_user_id;
+  return v_person;
+end;
+$$;
+comment on function private.find_person is 'A person''s row, erased or not; nulls if they are unknown.';
+
 create function private.lock_person(p_user_id uuid)
 returns private.users
 language plpgsql security definer set search_path = ''

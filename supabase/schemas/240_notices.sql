@@ -25,11 +25,19 @@ comment on function private.notice_kinds is
 'The types of notice, and which of them a member may mute: the one list. A call to vote comes through a mute of its
 type.';
 
+create domain private.notice_type as text
+constraint notice_type_known check (
+  value in (
+    'witnessed', 'borrow_request', 'borrow_approved', 'borrow_declined', 'tip_to_tip', 'jashn_e_chas', 'election',
+    'last_light', 'unwitnessed', 'system'
+  )
+);
+
 create table private.notifications (
   community_id uuid not null,
   user_id uuid not null,
   id bigint generated always as identity,
-  type text not null,
+  type private.notice_type not null,
   event text not null,
   facts jsonb not null,
   people uuid[] not null,
@@ -40,19 +48,12 @@ create table private.notifications (
   read_at timestamptz,
   created_at timestamptz not null,
   updated_at timestamptz not null,
-  constraint notifications_pkey primary key (community_id, user_id, id),
-  constraint notifications_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint notifications_type_known check (
-    type in (
-      'witnessed', 'borrow_request', 'borrow_approved', 'borrow_declined', 'tip_to_tip', 'jashn_e_chas', 'election',
-      'last_light', 'unwitnessed', 'system'
-    )
-  )
+  constraint notifications_pkey primary key (community_id, user_id, id)
 );
 comment on table private.notifications is
 'Notices, each to one person: an event and its facts, the people it is about, latest first and three at the most, and
-how many folded into it. position is its place in the list; one that folds moves to the top. Kept 90 days.';
+how many folded into it. position is its place in the list; one that folds moves to the top. Kept 90 days. No foreign
+key: its one writer, private.notify, draws whom it tells from the members and holds their rows.';
 create sequence private.notifications_position_seq owned by private.notifications.position;
 create unique index notifications_one_unread_per_thing on private.notifications (user_id, type, ref_id, ref_kind)
 where read_at is null;
@@ -87,19 +88,28 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- In id order, so that two tellings of the same people never wait for each other in a ring.
+  -- Their rows are held, in id order: no membership ends meanwhile, and two tellings of the same people never wait for
+  -- each other in a ring.
   insert into private.notifications as n (
     community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at
   )
   select
-    p_community_id, u.id, p_type, p_event, p_facts, array_remove(array[p_by], null), p_ref_kind, p_ref_id,
+    p_community_id, m.user_id, p_type, p_event, p_facts, array_remove(array[p_by], null), p_ref_kind, p_ref_id,
     nextval('private.notifications_position_seq'), p_at, p_at
-  from unnest(p_user_ids) as u (id)
-  where p_is_ask or not exists (
-    select from private.notification_mutes as m
-    where m.community_id = p_community_id and m.user_id = u.id and m.type = p_type
+  from (
+    select o.user_id, o.left_at from private.community_members as o
+    where o.community_id = p_community_id and o.user_id = any(p_user_ids)
+    order by o.user_id
+    for key share
+  ) as m
+  where p_is_ask or (
+    m.left_at is null
+    and not exists (
+      select from private.notification_mutes as s
+      where s.community_id = p_community_id and s.user_id = m.user_id and s.type = p_type
+    )
+    and not exists (select from private.erasures as e where e.user_id = m.user_id)
   )
-  order by u.id
   on conflict (user_id, type, ref_id, ref_kind) where read_at is null do update
   set
     count = n.count + 1, event = excluded.event, facts = excluded.facts, position = excluded.position,
@@ -112,10 +122,11 @@ end;
 $$;
 comment on function private.notify is
 'Tells members of a community something, in one statement however many they are; what is unread about the same thing
-folds.
+folds. Who has left is not told.
 
-p_by is the person it is about. p_is_ask: a vote or a loan request addressed to them, which no mute silences. One person
-told alone also hears a broadcast on their own topic; what is told to many, the community''s topic carries already.';
+p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a loan request, their own removal), which
+no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
+topic; what is told to many, the community''s topic carries already.';
 
 create function private.read_notice(p_user_id uuid, p_notification_id bigint)
 returns boolean

@@ -151,19 +151,30 @@ end;
 comment on function private.open_purse is
 'Gives a member an empty purse on a day, or brings the purse of one who returns to it.';
 
-create function private.lock_purses(p_community_id uuid, p_user_ids uuid[])
-returns void
+create type private.two_purses as (giver private.purses, taker private.purses);
+comment on type private.two_purses is 'Two members'' purses of one community, both locked.';
+
+create function private.lock_purses(p_community_id uuid, p_giver_id uuid, p_taker_id uuid)
+returns private.two_purses
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  -- In id order, so that two members lending to each other never deadlock.
+  v_purses private.purses[] := array(
+    select b from private.purses as b
+    where b.community_id = p_community_id and b.user_id in (p_giver_id, p_taker_id)
+    order by b.user_id
+    for no key update
+  );
 begin
-  perform from private.purses as b
-  where b.community_id = p_community_id and b.user_id = any(p_user_ids)
-  order by b.user_id
-  for no key update;
+  if p_giver_id < p_taker_id then
+    return (v_purses[1], v_purses[2])::private.two_purses;
+  end if;
+  return (v_purses[2], v_purses[1])::private.two_purses;
 end;
 $$;
 comment on function private.lock_purses is
-'Locks purses in id order, so that two members lending to each other never deadlock.';
+'Locks the purses of two members until the transaction ends and returns them.';
 
 create function private.purse_ceiling()
 returns integer
@@ -238,6 +249,56 @@ when it would do.
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
 leaves today''s spending alone (RULES 5.6).';
+
+create function private.give_coins(
+  p_purses private.two_purses, p_amount integer, p_given text, p_taken text, p_reference_id uuid, p_at timestamptz
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_giver private.purses := p_purses.giver;
+  v_taker private.purses := p_purses.taker;
+begin
+  if v_giver.remaining < p_amount then
+    return null;
+  elsif v_taker.remaining::bigint + p_amount > private.purse_ceiling() then
+    perform private.refuse_full_purse();
+  end if;
+  v_giver.remaining := v_giver.remaining - p_amount;
+  v_taker.remaining := v_taker.remaining + p_amount;
+  -- As private.entry_kinds has it, and the audit holds it.
+  if p_given = 'debt_repaid' then
+    v_giver.debt := v_giver.debt - p_amount;
+  elsif p_taken = 'borrow_received' then
+    v_taker.debt := v_taker.debt + p_amount;
+  end if;
+  update private.purses as b
+  set
+    remaining = case b.user_id when v_giver.user_id then v_giver.remaining else v_taker.remaining end,
+    debt = case b.user_id when v_giver.user_id then v_giver.debt else v_taker.debt end
+  where b.community_id = v_giver.community_id and b.user_id in (v_giver.user_id, v_taker.user_id);
+  insert into private.ledger_entries (
+    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
+  )
+  values
+  (
+    v_giver.community_id, v_giver.user_id, p_given, -p_amount, p_amount, v_giver.remaining, v_taker.user_id,
+    p_reference_id, v_giver.day, p_at
+  ),
+  (
+    v_taker.community_id, v_taker.user_id, p_taken, p_amount, p_amount, v_taker.remaining, v_giver.user_id,
+    p_reference_id, v_taker.day, p_at
+  );
+  perform private.tell_user(v_giver.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
+  perform private.tell_user(v_taker.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
+  return v_giver;
+end;
+$$;
+comment on function private.give_coins is
+'Moves coins from one purse to another and writes both entries, in two statements: p_given says what the giver did,
+p_taken what the taker got. Returns the giver''s purse as it then is, or null and nothing written where it holds too
+little. Refuses: CONFLICT {most} (the taker''s is full).';
 
 create function private.post_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,

@@ -14,16 +14,13 @@ create table private.loans (
   status private.loan_state not null default 'open',
   created_at timestamptz not null default private.clock(),
   constraint loans_pkey primary key (community_id, id),
-  constraint loans_borrower_fkey foreign key (community_id, borrower_id)
-  references private.community_members (community_id, user_id),
-  constraint loans_lender_fkey foreign key (community_id, lender_id)
-  references private.community_members (community_id, user_id),
   constraint loans_outstanding_within_amount check (outstanding <= amount),
   constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
   constraint loans_not_to_oneself check (borrower_id <> lender_id)
 );
 comment on table private.loans is
-'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left.';
+'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left. No
+foreign keys: whoever opens one has just locked both purses, and no membership''s row is ever deleted.';
 create index loans_id_idx on private.loans (id);
 create index loans_community_id_borrower_id_idx on private.loans (community_id, borrower_id, status);
 create index loans_community_id_lender_id_idx on private.loans (community_id, lender_id, status);
@@ -36,6 +33,18 @@ using (
 );
 grant select on private.loans to authenticated;
 
+create type private.loan as (
+  id uuid,
+  community_id uuid,
+  borrower json,
+  lender json,
+  amount integer,
+  outstanding integer,
+  status text,
+  created_at timestamptz
+);
+comment on type private.loan is 'The shape loan, key by attribute.';
+
 create view private.shown_loans with (security_invoker = on) as
 select
   l.id,
@@ -43,40 +52,38 @@ select
   l.community_id,
   l.borrower_id,
   l.lender_id,
-  jsonb_build_object(
-    'id', l.id, 'community_id', l.community_id, 'borrower', b.person, 'lender', p.person, 'amount', l.amount,
-    'outstanding', l.outstanding, 'status', l.status, 'created_at', l.created_at
-  ) as loan
+  row(
+    l.id, l.community_id, b.person, p.person, l.amount, l.outstanding, l.status, l.created_at
+  )::private.loan as loan
 from private.loans as l
 inner join private.shown_people as b on l.borrower_id = b.id
 inner join private.shown_people as p on l.lender_id = p.id;
-comment on view private.shown_loans is 'The shape loan.';
+comment on view private.shown_loans is 'Loans as they are shown.';
 grant select on private.shown_loans to authenticated;
 
-create function private.open_loan(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer)
-returns uuid
+create function private.open_loan(
+  p_loan_id uuid, p_purses private.two_purses, p_amount integer, p_at timestamptz
+)
+returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan_id uuid := gen_random_uuid();
+  v_purse private.purses := private.give_coins(
+    p_purses, p_amount, 'borrow_given', 'borrow_received', p_loan_id, p_at
+  );
 begin
-  if (private.try_entry(
-    p_community_id, p_lender_id, 'borrow_given', -p_amount, v_loan_id, p_borrower_id
-  )).user_id is null then
-    return null;
-  elsif (private.try_entry(
-    p_community_id, p_borrower_id, 'borrow_received', p_amount, v_loan_id, p_lender_id
-  )).user_id is null then
-    perform private.refuse_full_purse();
+  if v_purse.user_id is not null then
+    insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding, created_at)
+    values (
+      p_loan_id, v_purse.community_id, (p_purses.taker).user_id, v_purse.user_id, p_amount, p_amount, p_at
+    );
   end if;
-  insert into private.loans (id, community_id, borrower_id, lender_id, amount, outstanding)
-  values (v_loan_id, p_community_id, p_borrower_id, p_lender_id, p_amount, p_amount);
-  return v_loan_id;
+  return v_purse;
 end;
 $$;
 comment on function private.open_loan is
-'Moves CC from a lender''s purse to a borrower''s and opens the loan; both purses must be locked. Returns its id, or
-null and nothing written where the lender''s holds too little.
+'Moves CC from a lender''s purse to a borrower''s and opens the loan with this id. Returns the lender''s purse, or a row
+of nulls and nothing written where it holds too little.
 
 Refuses: CONFLICT {most} (the borrower''s purse is full).';
 
@@ -95,61 +102,55 @@ $$;
 comment on function private.lock_loan is 'Locks a loan until the transaction ends and returns it.';
 
 create function private.reduce_loan(p_loan private.loans, p_amount integer, p_when_nothing_is_left text)
-returns void
+returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_loan private.loans;
 begin
   update private.loans as l
   set
     outstanding = l.outstanding - p_amount,
     status = case when l.outstanding = p_amount then p_when_nothing_is_left else l.status end
-  where l.community_id = p_loan.community_id and l.id = p_loan.id;
+  where l.community_id = p_loan.community_id and l.id = p_loan.id
+  returning l.* into v_loan;
+  return v_loan;
 end;
 $$;
 comment on function private.reduce_loan is
-'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left.';
+'Takes an amount off a locked loan, which becomes repaid or forgiven when nothing is left, and returns it.';
 
-create function private.pay_back(p_loan private.loans, p_amount integer)
+create function private.pay_back(p_loan private.loans, p_amount integer, p_at timestamptz)
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_purse private.purses;
 begin
-  perform private.lock_purses(p_loan.community_id, array[p_loan.borrower_id, p_loan.lender_id]);
-  v_purse := private.try_entry(
-    p_loan.community_id, p_loan.borrower_id, 'debt_repaid', -p_amount, p_loan.id, p_loan.lender_id
+  return private.give_coins(
+    private.lock_purses(p_loan.community_id, p_loan.borrower_id, p_loan.lender_id), p_amount, 'debt_repaid',
+    'debt_collected', p_loan.id, p_at
   );
-  if v_purse.user_id is null then
-    return v_purse;
-  elsif (private.try_entry(
-    p_loan.community_id, p_loan.lender_id, 'debt_collected', p_amount, p_loan.id, p_loan.borrower_id
-  )).user_id is null then
-    perform private.refuse_full_purse();
-  end if;
-  perform private.reduce_loan(p_loan, p_amount, 'repaid');
-  return v_purse;
 end;
 $$;
 comment on function private.pay_back is
-'Repays a part of a locked loan, or all of it, from purse to purse; returns the borrower''s, or a row
-of nulls and nothing written where it holds too little.
+'Moves what is repaid of a locked loan from purse to purse; returns the borrower''s, or a row of nulls and nothing
+written where it holds too little. The caller reduces the loan.
 
 Refuses: CONFLICT {most} (the lender''s purse is full).';
 
 create function private.forgive(p_loan private.loans, p_amount integer)
-returns void
+returns private.loans
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.reduce_loan(p_loan, p_amount, 'forgiven');
   if p_loan.status = 'open' then
     perform private.change_debts(p_loan.community_id, array[p_loan.borrower_id], array[-p_amount]);
   end if;
+  return private.reduce_loan(p_loan, p_amount, 'forgiven');
 end;
 $$;
 comment on function private.forgive is
-'Forgives a part of a locked loan, or all of it, also of one asleep, whose borrower owes nothing meanwhile.';
+'Forgives a part of a locked loan, or all of it, and returns it; also of one asleep, whose borrower owes nothing
+meanwhile.';
 
 create function private.repayments_due(
   p_community_id uuid, p_budget integer, p_day date,
@@ -293,15 +294,15 @@ end;
 $$;
 comment on function private.wake_loans is 'On returning: what a member owed when they left is owed again.';
 
-create function private.show_loan(p_community_id uuid, p_loan_id uuid)
-returns jsonb
+create function private.show_loan(p_loan private.loans, p_borrower private.users, p_lender private.users)
+returns private.loan
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select s.loan from private.shown_loans as s
-    where s.community_id = p_community_id and s.id = p_loan_id
-  );
+    p_loan.id, p_loan.community_id, p_borrower.person, p_lender.person, p_loan.amount, p_loan.outstanding,
+    p_loan.status, p_loan.created_at
+  )::private.loan;
 end;
 $$;
-comment on function private.show_loan is 'The shape loan of one loan.';
+comment on function private.show_loan is 'The shape loan of a loan in hand.';

@@ -10,13 +10,11 @@ create table private.stakes (
   amount private.some_coins not null,
   day date not null,
   status private.stake_state not null default 'held',
-  constraint stakes_pkey primary key (community_id, proposal_id),
-  constraint stakes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint stakes_pkey primary key (community_id, proposal_id)
 );
 comment on table private.stakes is
 'The escrow: what members staked, on which day, and what became of it. A stake due is one won back while the day was
-closed: it stays in escrow until the Dawn that books it.';
+closed: it stays in escrow until the Dawn that books it. No foreign key: the purse it came from has just been changed.';
 create index stakes_community_id_user_id_idx on private.stakes (community_id, user_id);
 create index stakes_in_escrow_idx on private.stakes (community_id) where status in ('held', 'due');
 alter table private.stakes enable row level security;
@@ -24,12 +22,16 @@ create policy people_read_their_stakes on private.stakes for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.stakes to authenticated;
 
-create function private.stake_coins(p_community_id uuid, p_proposal_id uuid, p_user_id uuid, p_amount integer)
+create function private.stake_coins(
+  p_proposal_id uuid, p_community_id uuid, p_user_id uuid, p_amount integer, p_at timestamptz
+)
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.try_entry(p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id);
+  v_purse private.purses := private.try_entry(
+    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, null, p_at
+  );
 begin
   if v_purse.user_id is not null then
     insert into private.stakes (community_id, proposal_id, user_id, amount, day)

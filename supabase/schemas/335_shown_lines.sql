@@ -80,7 +80,7 @@ declare
   v_line record;
   v_id uuid;
 begin
-  -- Everybody whom any of these lines names is looked up once, and the list of sentences is read once.
+  -- Everybody whom any of these lines names is looked up once.
   select
     jsonb_object_agg(p.id, p.person),
     jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || p.display_name || '”' end)
@@ -91,22 +91,17 @@ begin
     where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
   ));
   for v_line in
-    select distinct on (m.id) m.id, m.facts, m.deleted_at is not null as is_gone, e.sentence
-    from private.chat_messages as m
-    left join private.events() with ordinality as e (place, event, condition, sentence, body, turn)
-      on e.place = 'line' and e.event = m.event and m.facts @> e.condition
+    select m.id, m.event, m.facts, m.deleted_at is not null as is_gone from private.chat_messages as m
     where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-    order by m.id, e.turn
   loop
     id := v_line.id;
     facts := private.show_facts(p_community_id, v_line.facts);
-    if v_line.is_gone then
-      content := '';
-    elsif strpos(v_line.sentence, '[') = 0 then
-      content := private.fill_piece(v_line.sentence, p_community_id, v_line.facts, v_called, 'somebody');
-    else
-      content := private.make_sentence(v_line.sentence, p_community_id, v_line.facts, v_called);
-    end if;
+    content := case
+      when v_line.is_gone then ''
+      else private.make_sentence(
+        private.template_of('line', v_line.event, v_line.facts), p_community_id, v_line.facts, v_called
+      )
+    end;
     people := '[]'::jsonb;
     foreach v_id in array private.people_in(v_line.facts) loop
       if not people @> jsonb_build_array(v_people -> v_id::text) then
@@ -223,3 +218,23 @@ end;
 $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
+
+create function private.show_new_line(
+  p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_one private.users, p_other private.users,
+  p_at timestamptz
+)
+returns private.message
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_message_id, p_community_id, 'system', null, private.make_sentence(
+      private.template_of('line', p_event, p_facts), p_community_id, p_facts,
+      jsonb_build_object(p_one.id, private.called(p_one), p_other.id, private.called(p_other))
+    ), p_event, p_facts, json_build_array(p_one.person, p_other.person), null, null, null, null, p_at, null, false, null
+  )::private.message;
+end;
+$$;
+comment on function private.show_new_line is
+'What private.show_message would say of a line of the house posted in this transaction, without reading it back. Its
+facts name no words, and two people, in the order of private.people_in.';

@@ -19,15 +19,12 @@ create table private.borrow_requests (
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
   constraint borrow_requests_pkey primary key (community_id, id),
-  constraint borrow_requests_borrower_fkey foreign key (community_id, borrower_id)
-  references private.community_members (community_id, user_id),
-  constraint borrow_requests_lender_fkey foreign key (community_id, lender_id)
-  references private.community_members (community_id, user_id),
   constraint borrow_requests_not_from_oneself check (borrower_id <> lender_id)
 );
 comment on table private.borrow_requests is
 'Who asked whom for how many CC. One that is pending past lapses_at, its day''s Sunset, has lapsed whether or not the
-status says so yet; amount is what was asked until it is approved, then what was lent.';
+status says so yet; amount is what was asked until it is approved, then what was lent. No foreign keys: whoever writes
+one has just found both among the members, and no membership''s row is ever deleted.';
 create index borrow_requests_id_idx on private.borrow_requests (id);
 create unique index borrow_requests_one_open_per_pair on private.borrow_requests (community_id, borrower_id, lender_id)
 where status = 'pending';
@@ -51,33 +48,48 @@ end;
 $$;
 comment on function private.borrow_status is 'A request''s status as it is now: lapsing is a fact of reading.';
 
+create type private.borrow_request as (
+  id uuid,
+  community_id uuid,
+  borrower json,
+  lender json,
+  amount integer,
+  reason text,
+  status text,
+  created_at timestamptz
+);
+comment on type private.borrow_request is 'The shape borrow_request, key by attribute.';
+
 create view private.shown_borrow_requests with (security_invoker = on) as
 select
   r.id,
   r.community_id,
-  jsonb_build_object(
-    'id', r.id, 'community_id', r.community_id, 'borrower', b.person, 'lender', l.person, 'amount', r.amount,
-    'reason', case when b.is_erased then '' else r.reason end,
-    'status', private.borrow_status(r.status, r.lapses_at), 'created_at', r.created_at
-  ) as borrow_request
+  row(
+    r.id, r.community_id, b.person, l.person, r.amount, case when b.is_erased then '' else r.reason end,
+    private.borrow_status(r.status, r.lapses_at), r.created_at
+  )::private.borrow_request as borrow_request
 from private.borrow_requests as r
 inner join private.shown_people as b on r.borrower_id = b.id
 inner join private.shown_people as l on r.lender_id = l.id;
 comment on view private.shown_borrow_requests is
 'The shape borrow_request; its reason only while the borrower is not erased. Only for the kernel.';
 
-create function private.show_borrow_request(p_community_id uuid, p_request_id uuid)
-returns jsonb
+create function private.show_borrow_request(
+  p_request private.borrow_requests, p_borrower private.users, p_lender private.users
+)
+returns private.borrow_request
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select s.borrow_request from private.shown_borrow_requests as s
-    where s.community_id = p_community_id and s.id = p_request_id
-  );
+    p_request.id, p_request.community_id, p_borrower.person, p_lender.person, p_request.amount,
+    case when p_borrower.erased_at is null then p_request.reason else '' end,
+    private.borrow_status(p_request.status, p_request.lapses_at), p_request.created_at
+  )::private.borrow_request;
 end;
 $$;
-comment on function private.show_borrow_request is 'The shape borrow_request of one request.';
+comment on function private.show_borrow_request is
+'The shape borrow_request of a request in hand, as private.shown_borrow_requests has it.';
 
 create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
 returns void
@@ -127,20 +139,14 @@ $$;
 comment on function private.has_room_for_debt is
 'Whether a debt with so much more stays within one daily budget today.';
 
-create function private.require_room_for_debt(
-  p_community_id uuid, p_borrower_id uuid, p_amount integer, p_is_answer boolean
-)
+create function private.require_room_for_debt(p_borrower private.purses, p_amount integer, p_is_answer boolean)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_debt integer;
-  v_budget integer;
+  v_debt integer := p_borrower.debt;
+  v_budget integer := (select c.daily_cc_budget from private.communities as c where c.id = p_borrower.community_id);
 begin
-  select b.debt, c.daily_cc_budget into v_debt, v_budget
-  from private.purses as b
-  join private.communities as c on c.id = b.community_id
-  where b.community_id = p_community_id and b.user_id = p_borrower_id;
   if v_debt + p_amount > v_budget then
     perform private.refuse(
       'DEBT_LIMIT',
@@ -150,7 +156,7 @@ begin
         'largest_possible', greatest(v_budget - v_debt, 0),
         -- The next Dawn repays up to its grant, and lends to nobody; a request of today has lapsed by then.
         'possible_at', case
-          when not p_is_answer then private.when_lendable(p_community_id, p_borrower_id, p_amount)
+          when not p_is_answer then private.when_lendable(p_borrower.community_id, p_borrower.user_id, p_amount)
         end
       )
     );
@@ -158,7 +164,7 @@ begin
 end;
 $$;
 comment on function private.require_room_for_debt is
-'Asks that a debt with a new loan stays within one daily budget (RULES 7.3).
+'Asks that the debt of whose purse this is stays, with a new loan, within one daily budget (RULES 7.3).
 
 Refuses: DEBT_LIMIT {debt, limit, short_by, largest_possible, possible_at: the next Dawn, which repays, null if that
 would not do, or if it is an answer that is refused}.';
@@ -205,113 +211,190 @@ first, and finds it open: so nobody comes past the fifth.
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
 create function private.show_asked(p_community_id uuid, p_made jsonb)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_request jsonb := private.show_borrow_request(p_community_id, (p_made ->> 'borrow_request_id')::uuid);
+  v_request jsonb := (
+    select to_jsonb(s.borrow_request) from private.shown_borrow_requests as s
+    where s.community_id = p_community_id and s.id = (p_made ->> 'borrow_request_id')::uuid
+  );
 begin
-  return jsonb_build_object(
+  return json_build_object(
     'borrow_request', v_request,
     'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_request)
   );
 end;
 $$;
-comment on function private.show_asked is 'What request_borrow answers of a request made, as it stands now.';
+comment on function private.show_asked is 'What request_borrow answers of a request made before, as it stands now.';
 
-create function private.require_no_open_request(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid)
+create function private.refuse_open_request(p_community_id uuid, p_borrower_id uuid, p_lender_id uuid)
 returns void
 language plpgsql stable security definer set search_path = ''
 as $$
-begin
-  if exists (
-    select from private.borrow_requests as r
+declare
+  v_open_id uuid := (
+    select r.id from private.borrow_requests as r
     where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
       and r.status = 'pending' and r.lapses_at > private.clock()
-  ) then
-    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  );
+begin
+  if v_open_id is not null then
+    perform private.refuse('CONFLICT', 'You have an open request to this member already.',
+      jsonb_build_object('borrow_request_id', v_open_id));
   end if;
 end;
 $$;
-comment on function private.require_no_open_request is
-'Asks that a member has no open request to another: first of all, for it would be in the way of what others promise.
-Refuses: CONFLICT.';
+comment on function private.refuse_open_request is
+'Refuses where a member has an open request to another: CONFLICT {borrow_request_id}.';
 
-create function private.open_request(
-  p_community_id uuid, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_lapses_at timestamptz
+create function private.require_input_of_request(p_amount integer, p_reason text)
+returns void
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- One glance for what most requests are; only what does not pass it is looked at closely.
+  if (p_amount between 1 and 1000000000 and p_reason ~ '[!-~]' and char_length(p_reason) <= 280) is not true then
+    perform private.require_amount('amount', p_amount);
+    perform private.require_text('reason', p_reason, 280);
+  end if;
+end;
+$$;
+comment on function private.require_input_of_request is 'Asks that what is asked makes sense. Refuses: INVALID_INPUT.';
+
+create function private.require_askable(
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer
 )
-returns uuid
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_id uuid;
+  v_here constant uuid := p_day.community_id;
+  v_now constant timestamptz := private.clock();
+  v_purse private.purses;
 begin
-  -- A request of an earlier day may still be written as pending; it must not stand in the way.
-  update private.borrow_requests as r set status = 'lapsed'
-  where r.community_id = p_community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
-    and r.status = 'pending' and r.lapses_at <= private.clock();
-  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
-  values (p_community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_lapses_at)
-  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
-  returning id into v_id;
-  if v_id is null then
-    perform private.refuse('CONFLICT', 'You have an open request to this member already.');
+  -- One glance: both are here, nothing is open between them, few requests and lines, and room for the debt.
+  if exists (
+    select
+    from private.community_members as m
+    join private.community_members as l on l.community_id = m.community_id
+    join private.purses as b on b.community_id = m.community_id and b.user_id = m.user_id
+    join private.communities as c on c.id = m.community_id
+    where m.community_id = v_here and m.user_id = p_borrower_id and m.left_at is null
+      and l.user_id = p_lender_id and l.left_at is null
+      and b.debt + p_amount <= c.daily_cc_budget
+      and not exists (select from private.erasures as e where e.user_id = p_lender_id)
+      and (
+        select count(*) < 5 and not coalesce(bool_or(r.status = 'pending'), false)
+        from private.borrow_requests as r
+        where r.community_id = v_here and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+          and r.created_at > v_now - interval '1 day'
+      )
+      and 30 > (
+        select count(*) from private.chat_messages as o
+        where o.community_id = v_here and o.maker_id = p_borrower_id and o.created_at > v_now - interval '1 minute'
+      )
+  ) then
+    return;
   end if;
-  return v_id;
+
+  perform private.require_member(v_here);
+  if not private.is_member(v_here, p_lender_id) then
+    perform private.refuse('NOT_FOUND', 'There is no such member.');
+  end if;
+  -- First of all that could be waited for: it would be in the way of what others promise.
+  perform private.refuse_open_request(v_here, p_borrower_id, p_lender_id);
+  perform private.require_request_rate(p_day, p_borrower_id, p_lender_id, p_amount);
+  select b.* into v_purse from private.purses as b where b.community_id = v_here and b.user_id = p_borrower_id;
+  perform private.require_room_for_debt(v_purse, p_amount, false);
+end;
+$$;
+comment on function private.require_askable is
+'Asks, with the day held, that a member may ask another for so much: from here on nobody of the two leaves.
+
+Refuses: NOT_FOUND, CONFLICT {borrow_request_id}, RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt,
+limit, short_by, largest_possible, possible_at}.';
+
+create function private.open_request(
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text
+)
+returns private.borrow_requests
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_request private.borrow_requests;
+begin
+  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
+  values (p_day.community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at)
+  on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
+  returning * into v_request;
+  if not found then
+    perform private.refuse_open_request(p_day.community_id, p_borrower_id, p_lender_id);
+    -- One of an earlier day is still written as pending; it must not stand in the way.
+    update private.borrow_requests as r set status = 'lapsed'
+    where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
+      and r.status = 'pending' and r.lapses_at <= private.clock();
+    return private.open_request(p_day, p_borrower_id, p_lender_id, p_amount, p_reason);
+  end if;
+  return v_request;
 end;
 $$;
 comment on function private.open_request is
-'Writes down a request and returns its id; of two to the same member at once one is made. Refuses: CONFLICT.';
+'Writes down a request and returns it; of two to the same member at once one is made. Refuses: CONFLICT
+{borrow_request_id}.';
 
 create function private.request_borrow(
   p_community_id uuid, p_lender_id uuid, p_amount integer, p_reason text, p_request_id uuid
 )
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
+  v_me uuid := (private.require_member(p_community_id)).user_id;
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_made jsonb := private.recall(v_me.user_id, 'request_borrow', p_request_id, v_arguments);
+  v_made jsonb := private.recall(v_me, 'request_borrow', p_request_id, v_arguments);
   v_day private.community_days;
-  v_id uuid;
+  v_request private.borrow_requests;
+  v_message_id bigint;
+  v_shape private.borrow_request;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
-  perform private.require_amount('amount', p_amount);
-  perform private.require_text('reason', p_reason, 280);
-  if p_lender_id = v_me.user_id then
+  perform private.require_input_of_request(p_amount, p_reason);
+  if p_lender_id = v_me then
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
   v_day := private.require_open_day(p_community_id);
-  -- Asked with the day in hand: from here on nobody of the two leaves.
-  perform private.require_member(p_community_id);
-  if not private.is_member(p_community_id, p_lender_id) then
-    perform private.refuse('NOT_FOUND', 'There is no such member.');
-  end if;
-  perform private.require_no_open_request(p_community_id, v_me.user_id, p_lender_id);
-  perform private.require_request_rate(v_day, v_me.user_id, p_lender_id, p_amount);
-  perform private.require_room_for_debt(p_community_id, v_me.user_id, p_amount, false);
+  perform private.require_askable(v_day, v_me, p_lender_id, p_amount);
 
-  v_id := private.open_request(p_community_id, v_me.user_id, p_lender_id, p_amount, p_reason, v_day.sunset_at);
-  v_made := jsonb_build_object(
-    'borrow_request_id', v_id,
-    'message_id', private.post_message(p_community_id, v_me.user_id, 'borrow_request', '', v_id)
+  v_request := private.open_request(v_day, v_me, p_lender_id, p_amount, p_reason);
+  v_message_id := private.post_message(
+    p_community_id, v_me, 'borrow_request', '', v_request.id, p_until => v_day.sunset_at
   );
   perform private.notify(
-    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_id,
-    jsonb_build_object('amount', p_amount), p_by => v_me.user_id, p_is_ask => true
+    array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_request.id,
+    jsonb_build_object('amount', p_amount), p_by => v_me, p_is_ask => true
   );
-  perform private.remember(v_me.user_id, 'request_borrow', p_request_id, v_arguments, v_made);
-  return private.show_asked(p_community_id, v_made);
+  perform private.remember(
+    v_me, 'request_borrow', p_request_id, v_arguments,
+    jsonb_build_object('borrow_request_id', v_request.id, 'message_id', v_message_id)
+  );
+
+  v_shape := private.show_borrow_request(v_request, private.find_person(v_me), private.find_person(p_lender_id));
+  return json_build_object(
+    'borrow_request', v_shape,
+    'message', private.show_new_card(
+      v_message_id, p_community_id, 'borrow_request', to_jsonb(v_shape.borrower), to_jsonb(v_shape), v_request.created_at
+    )
+  );
 end;
 $$;
 create function public.request_borrow(
   community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
 )
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.request_borrow(
@@ -322,142 +405,164 @@ end;
 comment on function public.request_borrow is
 'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
 
-At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
-member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
-possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).';
+At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT {borrow_request_id} (an open
+request to the same member), CONFLICT (request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt,
+limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among
+them).';
 grant execute on function public.request_borrow, private.request_borrow to authenticated;
 
-create function private.require_borrow_request(p_request_id uuid)
-returns private.borrow_requests
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_request private.borrow_requests;
-begin
-  select r.* into v_request from private.borrow_requests as r where r.id = p_request_id;
-  perform private.require_seen(v_request.community_id, 'request');
-  return v_request;
-end;
-$$;
-comment on function private.require_borrow_request is
-'Returns a request of a community the caller is in. Refuses: as require_seen.';
-
-create function private.lock_pending_request(p_community_id uuid, p_request_id uuid)
-returns private.borrow_requests
+create function private.refuse_request(p_community_id uuid, p_request_id uuid, p_action text)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_request private.borrow_requests;
 begin
   select r.* into v_request from private.borrow_requests as r
-  where r.community_id = p_community_id and r.id = p_request_id
-  for no key update;
+  where r.community_id = p_community_id and r.id = p_request_id;
   if v_request.status not in ('pending', 'lapsed') then
     perform private.refuse('CONFLICT', format('This request is %s already.', v_request.status),
       jsonb_build_object('status', v_request.status));
+  elsif p_action = 'cancelled' then
+    perform private.refuse('CONFLICT', 'This request has lapsed.', '{"status": "lapsed"}');
+  elsif p_action = 'approved' then
+    -- By night an approval hears when lending goes on, and that before it hears of the lapse.
+    perform private.require_open(private.day_of(p_community_id));
   end if;
-  return v_request;
+  perform private.refuse('REQUEST_LAPSED', 'This request has lapsed.',
+    jsonb_build_object('lapsed_at', v_request.lapses_at));
 end;
 $$;
-comment on function private.lock_pending_request is
-'Locks a request that nobody has answered or cancelled, lapsed or not. Refuses: CONFLICT {status}.';
+comment on function private.refuse_request is
+'Says why a request cannot be answered or cancelled now.
 
-create function private.lock_answerable_request(p_request private.borrow_requests, p_action text)
+Refuses, always: CONFLICT {status}, DAY_CLOSED {possible_at} (an approval), REQUEST_LAPSED {lapsed_at}.';
+
+create function private.end_request(p_request private.borrow_requests, p_action text, p_amount integer)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days := private.hold_day(p_request.community_id);
-  v_request private.borrow_requests := private.lock_pending_request(p_request.community_id, p_request.id);
+  v_request private.borrow_requests;
 begin
-  -- By night an approval hears when lending goes on, and that before it hears of the lapse.
-  if p_action = 'approved' then
-    perform private.require_open(v_day);
-  end if;
-  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('REQUEST_LAPSED', 'This request has lapsed.',
-      jsonb_build_object('lapsed_at', v_request.lapses_at));
+  -- The condition is the lock: of two answers, or an answer and a cancellation, the second finds it no longer pending.
+  update private.borrow_requests as r set status = p_action, amount = coalesce(p_amount, r.amount)
+  where r.community_id = p_request.community_id and r.id = p_request.id and r.status = 'pending'
+    and r.lapses_at > private.clock()
+  returning r.* into v_request;
+  if not found then
+    perform private.refuse_request(p_request.community_id, p_request.id, p_action);
   end if;
   return v_request;
 end;
 $$;
-comment on function private.lock_answerable_request is
-'Holds the day and locks a request that may be answered now.
+comment on function private.end_request is
+'Ends a pending request, whose day is held: approved (p_amount is what is lent), declined or cancelled. Refuses: as
+private.refuse_request.';
 
-Refuses: CONFLICT {status}, DAY_CLOSED (an approval), REQUEST_LAPSED {lapsed_at}.';
-
-create function private.approve_borrow(p_request private.borrow_requests, p_amount integer)
-returns uuid
+create function private.approve_borrow(p_request private.borrow_requests, p_loan_id uuid, p_at timestamptz)
+returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_loan_id uuid;
+  v_purses private.two_purses := private.lock_purses(
+    p_request.community_id, p_request.lender_id, p_request.borrower_id
+  );
+  v_purse private.purses;
 begin
-  perform private.lock_purses(p_request.community_id, array[p_request.lender_id, p_request.borrower_id]);
-  perform private.require_room_for_debt(p_request.community_id, p_request.borrower_id, p_amount, true);
-  v_loan_id := private.open_loan(p_request.community_id, p_request.borrower_id, p_request.lender_id, p_amount);
-  if v_loan_id is null then
-    perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_amount, null);
+  perform private.require_room_for_debt(v_purses.taker, p_request.amount, true);
+  v_purse := private.open_loan(p_loan_id, v_purses, p_request.amount, p_at);
+  if v_purse.user_id is null then
+    perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_request.amount, null);
   end if;
-  return v_loan_id;
+  return v_purse;
 end;
 $$;
 comment on function private.approve_borrow is
-'Lends on a locked request, whose day is held; returns the loan''s id. The purses are locked before the debt is
-counted: two lenders approving at once cannot lend past the limit together.
+'Lends what a request just approved says, on a day that is held; returns the lender''s purse. The purses are locked
+before the debt is looked at: two lenders approving at once cannot lend past the limit together.
 
 Refuses: DEBT_LIMIT, INSUFFICIENT_CC, neither with a promise, for the request lapses before the next Dawn; CONFLICT
 {most} (a full purse).';
 
-create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
-returns jsonb
+create function private.note_answer(p_request private.borrow_requests, p_facts jsonb, p_at timestamptz)
+returns bigint
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
-  v_facts jsonb := jsonb_build_object(
-    'borrow_request_id', v_request.id, 'lender_id', v_request.lender_id, 'borrower_id', v_request.borrower_id
-  );
-  v_lent integer;
-  v_line bigint;
+  v_event text := 'borrow_' || p_request.status;
 begin
-  if v_request.lender_id <> private.caller_id() then
-    perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
-  end if;
-  perform private.require_choice('action', p_action, array['approved', 'declined']);
-  if p_action = 'approved' then
-    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
-  end if;
-  v_request := private.lock_answerable_request(v_request, p_action);
-
-  if p_action = 'approved' then
-    v_facts := v_facts || jsonb_build_object('loan_id', private.approve_borrow(v_request, v_lent), 'amount', v_lent);
-  end if;
-  update private.borrow_requests as r
-  set status = p_action, amount = coalesce(v_lent, r.amount)
-  where r.community_id = v_request.community_id and r.id = v_request.id;
-  v_line := private.announce(
-    v_request.community_id, 'borrow_' || p_action, v_facts, p_until => v_request.lapses_at
+  perform private.notify(
+    array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
+    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
+    p_by => p_request.lender_id, p_at => p_at
   );
-  if p_action = 'approved' then
+  if p_facts ? 'loan_id' then
     perform private.note_item(
-      v_request.community_id, 'loan', (v_facts ->> 'loan_id')::uuid, v_facts - 'borrow_request_id'
+      p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
   end if;
-  perform private.notify(
-    array[v_request.borrower_id], v_request.community_id, 'borrow_' || p_action, 'borrow_' || p_action,
-    'borrow_request', v_request.id, jsonb_strip_nulls(jsonb_build_object('amount', v_lent)),
-    p_by => v_request.lender_id
+  return private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
+end;
+$$;
+comment on function private.note_answer is
+'Tells a request''s answer to the borrower, the Chamber and, of a loan, the Gazette; returns the line''s id. Refuses: as
+private.post_message.';
+
+create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
+returns json
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_now timestamptz := private.clock();
+  v_request private.borrow_requests;
+  v_me uuid;
+  v_lent integer;
+  v_facts jsonb;
+  v_day private.community_days;
+  v_purse private.purses;
+  v_line bigint;
+  v_lender private.users;
+  v_borrower private.users;
+begin
+  select r.* into v_request from private.borrow_requests as r where r.id = p_borrow_request_id;
+  v_me := private.require_seen(v_request.community_id, 'request');
+  if v_request.lender_id <> v_me then
+    perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
+  end if;
+  if p_action = 'approved' then
+    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
+  else
+    perform private.require_choice('action', p_action, array['approved', 'declined']);
+  end if;
+
+  v_day := private.hold_day(v_request.community_id);
+  v_request := private.end_request(v_request, p_action, v_lent);
+  v_facts := jsonb_build_object(
+    'borrow_request_id', v_request.id, 'lender_id', v_me, 'borrower_id', v_request.borrower_id
   );
-  return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id),
-    'system_message', private.show_message(v_request.community_id, v_line),
-    'balance', private.show_balance_of(v_request.community_id, v_request.lender_id)
+  if p_action = 'approved' then
+    v_facts := v_facts || jsonb_build_object('loan_id', gen_random_uuid(), 'amount', v_lent);
+    v_purse := private.approve_borrow(v_request, (v_facts ->> 'loan_id')::uuid, v_now);
+  else
+    select b.* into v_purse from private.purses as b
+    where b.community_id = v_request.community_id and b.user_id = v_me;
+  end if;
+  v_line := private.note_answer(v_request, v_facts, v_now);
+
+  v_lender := private.find_person(v_me);
+  v_borrower := private.find_person(v_request.borrower_id);
+  return json_build_object(
+    'borrow_request', private.show_borrow_request(v_request, v_borrower, v_lender),
+    'system_message', private.show_new_line(
+      v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_lender, v_borrower, v_now
+    ),
+    'balance', private.show_balance(v_purse, v_day)
   );
 end;
 $$;
 create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
@@ -474,32 +579,28 @@ retry_after}, NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.respond_borrow, private.respond_borrow to authenticated;
 
 create function private.cancel_borrow(p_borrow_request_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_request private.borrow_requests := private.require_borrow_request(p_borrow_request_id);
+  v_request private.borrow_requests;
 begin
-  if v_request.borrower_id <> private.caller_id() then
+  select r.* into v_request from private.borrow_requests as r where r.id = p_borrow_request_id;
+  if private.require_seen(v_request.community_id, 'request') <> v_request.borrower_id then
     perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
   end if;
   perform private.hold_day(v_request.community_id);
-  v_request := private.lock_pending_request(v_request.community_id, v_request.id);
-  if private.borrow_status(v_request.status, v_request.lapses_at) = 'lapsed' then
-    perform private.refuse('CONFLICT', 'This request has lapsed.', '{"status": "lapsed"}');
-  end if;
-  update private.borrow_requests as r set status = 'cancelled'
-  where r.community_id = v_request.community_id and r.id = v_request.id;
+  v_request := private.end_request(v_request, 'cancelled', null);
   perform private.tell_community(
     v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
   );
-  return jsonb_build_object(
-    'borrow_request', private.show_borrow_request(v_request.community_id, v_request.id)
-  );
+  return json_build_object('borrow_request', private.show_borrow_request(
+    v_request, private.find_person(v_request.borrower_id), private.find_person(v_request.lender_id)
+  ));
 end;
 $$;
 create function public.cancel_borrow(borrow_request_id uuid)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.cancel_borrow(cancel_borrow.borrow_request_id);
@@ -556,7 +657,7 @@ declare
 begin
   perform private.require_choice('side', list_loans.side, array['lent', 'owed', 'both']);
   return jsonb_build_object('loans', (
-    select coalesce(jsonb_agg(s.loan order by s.number desc), '[]')
+    select coalesce(jsonb_agg(to_jsonb(s.loan) order by s.number desc), '[]')
     from private.shown_loans as s
     where s.community_id = list_loans.community_id
       and (
@@ -613,45 +714,53 @@ comment on function private.lock_owed_loan is
 Refuses: CONFLICT {status} where nothing is, INVALID_INPUT {field, largest_possible} where less is.';
 
 create function private.repay_loan(p_loan_id uuid, p_amount integer, p_request_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
   v_loan private.loans := private.require_loan(p_loan_id);
   v_me uuid := private.caller_id();
   v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
+  v_day private.community_days;
+  v_purse private.purses;
 begin
   if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
-    perform private.settle_day(v_loan.community_id);
+    v_day := private.hold_day(v_loan.community_id);
+    v_loan := private.require_loan(p_loan_id);
+    select b.* into v_purse from private.purses as b
+    where b.community_id = v_loan.community_id and b.user_id = v_me;
   else
     if v_loan.borrower_id <> v_me then
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;
     perform private.require_amount('amount', p_amount);
-    perform private.require_open_day(v_loan.community_id);
+    v_day := private.require_open_day(v_loan.community_id);
     v_loan := private.lock_owed_loan(v_loan, p_amount);
 
-    if (private.pay_back(v_loan, p_amount)).user_id is null then
+    v_purse := private.pay_back(v_loan, p_amount, v_now);
+    if v_purse.user_id is null then
       perform private.refuse_shortage(
         v_loan.community_id, v_me, p_amount, private.when_repayable(v_loan, p_amount)
       );
     end if;
+    v_loan := private.reduce_loan(v_loan, p_amount, 'repaid');
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
-      jsonb_build_object('amount', p_amount), p_by => v_me
+      jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now
     );
     perform private.remember(
       v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
     );
   end if;
-  return jsonb_build_object(
-    'loan', private.show_loan(v_loan.community_id, p_loan_id),
-    'balance', private.show_balance_of(v_loan.community_id, v_me)
+  return json_build_object(
+    'loan', private.show_loan(v_loan, private.find_person(v_me), private.find_person(v_loan.lender_id)),
+    'balance', private.show_balance(v_purse, v_day)
   );
 end;
 $$;
 create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
@@ -665,15 +774,18 @@ largest_possible} (more than is outstanding), DAY_CLOSED {possible_at}, FORBIDDE
 grant execute on function public.repay_loan, private.repay_loan to authenticated;
 
 create function private.forgive_loan(p_loan_id uuid, p_amount integer)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
   v_loan private.loans := private.require_loan(p_loan_id);
   v_day private.community_days;
   v_forgiven integer;
   v_facts jsonb;
   v_line bigint;
+  v_lender private.users;
+  v_borrower private.users;
 begin
   if v_loan.lender_id <> private.caller_id() then
     perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
@@ -683,20 +795,25 @@ begin
   v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
-  perform private.forgive(v_loan, v_forgiven);
+  v_loan := private.forgive(v_loan, v_forgiven);
   v_facts := jsonb_build_object(
     'loan_id', p_loan_id, 'lender_id', v_loan.lender_id, 'borrower_id', v_loan.borrower_id, 'amount', v_forgiven
   );
-  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, p_until => v_day.dawn_at);
-  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts);
-  return jsonb_build_object(
-    'loan', private.show_loan(v_loan.community_id, p_loan_id),
-    'system_message', private.show_message(v_loan.community_id, v_line)
+  v_line := private.announce(v_loan.community_id, 'loan_forgiven', v_facts, v_now, v_day.dawn_at);
+  perform private.note_item(v_loan.community_id, 'forgiveness', p_loan_id, v_facts, p_at => v_now);
+
+  v_lender := private.find_person(v_loan.lender_id);
+  v_borrower := private.find_person(v_loan.borrower_id);
+  return json_build_object(
+    'loan', private.show_loan(v_loan, v_borrower, v_lender),
+    'system_message', private.show_new_line(
+      v_line, v_loan.community_id, 'loan_forgiven', v_facts, v_lender, v_borrower, v_now
+    )
   );
 end;
 $$;
 create function public.forgive_loan(loan_id uuid, amount integer default null)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);

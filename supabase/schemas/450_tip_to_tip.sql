@@ -24,13 +24,12 @@ create table private.tip_to_tip_proposals (
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
   constraint tip_to_tip_proposals_pkey primary key (community_id, id),
-  constraint tip_to_tip_proposals_proposer_fkey foreign key (community_id, proposer_id)
-  references private.community_members (community_id, user_id),
   constraint tip_to_tip_proposals_awaiting_within_roll check (awaiting between 0 and electors)
 );
 comment on table private.tip_to_tip_proposals is
 'Proposals and what became of them; electors is how many are on the roll, awaiting how many of them have yet to vote.
-An active one past its deadline is over whether or not the status says so yet.';
+An active one past its deadline is over whether or not the status says so yet. No foreign keys here and below: a roll is
+drawn from the members with the day held, who votes is found on it, and no membership''s row is ever deleted.';
 create index tip_to_tip_proposals_id_idx on private.tip_to_tip_proposals (id);
 create unique index tip_to_tip_proposals_one_active_per_member
 on private.tip_to_tip_proposals (community_id, proposer_id) where status = 'active';
@@ -50,13 +49,10 @@ create table private.tip_to_tip_rolls (
   community_id uuid not null,
   proposal_id uuid not null,
   user_id uuid not null,
-  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id),
-  constraint tip_to_tip_rolls_proposal_fkey foreign key (community_id, proposal_id)
-  references private.tip_to_tip_proposals (community_id, id)
+  constraint tip_to_tip_rolls_pkey primary key (community_id, proposal_id, user_id)
 );
 comment on table private.tip_to_tip_rolls is
-'Who may vote on what: the members when it was proposed, less those who left before they voted. Members are not
-checked by a foreign key: the roll is drawn from their table, two thousand at a time.';
+'Who may vote on what: the members when it was proposed, less those who left before they voted.';
 create index tip_to_tip_rolls_community_id_user_id_idx on private.tip_to_tip_rolls (community_id, user_id);
 alter table private.tip_to_tip_rolls enable row level security;
 create policy members_read_tip_to_tip_rolls on private.tip_to_tip_rolls for select to authenticated
@@ -70,11 +66,7 @@ create table private.tip_to_tip_votes (
   number bigint generated always as identity,
   vote private.vote not null,
   created_at timestamptz not null default private.clock(),
-  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id),
-  constraint tip_to_tip_votes_proposal_fkey foreign key (community_id, proposal_id)
-  references private.tip_to_tip_proposals (community_id, id),
-  constraint tip_to_tip_votes_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint tip_to_tip_votes_pkey primary key (community_id, proposal_id, user_id)
 );
 comment on table private.tip_to_tip_votes is 'Votes, cast openly and finally; number is the order of casting.';
 create index tip_to_tip_votes_community_id_user_id_idx on private.tip_to_tip_votes (community_id, user_id);
@@ -123,34 +115,45 @@ comment on function private.proposal_status is
 'A proposal''s status as it is now: that its deadline has passed is a fact of reading.';
 grant execute on function private.proposal_status to authenticated;
 
+create type private.vote_cast as ("user" json, vote text, created_at timestamptz);
+comment on type private.vote_cast is 'A vote as the shape proposal shows it.';
+
+create type private.proposal as (
+  id uuid,
+  community_id uuid,
+  proposer json,
+  title text,
+  description text,
+  stake_amount integer,
+  amendment jsonb,
+  deadline timestamptz,
+  status text,
+  votes json,
+  electors integer,
+  awaiting integer,
+  can_vote boolean,
+  created_at timestamptz
+);
+comment on type private.proposal is 'The shape proposal, key by attribute.';
+
 create view private.shown_proposals with (security_invoker = on) as
 select
   t.id,
   t.number,
   t.community_id,
-  private.proposal_status(t.community_id, t.id, t.status, t.deadline) as status,
-  jsonb_build_object(
-    'id', t.id, 'community_id', t.community_id, 'proposer', p.person,
-    'title', case when p.is_erased then '' else t.title end,
-    'description', case when p.is_erased then '' else t.description end,
-    'stake_amount', t.stake_amount, 'amendment', t.amendment, 'deadline', t.deadline,
-    'status', private.proposal_status(t.community_id, t.id, t.status, t.deadline),
-    'votes', (
-      select
-        coalesce(
-          jsonb_agg(
-            jsonb_build_object('user', o.person, 'vote', v.vote, 'created_at', v.created_at)
-            order by v.number
-          ),
-          '[]'
-        )
+  s.status,
+  row(
+    t.id, t.community_id, p.person,
+    case when p.is_erased then '' else t.title end, case when p.is_erased then '' else t.description end,
+    t.stake_amount, t.amendment, t.deadline, s.status,
+    (
+      select coalesce(json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number), '[]')
       from private.tip_to_tip_votes as v
       inner join private.shown_people as o on v.user_id = o.id
       where v.community_id = t.community_id and v.proposal_id = t.id
     ),
-    'electors', t.electors, 'awaiting', t.awaiting,
-    'can_vote',
-    private.proposal_status(t.community_id, t.id, t.status, t.deadline) = 'active'
+    t.electors, t.awaiting,
+    s.status = 'active'
     and exists (
       select from private.tip_to_tip_rolls as r
       where r.community_id = t.community_id and r.proposal_id = t.id and r.user_id = (select private.caller_id())
@@ -159,27 +162,43 @@ select
       select from private.tip_to_tip_votes as v
       where v.community_id = t.community_id and v.proposal_id = t.id and v.user_id = (select private.caller_id())
     ),
-    'created_at', t.created_at
-  ) as proposal
+    t.created_at
+  )::private.proposal as proposal
 from private.tip_to_tip_proposals as t
-inner join private.shown_people as p on t.proposer_id = p.id;
+inner join private.shown_people as p on t.proposer_id = p.id
+cross join lateral private.proposal_status(t.community_id, t.id, t.status, t.deadline) as s (status);
 comment on view private.shown_proposals is
 'The shape proposal, as the caller sees it; status is judged by the clock, and its words are shown only while the
 proposer is not erased.';
 grant select on private.shown_proposals to authenticated;
 
-create function private.show_proposal(p_community_id uuid, p_proposal_id uuid)
-returns jsonb
+create function private.show_proposal(p_proposal private.tip_to_tip_proposals)
+returns private.proposal
 language plpgsql stable security definer set search_path = ''
 as $$
+declare
+  v_shape private.proposal;
 begin
-  return (
-    select s.proposal from private.shown_proposals as s
-    where s.community_id = p_community_id and s.id = p_proposal_id
-  );
+  select
+    p_proposal.id, p_proposal.community_id, p.person,
+    case when p.is_erased then '' else p_proposal.title end,
+    case when p.is_erased then '' else p_proposal.description end,
+    p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
+    (
+      select json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number)
+      from private.tip_to_tip_votes as v
+      join private.shown_people as o on o.id = v.user_id
+      where v.community_id = p_proposal.community_id and v.proposal_id = p_proposal.id
+    ),
+    p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
+  into v_shape
+  from private.shown_people as p
+  where p.id = p_proposal.proposer_id;
+  return v_shape;
 end;
 $$;
-comment on function private.show_proposal is 'The shape proposal of one proposal.';
+comment on function private.show_proposal is
+'The shape proposal, for somebody who has just voted, of a proposal in hand, as private.shown_proposals has it.';
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
@@ -248,12 +267,10 @@ begin
   if p_proposal.status = 'completed' and p_proposal.amendment is not null then
     perform private.will_settings(p_proposal.community_id, p_proposal.amendment, p_proposal.id, p_at);
   end if;
-  if private.is_member(p_proposal.community_id, p_proposal.proposer_id) then
-    perform private.notify(
-      array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
-      p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
-    );
-  end if;
+  perform private.notify(
+    array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
+    p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
+  );
 end;
 $$;
 comment on function private.note_outcome is
@@ -294,20 +311,18 @@ $$;
 comment on function private.end_overdue_proposal is
 'Ends a locked, active proposal that is past its deadline, on a day that is held; returns how.';
 
-create function private.open_roll(
-  p_community_id uuid, p_proposal_id uuid, p_proposer_id uuid, p_electors uuid[]
-)
+create function private.open_roll(p_proposal private.tip_to_tip_proposals, p_electors uuid[])
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
   insert into private.tip_to_tip_rolls (community_id, proposal_id, user_id)
-  select p_community_id, p_proposal_id, e.id from unnest(p_electors) as e (id);
-  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (p_community_id, p_proposal_id, p_proposer_id, 'accept');
+  select p_proposal.community_id, p_proposal.id, e.id from unnest(p_electors) as e (id);
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote, created_at)
+  values (p_proposal.community_id, p_proposal.id, p_proposal.proposer_id, 'accept', p_proposal.created_at);
   perform private.notify(
-    array_remove(p_electors, p_proposer_id), p_community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip', p_proposal_id,
-    p_by => p_proposer_id, p_is_ask => true
+    array_remove(p_electors, p_proposal.proposer_id), p_proposal.community_id, 'tip_to_tip', 'vote_asked', 'tip_to_tip',
+    p_proposal.id, p_by => p_proposal.proposer_id, p_is_ask => true, p_at => p_proposal.created_at
   );
 end;
 $$;
@@ -375,109 +390,176 @@ one finds the other active: so nobody comes past the twentieth.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
+create function private.require_input_of_proposal(p_title text, p_description text, p_stake_amount integer)
+returns void
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  -- One glance for what most proposals are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_stake_amount between 1 and 1000000000
+  ) is not true then
+    perform private.require_title('title', p_title);
+    perform private.require_text('description', p_description, 1000, 0);
+    perform private.require_amount('stake_amount', p_stake_amount);
+  end if;
+end;
+$$;
+comment on function private.require_input_of_proposal is
+'Asks that what is proposed makes sense. Refuses: INVALID_INPUT.';
+
+create function private.find_electors(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  -- Read once: who joins from here on is neither counted nor on the roll.
+  v_electors uuid[] := private.present_able_ids(p_day.community_id);
+  v_active boolean;
+  v_made bigint;
+begin
+  -- One glance: the proposer is on the roll with somebody else, nothing of theirs is active, and they propose rarely.
+  select coalesce(bool_or(t.status = 'active'), false), count(*) into v_active, v_made
+  from private.tip_to_tip_proposals as t
+  where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
+    and t.created_at > private.clock() - interval '1 day';
+  if not v_active and v_made < 20 and p_proposer_id = any(v_electors) and cardinality(v_electors) > 1 then
+    return v_electors;
+  end if;
+
+  perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
+  -- Who was removed meanwhile proposes nothing.
+  perform private.require_member(p_day.community_id);
+  if p_proposer_id <> all(v_electors) then
+    perform private.refuse('CONFLICT', 'You are away, and so on no roll.', '{"away": true}');
+  elsif cardinality(v_electors) < 2 then
+    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
+      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
+  end if;
+  perform private.require_proposal_rate(p_day, p_proposer_id, p_stake_amount);
+  return v_electors;
+end;
+$$;
+comment on function private.find_electors is
+'Who is on the roll of a proposal its proposer may make now, in id order, they among them; the day is held.
+
+Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}, CONFLICT {away}, NO_ELECTORS {electors, needed},
+RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
+
 create function private.open_proposal(
-  p_community_id uuid, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
   p_amendment jsonb, p_electors integer
 )
-returns uuid
+returns private.tip_to_tip_proposals
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_now timestamptz := private.clock();
-  v_id uuid;
+  v_proposal private.tip_to_tip_proposals;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting, created_at
+    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting,
+    created_at
   )
   values (
-    p_community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, v_now + interval '4 hours',
-    v_now + interval '3 hours', p_electors, p_electors - 1, v_now
+    p_day.community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
+    v_now + interval '4 hours', v_now + interval '3 hours', p_electors, p_electors - 1, v_now
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
-  returning id into v_id;
-  return v_id;
+  returning * into v_proposal;
+  if not found then
+    -- Made a moment ago, or long over and not written down as such: then it is, and makes room.
+    perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
+    return private.open_proposal(
+      p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors
+    );
+  end if;
+  return v_proposal;
 end;
 $$;
 comment on function private.open_proposal is
-'Writes down a proposal and returns its id; null where its proposer has just made another.';
+'Writes down a proposal and returns it. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}.';
 
 create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_proposal jsonb := private.show_proposal(p_community_id, (p_made ->> 'proposal_id')::uuid);
+  v_proposal jsonb := (
+    select to_jsonb(s.proposal) from private.shown_proposals as s
+    where s.community_id = p_community_id and s.id = (p_made ->> 'proposal_id')::uuid
+  );
 begin
-  return jsonb_build_object(
+  return json_build_object(
     'proposal', v_proposal,
     'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_proposal),
     'balance', private.show_balance_of(p_community_id, p_user_id)
   );
 end;
 $$;
-comment on function private.show_proposed is 'What propose_tip_to_tip answers of a proposal made, as it stands now.';
+comment on function private.show_proposed is
+'What propose_tip_to_tip answers of a proposal made before, as everything stands now.';
 
 create function private.propose_tip_to_tip(
   p_community_id uuid, p_title text, p_stake_amount integer, p_description text, p_request_id uuid, p_amendment jsonb
 )
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(
-    p_community_id, p_title, p_stake_amount, p_description, p_amendment
-  );
-  v_made jsonb := private.recall(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_me uuid := (private.require_member(p_community_id)).user_id;
+  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment);
+  v_made jsonb := private.recall(v_me, 'propose_tip_to_tip', p_request_id, v_arguments);
   v_day private.community_days;
   v_amendment jsonb;
   v_electors uuid[];
-  v_id uuid;
+  v_proposal private.tip_to_tip_proposals;
+  v_purse private.purses;
+  v_message_id bigint;
+  v_shape private.proposal;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
-    return private.show_proposed(p_community_id, v_me.user_id, v_made);
+    return private.show_proposed(p_community_id, v_me, v_made);
   end if;
-  perform private.require_title('title', p_title);
-  perform private.require_text('description', p_description, 1000, 0);
-  perform private.require_amount('stake_amount', p_stake_amount);
+  perform private.require_input_of_proposal(p_title, p_description, p_stake_amount);
   if p_amendment is not null then
     v_amendment := private.require_amendment(p_amendment);
   end if;
   v_day := private.require_open_day(p_community_id);
-  perform private.require_change(p_community_id, v_amendment);
-  perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
-  -- Read once: who joins from here on is neither counted nor on the roll. Who was removed meanwhile proposes nothing.
-  perform private.require_member(p_community_id);
-  if (private.absence_of(p_community_id, v_me.user_id, v_day.day)).from_day <= v_day.day then
-    perform private.refuse('CONFLICT', 'You are away, and so on no roll.', '{"away": true}');
+  if v_amendment is not null then
+    perform private.require_change(p_community_id, v_amendment);
   end if;
-  v_electors := private.present_able_ids(p_community_id);
-  if cardinality(v_electors) < 2 then
-    perform private.refuse('NO_ELECTORS', 'There is nobody else here who could vote.',
-      jsonb_build_object('electors', cardinality(v_electors), 'needed', 2));
-  end if;
-  perform private.require_proposal_rate(v_day, v_me.user_id, p_stake_amount);
+  v_electors := private.find_electors(v_day, v_me, p_stake_amount);
 
-  v_id := private.open_proposal(
-    p_community_id, v_me.user_id, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
+  v_proposal := private.open_proposal(
+    v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
   );
-  if v_id is null then
-    perform private.require_no_active_proposal(p_community_id, v_me.user_id, v_day);
-    perform private.refuse('ACTIVE_TIP_TO_TIP_EXISTS', 'You have just made another proposal.');
-  end if;
-  if (private.stake_coins(p_community_id, v_id, v_me.user_id, p_stake_amount)).user_id is null then
+  v_purse := private.stake_coins(v_proposal.id, p_community_id, v_me, p_stake_amount, v_proposal.created_at);
+  if v_purse.user_id is null then
     perform private.refuse_shortage(
-      p_community_id, v_me.user_id, p_stake_amount,
-      private.when_affordable(p_community_id, v_me.user_id, p_stake_amount)
+      p_community_id, v_me, p_stake_amount, private.when_affordable(p_community_id, v_me, p_stake_amount)
     );
   end if;
-  v_made := jsonb_build_object(
-    'proposal_id', v_id, 'message_id', private.post_message(p_community_id, v_me.user_id, 'tip_to_tip', '', v_id)
+  v_message_id := private.post_message(
+    p_community_id, v_me, 'tip_to_tip', '', v_proposal.id, p_at => v_proposal.created_at
   );
-  perform private.open_roll(p_community_id, v_id, v_me.user_id, v_electors);
-  perform private.remember(v_me.user_id, 'propose_tip_to_tip', p_request_id, v_arguments, v_made);
-  return private.show_proposed(p_community_id, v_me.user_id, v_made);
+  perform private.open_roll(v_proposal, v_electors);
+  perform private.remember(
+    v_me, 'propose_tip_to_tip', p_request_id, v_arguments,
+    jsonb_build_object('proposal_id', v_proposal.id, 'message_id', v_message_id)
+  );
+
+  v_shape := private.show_proposal(v_proposal);
+  return json_build_object(
+    'proposal', v_shape,
+    'message', private.show_new_card(
+      v_message_id, p_community_id, 'tip_to_tip', to_jsonb(v_shape.proposer), to_jsonb(v_shape), v_proposal.created_at
+    ),
+    'balance', private.show_balance(v_purse, v_day)
+  );
 end;
 $$;
 comment on function private.propose_tip_to_tip is
@@ -491,7 +573,7 @@ create function public.propose_tip_to_tip(
   request_id uuid default null,
   amendment jsonb default null
 )
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.propose_tip_to_tip(
@@ -546,7 +628,8 @@ begin
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
   end if;
   perform private.refuse('PROPOSAL_EXPIRED', 'This proposal is over.', jsonb_build_object(
-    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline), 'deadline', v_proposal.deadline
+    'status', private.proposal_status(p_community_id, p_proposal_id, v_proposal.status, v_proposal.deadline),
+    'deadline', v_proposal.deadline
   ));
 end;
 $$;
@@ -575,46 +658,49 @@ $$;
 comment on function private.awaits_vote is 'Whether somebody may vote on a proposal now.';
 
 create function private.vote_tip_to_tip(p_proposal_id uuid, p_vote text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_proposal private.tip_to_tip_proposals := private.require_proposal(p_proposal_id);
-  v_community_id uuid := v_proposal.community_id;
-  v_me uuid := private.caller_id();
   v_now timestamptz := private.clock();
+  v_proposal private.tip_to_tip_proposals;
+  v_me uuid;
   v_day private.community_days;
 begin
-  perform private.require_choice('vote', p_vote, array['accept', 'decline']);
+  select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
+  v_me := private.require_seen(v_proposal.community_id, 'proposal');
+  if (p_vote in ('accept', 'decline')) is not true then
+    perform private.require_choice('vote', p_vote, array['accept', 'decline']);
+  end if;
   -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day, nor waits for who
   -- is refused.
-  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_community_id, p_proposal_id, v_me) then
-    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_proposal.community_id, p_proposal_id, v_me) then
+    perform private.refuse_vote(v_proposal.community_id, p_proposal_id, v_me);
   end if;
   v_day := case
-    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_community_id)
-    else private.hold_day(v_community_id)
+    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_proposal.community_id, v_now)
+    else private.hold_day(v_proposal.community_id, v_now)
   end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
     status = case when p_vote = 'decline' then 'declined' when t.awaiting = 1 then 'completed' else t.status end,
     remind_at = case when p_vote = 'accept' and t.awaiting > 1 then t.remind_at end
-  where t.community_id = v_community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
+  where t.community_id = v_day.community_id and t.id = p_proposal_id and t.status = 'active' and t.deadline > v_now
     and exists (
       select from private.tip_to_tip_rolls as r
-      where r.community_id = v_community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
+      where r.community_id = v_day.community_id and r.proposal_id = p_proposal_id and r.user_id = v_me
     )
     and not exists (
       select from private.tip_to_tip_votes as v
-      where v.community_id = v_community_id and v.proposal_id = p_proposal_id and v.user_id = v_me
+      where v.community_id = v_day.community_id and v.proposal_id = p_proposal_id and v.user_id = v_me
     )
   returning t.* into v_proposal;
   if not found then
-    perform private.refuse_vote(v_community_id, p_proposal_id, v_me);
+    perform private.refuse_vote(v_day.community_id, p_proposal_id, v_me);
   end if;
-  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote)
-  values (v_community_id, p_proposal_id, v_me, p_vote)
+  insert into private.tip_to_tip_votes (community_id, proposal_id, user_id, vote, created_at)
+  values (v_day.community_id, p_proposal_id, v_me, p_vote, v_now)
   on conflict do nothing;
   if not found then
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
@@ -623,10 +709,9 @@ begin
   if v_proposal.status <> 'active' then
     perform private.note_outcome(v_proposal, v_day, v_now);
   end if;
-  perform private.tell_community(v_community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
-  return jsonb_build_object(
-    'proposal', private.show_proposal(v_community_id, p_proposal_id),
-    'resolved', v_proposal.status <> 'active',
+  perform private.tell_community(v_day.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
+  return json_build_object(
+    'proposal', private.show_proposal(v_proposal), 'resolved', v_proposal.status <> 'active',
     'outcome', nullif(v_proposal.status, 'active')
   );
 end;
@@ -636,7 +721,7 @@ comment on function private.vote_tip_to_tip is
 not get that far. The count comes before the vote: of two votes of one member at once the second is refused, and the
 count with it.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
-returns jsonb
+returns json
 language sql security invoker set search_path = ''
 begin atomic
   select private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
@@ -657,7 +742,7 @@ declare
 begin
   perform private.require_member_today(v_proposal.community_id);
   return jsonb_build_object('proposal', (
-    select s.proposal from private.shown_proposals as s
+    select to_jsonb(s.proposal) from private.shown_proposals as s
     where s.community_id = v_proposal.community_id and s.id = v_proposal.id
   ));
 end;

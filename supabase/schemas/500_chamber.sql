@@ -21,11 +21,11 @@ begin
     return p_lines;
   end if;
   if 'borrow_request' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(b.id, b.borrow_request), '{}') into v_cards
+    select v_cards || coalesce(jsonb_object_agg(b.id, to_jsonb(b.borrow_request)), '{}') into v_cards
     from private.shown_borrow_requests as b where b.community_id = p_community_id and b.id = any(v_ids);
   end if;
   if 'tip_to_tip' = any(v_types) then
-    select v_cards || coalesce(jsonb_object_agg(t.id, t.proposal), '{}') into v_cards
+    select v_cards || coalesce(jsonb_object_agg(t.id, to_jsonb(t.proposal)), '{}') into v_cards
     from private.shown_proposals as t where t.community_id = p_community_id and t.id = any(v_ids);
   end if;
   if 'election' = any(v_types) then

@@ -11,11 +11,11 @@ begin
       where d.community_id = p_community_id and d.id = p_ref_id
     )
     when 'borrow_request' then (
-      select r.borrow_request ->> 'reason' from private.shown_borrow_requests as r
+      select (r.borrow_request).reason from private.shown_borrow_requests as r
       where r.community_id = p_community_id and r.id = p_ref_id
     )
     when 'tip_to_tip' then (
-      select t.proposal ->> 'title' from private.shown_proposals as t
+      select (t.proposal).title from private.shown_proposals as t
       where t.community_id = p_community_id and t.id = p_ref_id
     )
     when 'election' then (
@@ -42,19 +42,16 @@ declare
     'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
     'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
   );
+  v_said jsonb := private.events() -> 'notice' -> p_notice.event -> 0;
 begin
-  return (
-    select jsonb_build_object(
-      'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
-      'title', private.make_sentence(e.sentence, p_notice.community_id, v_facts),
-      'body', private.make_sentence(e.body, p_notice.community_id, v_facts),
-      'facts', private.show_facts(p_notice.community_id, p_notice.facts),
-      'people', private.show_people(p_notice.people),
-      'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
-      'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
-    )
-    from private.events() as e
-    where e.place = 'notice' and e.event = p_notice.event
+  return jsonb_build_object(
+    'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
+    'title', private.make_sentence(v_said ->> 'say', p_notice.community_id, v_facts),
+    'body', private.make_sentence(v_said ->> 'below', p_notice.community_id, v_facts),
+    'facts', private.show_facts(p_notice.community_id, p_notice.facts),
+    'people', private.show_people(p_notice.people),
+    'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
+    'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
   );
 end;
 $$;
