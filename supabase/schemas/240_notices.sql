@@ -159,10 +159,12 @@ $$;
 
 create function public.mark_all_notifications_read()
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_all_notifications_read();
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.mark_all_notifications_read();
 end;
+$$;
 comment on function public.mark_all_notifications_read is
 'Marks all the caller''s notices read.
 

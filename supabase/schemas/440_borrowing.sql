@@ -83,13 +83,12 @@ as $$
 begin
   return (
     p_request.id, p_request.community_id, p_borrower.person, p_lender.person, p_request.amount,
-    case when p_borrower.erased_at is null then p_request.reason else '' end,
-    private.borrow_status(p_request.status, p_request.lapses_at), p_request.created_at
+    case when p_borrower.erased_at is null then p_request.reason else '' end, p_request.status, p_request.created_at
   )::private.borrow_request;
 end;
 $$;
 comment on function private.show_borrow_request is
-'The shape borrow_request of a request in hand, as private.shown_borrow_requests has it.';
+'The shape borrow_request of a request just written, as private.shown_borrow_requests has it.';
 
 create function private.strike_borrow_request(p_community_id uuid, p_request_id uuid)
 returns void
@@ -263,14 +262,13 @@ $$;
 comment on function private.require_input_of_request is 'Asks that what is asked makes sense. Refuses: INVALID_INPUT.';
 
 create function private.require_askable(
-  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_at timestamptz
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_here constant uuid := p_day.community_id;
-  v_now constant timestamptz := private.clock();
   v_purse private.purses;
 begin
   -- One glance: both are here, nothing is open between them, few requests and lines, and room for the debt.
@@ -288,11 +286,11 @@ begin
         select count(*) < 5 and not coalesce(bool_or(r.status = 'pending'), false)
         from private.borrow_requests as r
         where r.community_id = v_here and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
-          and r.created_at > v_now - interval '1 day'
+          and r.created_at > p_at - interval '1 day'
       )
       and 30 > (
         select count(*) from private.chat_messages as o
-        where o.community_id = v_here and o.maker_id = p_borrower_id and o.created_at > v_now - interval '1 minute'
+        where o.community_id = v_here and o.maker_id = p_borrower_id and o.created_at > p_at - interval '1 minute'
       )
   ) then
     return;
@@ -316,7 +314,8 @@ Refuses: NOT_FOUND, CONFLICT {borrow_request_id}, RATE_LIMITED {most, possible_a
 limit, short_by, largest_possible, possible_at}.';
 
 create function private.open_request(
-  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text
+  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text,
+  p_at timestamptz
 )
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
@@ -324,8 +323,10 @@ as $$
 declare
   v_request private.borrow_requests;
 begin
-  insert into private.borrow_requests (community_id, borrower_id, lender_id, amount, reason, lapses_at)
-  values (p_day.community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at)
+  insert into private.borrow_requests (
+    community_id, borrower_id, lender_id, amount, reason, lapses_at, created_at
+  )
+  values (p_day.community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at, p_at)
   on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
   returning * into v_request;
   if not found then
@@ -333,8 +334,8 @@ begin
     -- One of an earlier day is still written as pending; it must not stand in the way.
     update private.borrow_requests as r set status = 'lapsed'
     where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
-      and r.status = 'pending' and r.lapses_at <= private.clock();
-    return private.open_request(p_day, p_borrower_id, p_lender_id, p_amount, p_reason);
+      and r.status = 'pending' and r.lapses_at <= p_at;
+    return private.open_request(p_day, p_borrower_id, p_lender_id, p_amount, p_reason, p_at);
   end if;
   return v_request;
 end;
@@ -353,6 +354,7 @@ declare
   v_me uuid := (private.require_member(p_community_id)).user_id;
   v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
   v_made jsonb := private.recall(v_me, 'request_borrow', p_request_id, v_arguments);
+  v_now timestamptz := private.clock();
   v_day private.community_days;
   v_request private.borrow_requests;
   v_message_id bigint;
@@ -366,16 +368,16 @@ begin
   if p_lender_id = v_me then
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
-  v_day := private.require_open_day(p_community_id);
-  perform private.require_askable(v_day, v_me, p_lender_id, p_amount);
+  v_day := private.require_open_day(p_community_id, v_now);
+  perform private.require_askable(v_day, v_me, p_lender_id, p_amount, v_now);
 
-  v_request := private.open_request(v_day, v_me, p_lender_id, p_amount, p_reason);
+  v_request := private.open_request(v_day, v_me, p_lender_id, p_amount, p_reason, v_now);
   v_message_id := private.post_message(
-    p_community_id, v_me, 'borrow_request', '', v_request.id, p_until => v_day.sunset_at
+    p_community_id, v_me, 'borrow_request', '', v_request.id, p_at => v_now, p_until => v_day.sunset_at
   );
   perform private.notify(
     array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_request.id,
-    jsonb_build_object('amount', p_amount), p_by => v_me, p_is_ask => true
+    jsonb_build_object('amount', p_amount), p_by => v_me, p_is_ask => true, p_at => v_now
   );
   perform private.remember(
     v_me, 'request_borrow', p_request_id, v_arguments,
@@ -395,13 +397,15 @@ create function public.request_borrow(
   community_id uuid, lender_id uuid, amount integer, reason text, request_id uuid default null
 )
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.request_borrow(
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.request_borrow(
     request_borrow.community_id, request_borrow.lender_id, request_borrow.amount, request_borrow.reason,
     request_borrow.request_id
   );
 end;
+$$;
 comment on function public.request_borrow is
 'Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
 
@@ -438,7 +442,9 @@ comment on function private.refuse_request is
 
 Refuses, always: CONFLICT {status}, DAY_CLOSED {possible_at} (an approval), REQUEST_LAPSED {lapsed_at}.';
 
-create function private.end_request(p_request private.borrow_requests, p_action text, p_amount integer)
+create function private.end_request(
+  p_request private.borrow_requests, p_action text, p_amount integer, p_at timestamptz
+)
 returns private.borrow_requests
 language plpgsql security definer set search_path = ''
 as $$
@@ -448,7 +454,7 @@ begin
   -- The condition is the lock: of two answers, or an answer and a cancellation, the second finds it no longer pending.
   update private.borrow_requests as r set status = p_action, amount = coalesce(p_amount, r.amount)
   where r.community_id = p_request.community_id and r.id = p_request.id and r.status = 'pending'
-    and r.lapses_at > private.clock()
+    and r.lapses_at > p_at
   returning r.* into v_request;
   if not found then
     perform private.refuse_request(p_request.community_id, p_request.id, p_action);
@@ -536,8 +542,8 @@ begin
     perform private.require_choice('action', p_action, array['approved', 'declined']);
   end if;
 
-  v_day := private.hold_day(v_request.community_id);
-  v_request := private.end_request(v_request, p_action, v_lent);
+  v_day := private.hold_day(v_request.community_id, v_now);
+  v_request := private.end_request(v_request, p_action, v_lent, v_now);
   v_facts := jsonb_build_object(
     'borrow_request_id', v_request.id, 'lender_id', v_me, 'borrower_id', v_request.borrower_id
   );
@@ -563,10 +569,12 @@ end;
 $$;
 create function public.respond_borrow(borrow_request_id uuid, action text, amount integer default null)
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.respond_borrow(respond_borrow.borrow_request_id, respond_borrow.action, respond_borrow.amount);
 end;
+$$;
 comment on function public.respond_borrow is
 'Answers a borrow request, once: the member who was asked approves, possibly a smaller amount, or declines.
 
@@ -583,14 +591,15 @@ returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_now timestamptz := private.clock();
   v_request private.borrow_requests;
 begin
   select r.* into v_request from private.borrow_requests as r where r.id = p_borrow_request_id;
   if private.require_seen(v_request.community_id, 'request') <> v_request.borrower_id then
     perform private.refuse('FORBIDDEN', 'Only the member who asked may cancel.');
   end if;
-  perform private.hold_day(v_request.community_id);
-  v_request := private.end_request(v_request, 'cancelled', null);
+  perform private.hold_day(v_request.community_id, v_now);
+  v_request := private.end_request(v_request, 'cancelled', null, v_now);
   perform private.tell_community(
     v_request.community_id, 'borrow_request', jsonb_build_object('borrow_request_id', v_request.id)
   );
@@ -601,10 +610,12 @@ end;
 $$;
 create function public.cancel_borrow(borrow_request_id uuid)
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.cancel_borrow(cancel_borrow.borrow_request_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.cancel_borrow(cancel_borrow.borrow_request_id);
 end;
+$$;
 comment on function public.cancel_borrow is
 'The member who asked takes an open request back.
 
@@ -726,7 +737,7 @@ declare
   v_purse private.purses;
 begin
   if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
-    v_day := private.hold_day(v_loan.community_id);
+    v_day := private.hold_day(v_loan.community_id, v_now);
     v_loan := private.require_loan(p_loan_id);
     select b.* into v_purse from private.purses as b
     where b.community_id = v_loan.community_id and b.user_id = v_me;
@@ -735,7 +746,7 @@ begin
       perform private.refuse('FORBIDDEN', 'Only the borrower repays a loan.');
     end if;
     perform private.require_amount('amount', p_amount);
-    v_day := private.require_open_day(v_loan.community_id);
+    v_day := private.require_open_day(v_loan.community_id, v_now);
     v_loan := private.lock_owed_loan(v_loan, p_amount);
 
     v_purse := private.pay_back(v_loan, p_amount, v_now);
@@ -761,10 +772,12 @@ end;
 $$;
 create function public.repay_loan(loan_id uuid, amount integer, request_id uuid default null)
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.repay_loan(repay_loan.loan_id, repay_loan.amount, repay_loan.request_id);
 end;
+$$;
 comment on function public.repay_loan is
 'The borrower repays a loan, or part of it, before Dawn does; the lender is told.
 
@@ -791,7 +804,7 @@ begin
     perform private.refuse('FORBIDDEN', 'Only the lender forgives a loan.');
   end if;
   perform private.require_amount('amount', coalesce(p_amount, 1));
-  v_day := private.hold_day(v_loan.community_id);
+  v_day := private.hold_day(v_loan.community_id, v_now);
   v_loan := private.lock_owed_loan(v_loan, coalesce(p_amount, 0));
   v_forgiven := coalesce(p_amount, v_loan.outstanding);
 
@@ -814,10 +827,12 @@ end;
 $$;
 create function public.forgive_loan(loan_id uuid, amount integer default null)
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.forgive_loan(forgive_loan.loan_id, forgive_loan.amount);
 end;
+$$;
 comment on function public.forgive_loan is
 'Forgives a loan, all that is outstanding or part of it; only the lender may.
 

@@ -410,7 +410,9 @@ $$;
 comment on function private.require_input_of_proposal is
 'Asks that what is proposed makes sense. Refuses: INVALID_INPUT.';
 
-create function private.find_electors(p_day private.community_days, p_proposer_id uuid, p_stake_amount integer)
+create function private.find_electors(
+  p_day private.community_days, p_proposer_id uuid, p_stake_amount integer, p_at timestamptz
+)
 returns uuid[]
 language plpgsql security definer set search_path = ''
 as $$
@@ -424,7 +426,7 @@ begin
   select coalesce(bool_or(t.status = 'active'), false), count(*) into v_active, v_made
   from private.tip_to_tip_proposals as t
   where t.community_id = p_day.community_id and t.proposer_id = p_proposer_id
-    and t.created_at > private.clock() - interval '1 day';
+    and t.created_at > p_at - interval '1 day';
   if not v_active and v_made < 20 and p_proposer_id = any(v_electors) and cardinality(v_electors) > 1 then
     return v_electors;
   end if;
@@ -450,13 +452,12 @@ RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
 
 create function private.open_proposal(
   p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
-  p_amendment jsonb, p_electors integer
+  p_amendment jsonb, p_electors integer, p_at timestamptz
 )
 returns private.tip_to_tip_proposals
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
   v_proposal private.tip_to_tip_proposals;
 begin
   insert into private.tip_to_tip_proposals (
@@ -465,7 +466,7 @@ begin
   )
   values (
     p_day.community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
-    v_now + interval '4 hours', v_now + interval '3 hours', p_electors, p_electors - 1, v_now
+    p_at + interval '4 hours', p_at + interval '3 hours', p_electors, p_electors - 1, p_at
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
   returning * into v_proposal;
@@ -473,7 +474,7 @@ begin
     -- Made a moment ago, or long over and not written down as such: then it is, and makes room.
     perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
     return private.open_proposal(
-      p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors
+      p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
     );
   end if;
   return v_proposal;
@@ -512,6 +513,7 @@ declare
   v_me uuid := (private.require_member(p_community_id)).user_id;
   v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment);
   v_made jsonb := private.recall(v_me, 'propose_tip_to_tip', p_request_id, v_arguments);
+  v_now timestamptz := private.clock();
   v_day private.community_days;
   v_amendment jsonb;
   v_electors uuid[];
@@ -528,23 +530,23 @@ begin
   if p_amendment is not null then
     v_amendment := private.require_amendment(p_amendment);
   end if;
-  v_day := private.require_open_day(p_community_id);
+  v_day := private.require_open_day(p_community_id, v_now);
   if v_amendment is not null then
     perform private.require_change(p_community_id, v_amendment);
   end if;
-  v_electors := private.find_electors(v_day, v_me, p_stake_amount);
+  v_electors := private.find_electors(v_day, v_me, p_stake_amount, v_now);
 
   v_proposal := private.open_proposal(
-    v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors)
+    v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors), v_now
   );
-  v_purse := private.stake_coins(v_proposal.id, p_community_id, v_me, p_stake_amount, v_proposal.created_at);
+  v_purse := private.stake_coins(v_proposal.id, p_community_id, v_me, p_stake_amount, v_now);
   if v_purse.user_id is null then
     perform private.refuse_shortage(
       p_community_id, v_me, p_stake_amount, private.when_affordable(p_community_id, v_me, p_stake_amount)
     );
   end if;
   v_message_id := private.post_message(
-    p_community_id, v_me, 'tip_to_tip', '', v_proposal.id, p_at => v_proposal.created_at
+    p_community_id, v_me, 'tip_to_tip', '', v_proposal.id, p_at => v_now
   );
   perform private.open_roll(v_proposal, v_electors);
   perform private.remember(
@@ -556,7 +558,7 @@ begin
   return json_build_object(
     'proposal', v_shape,
     'message', private.show_new_card(
-      v_message_id, p_community_id, 'tip_to_tip', to_jsonb(v_shape.proposer), to_jsonb(v_shape), v_proposal.created_at
+      v_message_id, p_community_id, 'tip_to_tip', to_jsonb(v_shape.proposer), to_jsonb(v_shape), v_now
     ),
     'balance', private.show_balance(v_purse, v_day)
   );
@@ -574,13 +576,15 @@ create function public.propose_tip_to_tip(
   amendment jsonb default null
 )
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.propose_tip_to_tip(
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.propose_tip_to_tip(
     propose_tip_to_tip.community_id, propose_tip_to_tip.title, propose_tip_to_tip.stake_amount,
     propose_tip_to_tip.description, propose_tip_to_tip.request_id, propose_tip_to_tip.amendment
   );
 end;
+$$;
 comment on function public.propose_tip_to_tip is
 'Stakes CC on a unanimous vote of everyone in the community who can act now.
 
@@ -722,10 +726,12 @@ not get that far. The count comes before the vote: of two votes of one member at
 count with it.';
 create function public.vote_tip_to_tip(proposal_id uuid, vote text)
 returns json
-language sql security invoker set search_path = ''
-begin atomic
-  select private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.vote_tip_to_tip(vote_tip_to_tip.proposal_id, vote_tip_to_tip.vote);
 end;
+$$;
 comment on function public.vote_tip_to_tip is
 'Votes accept or decline, openly and finally; the first decline, or the last accept, ends the proposal.
 

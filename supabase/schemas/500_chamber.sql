@@ -378,10 +378,12 @@ $$;
 
 create function public.mark_chamber_read(community_id uuid, message_id bigint)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_chamber_read(mark_chamber_read.community_id, mark_chamber_read.message_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.mark_chamber_read(mark_chamber_read.community_id, mark_chamber_read.message_id);
 end;
+$$;
 comment on function public.mark_chamber_read is
 'Sets the caller''s mark at a message; it moves forward only.
 

@@ -383,10 +383,12 @@ comment on function private.celebrate_jashn is 'An edited message is not told ag
 
 create function public.celebrate_jashn(jashn_id uuid, message text)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.celebrate_jashn(celebrate_jashn.jashn_id, celebrate_jashn.message);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.celebrate_jashn(celebrate_jashn.jashn_id, celebrate_jashn.message);
 end;
+$$;
 comment on function public.celebrate_jashn is
 'Celebrates the honoured one with the caller''s one message (1 to 280 characters); again, it replaces the first.
 

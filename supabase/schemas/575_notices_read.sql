@@ -126,10 +126,12 @@ $$;
 
 create function public.mark_notification_read(notification_id bigint)
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.mark_notification_read(mark_notification_read.notification_id);
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.mark_notification_read(mark_notification_read.notification_id);
 end;
+$$;
 comment on function public.mark_notification_read is
 'Marks one of the caller''s notices read; doing it again changes nothing.
 

@@ -2232,9 +2232,10 @@ export type MemberFunctions = {
   /**
    * Asks another member for CC, with a reason of 1 to 280 characters. The request lapses at Sunset.
    *
-   * At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT (an open request to the same
-   * member; request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt, limit, short_by, largest_possible,
-   * possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among them).
+   * At most 5 a day to the same member. Returns {borrow_request, message}. Refuses: CONFLICT {borrow_request_id} (an open
+   * request to the same member), CONFLICT (request_id), RATE_LIMITED {most, possible_at, retry_after}, DEBT_LIMIT {debt,
+   * limit, short_by, largest_possible, possible_at}, DAY_CLOSED {possible_at}, NOT_FOUND, INVALID_INPUT (oneself among
+   * them).
    */
   request_borrow: {
     Args: {
