@@ -102,6 +102,10 @@ bench: install ## measure CHAS against what this machine allows: half an hour an
 bench-quick: install ## the same, shorter: three minutes, no growth series
 	@$(BENCH) quick $(ARGS)
 
+.PHONY: bench-17
+bench-17: install ## bench-quick on PostgreSQL 17, as hosted
+	@server=$$(supabase/local/postgres17.sh) && CHAS_POSTGRES=$$server $(BENCH) quick $(ARGS)
+
 .PHONY: bench-instructions
 bench-instructions: ## count the instructions of every member RPC, or of ARGS="declare_joy --top 30"; ARGS=--accept keeps them
 	@supabase/local/setup.sh valgrind
