@@ -268,7 +268,7 @@ function bans() {
 }
 
 const setting = (key, value) => key === 'electorate' ? Object.fromEntries(ELECTORATES)[value] : value
-const RULES = { daily_cc_budget: 'CC a day', timezone: 'Time zone', electorate: 'Who elects' }
+const SETTINGS = { daily_cc_budget: 'CC a day', timezone: 'Time zone', electorate: 'Who elects' }
 
 export const rules = {
   title: 'House',
@@ -278,7 +278,7 @@ export const rules = {
   },
   show: ({ community, members, in_force, pending, willed }) => [
     section('rules', 'In force', community.description && h('p', {}, community.description),
-      table('Rules', ['What', 'Now', ['From the next Dawn, ', hour(state.here.balance.next_dawn_at)]], Object.entries(RULES)
+      table('Rules', ['What', 'Now', ['From the next Dawn, ', hour(state.here.balance.next_dawn_at)]], Object.entries(SETTINGS)
         .map(([key, words]) => [words, setting(key, in_force[key]), [setting(key, pending[key]), willed.includes(key) && h('small', {}, ' by the will of all')].filter(Boolean)])),
       faint(`${times(members.length, 'member')}, founded `, date(community.created_at))),
     moderates() && section('change', 'Change them', form('Change the rules', [
