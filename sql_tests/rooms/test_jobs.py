@@ -5,6 +5,7 @@ pg_cron works in one database of a server only, so most tests execute what it wo
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -261,3 +262,21 @@ def test_pg_cron_fires_the_jobs_and_a_day_begins_without_anybody(cron):
         "daily_reset",
     ]
     cron.books(community)
+
+
+def test_nobody_waits_for_a_whole_batch_where_much_is_to_be_done(house, found):
+    """Who has been served holds their day until the batch is committed."""
+    homes = sorted(found(name) for name in ("One", "Two", "Three"))
+    light = datetime(2026, 3, 2, 22, 59, 30, tzinfo=UTC)
+
+    def serve() -> int:
+        (row,) = house.owner.at(light).sql("select private.last_light(%(now)s) as n", now=light)
+        return int(row["n"])
+
+    held = "select from private.community_days where community_id = %(id)s for update"
+    with ThreadPoolExecutor(1) as thread:
+        with house.owner.transaction() as slow:
+            slow.sql(held, id=homes[0])
+            first = thread.submit(serve)
+            time.sleep(1)
+        assert [first.result(), serve(), serve()] == [1, 2, 0]

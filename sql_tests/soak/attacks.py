@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from people import Clock, House, Member, Refusal, Row
@@ -226,7 +227,8 @@ class Attacks:
             amendment=amendment["id"],
             victim=victims[-1].id,
         )
-        self.times: dict[str, Times] = defaultdict(lambda: defaultdict(list))
+        # Of others' acts, round by round, in ms: at home with the attackers and elsewhere.
+        self.p95s: dict[str, Times] = defaultdict(lambda: defaultdict(list))
         self.heard: dict[str, Counter[str]] = defaultdict(Counter)
         self.wrote: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -244,7 +246,7 @@ class Attacks:
                 self.wrote[name] += self._rows() - before - Counter(self.own)
             for name, times in found.items() if number else ():
                 for place, taken in times.items():
-                    self.times[name][place] += taken
+                    self.p95s[name][place].append(sorted(taken)[int(len(taken) * 0.95)])
 
     def strike_at_once(
         self, what: Callable[[Attacker], None], tries: int
@@ -295,21 +297,17 @@ class Attacks:
         (row,) = self.house.owner.sql("select " + ", ".join(counted))
         return Counter({table: int(rows) for table, rows in row.items()})
 
-    def cost(self, name: str, place: str) -> float:
-        """How many times the quiet p95 others' acts took there."""
-        return self.p95(name, place) / self.p95("quiet", place)
-
-    def p95(self, name: str, place: str) -> float:
-        """Of others' acts there, in milliseconds."""
-        ordered = sorted(self.times[name][place])
-        return ordered[int(len(ordered) * 0.95)]
+    def costs(self, name: str, place: str) -> list[float]:
+        """How many times the quiet p95 of the same round others' acts took there."""
+        both = zip(self.p95s[name][place], self.p95s["quiet"][place], strict=True)
+        return [one / quiet for one, quiet in both]
 
     def summary(self) -> str:
         lines = []
-        for name, times in self.times.items():
+        for name, places in self.p95s.items():
             costs = ", ".join(
-                f"{place} {self.p95(name, place):.2f} ms ({self.cost(name, place):.2f} times)"
-                for place in times
+                f"{place} {median(p95s):.2f} ms ({median(self.costs(name, place)):.2f} times)"
+                for place, p95s in places.items()
             )
             heard = ", ".join(f"{code} {n}" for code, n in self.heard[name].most_common())
             wrote = ", ".join(f"{rows} {table}" for table, rows in self.wrote[name].most_common())

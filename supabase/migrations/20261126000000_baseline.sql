@@ -2988,6 +2988,33 @@ p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a l
 no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
 topic; what is told to many, the community''s topic carries already.';
 
+create function private.notify_each(
+  p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_ids uuid[],
+  p_by_ids uuid[], p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.notifications as n (
+    community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at
+  )
+  select
+    p_community_id, u.id, p_type, p_event, '{}', array[u.by_id], p_ref_kind, u.ref_id,
+    nextval('private.notifications_position_seq'), p_at, p_at
+  from unnest(p_user_ids, p_ref_ids, p_by_ids) with ordinality as u (id, ref_id, by_id, turn)
+  where not exists (
+    select from private.notification_mutes as m
+    where m.community_id = p_community_id and m.user_id = u.id and m.type = p_type
+  )
+  order by u.id, u.turn
+  on conflict (user_id, type, ref_id, ref_kind) where read_at is null do nothing;
+end;
+$$;
+comment on function private.notify_each is
+'As private.notify, of many things at once: who is told, of what, and whom it is about, side by side. What somebody has
+been told already and not read is not told again. Nobody hears a broadcast of it.';
+
 create function private.read_notice(p_user_id uuid, p_notification_id bigint)
 returns boolean
 language plpgsql security definer set search_path = ''
@@ -12670,37 +12697,44 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_least record;
-  v_joy private.declarations;
-  v_turn integer := 0;
+  v_joys uuid[];
+  v_authors uuid[];
   v_asked uuid[];
+  v_about uuid[];
+  v_by uuid[];
 begin
-  for v_joy in select j.* from private.unwitnessed_joys(p_community_id, p_day, 1000) as j loop
-    if v_turn = 0 then
-      v_least := private.least_witnessing(p_community_id, p_day);
-    end if;
-    -- Where more than three are alike the joys go round among them: nobody is asked for all.
-    v_asked := array(
-      select a.id
-      from generate_series(0, 3) as k (step)
-      cross join lateral (
-        select v_least.ids[1 + case when v_least.alike > 3 then (3 * v_turn + k.step) % v_least.alike else k.step end] as id
-      ) as a
-      where a.id <> v_joy.user_id
-      order by k.step
-      limit 3
-    );
-    perform private.notify(
-      v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_joy.id, p_by => v_joy.user_id,
-      p_at => p_now
-    );
-    v_turn := v_turn + 1;
-  end loop;
-  return v_turn;
+  select array_agg(j.id order by j.number), array_agg(j.user_id order by j.number) into v_joys, v_authors
+  from private.unwitnessed_joys(p_community_id, p_day, 1000) as j;
+  if v_joys is null then
+    return 0;
+  end if;
+  v_least := private.least_witnessing(p_community_id, p_day);
+  -- Where more than three are alike the joys go round among them: nobody is asked for all.
+  select array_agg(a.asked), array_agg(a.joy_id), array_agg(a.author_id) into v_asked, v_about, v_by
+  from (
+    select
+      m.id as asked, j.id as joy_id, j.author_id,
+      row_number() over (partition by j.turn order by k.step) as place
+    from unnest(v_joys, v_authors) with ordinality as j (id, author_id, turn)
+    cross join generate_series(0, 3) as k (step)
+    cross join lateral (
+      select v_least.ids[
+        1 + case when v_least.alike > 3 then (3 * (j.turn - 1) + k.step) % v_least.alike else k.step end
+      ] as id
+    ) as m
+    where m.id <> j.author_id
+  ) as a
+  where a.place <= 3;
+  perform private.notify_each(
+    v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_about, v_by, p_now
+  );
+  return cardinality(v_joys);
 end;
 $$;
 comment on function private.ask_for_witnesses is
 'Puts each joy of a day nobody has witnessed before the three members who witnessed least; returns how many joys, at
-most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns.';
+most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns. All in
+one statement: the day is held meanwhile.';
 
 create function private.send_last_light(p_community_id uuid, p_now timestamptz)
 returns integer
@@ -13569,16 +13603,24 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
+  v_begun timestamptz := clock_timestamp();
   v_community_id uuid;
+  v_served integer := 0;
 begin
   -- In id order, so that two jobs that wait for communities never wait for each other in a ring.
   for v_community_id in select c.id from unnest(p_community_ids) as c (id) order by c.id loop
     perform private.serve_community(p_job, v_community_id, p_now);
+    v_served := v_served + 1;
+    -- Whoever is served keeps their day until the batch is committed: where much is to be done, they wait no longer for
+    -- what nineteen others have made of theirs.
+    exit when clock_timestamp() - v_begun > interval '500 ms';
   end loop;
-  return cardinality(p_community_ids);
+  return v_served;
 end;
 $$;
-comment on function private.serve_batch is 'Serves a batch of communities one after the other; returns how many.';
+comment on function private.serve_batch is
+'Serves a batch of communities one after the other, as many as half a second is enough for, one at the least; returns
+how many. The others are found again by the next call.';
 
 create function private.in_trouble(p_job text, p_now timestamptz)
 returns uuid[]

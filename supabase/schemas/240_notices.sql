@@ -128,6 +128,33 @@ p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a l
 no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
 topic; what is told to many, the community''s topic carries already.';
 
+create function private.notify_each(
+  p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_ids uuid[],
+  p_by_ids uuid[], p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.notifications as n (
+    community_id, user_id, type, event, facts, people, ref_kind, ref_id, position, created_at, updated_at
+  )
+  select
+    p_community_id, u.id, p_type, p_event, '{}', array[u.by_id], p_ref_kind, u.ref_id,
+    nextval('private.notifications_position_seq'), p_at, p_at
+  from unnest(p_user_ids, p_ref_ids, p_by_ids) with ordinality as u (id, ref_id, by_id, turn)
+  where not exists (
+    select from private.notification_mutes as m
+    where m.community_id = p_community_id and m.user_id = u.id and m.type = p_type
+  )
+  order by u.id, u.turn
+  on conflict (user_id, type, ref_id, ref_kind) where read_at is null do nothing;
+end;
+$$;
+comment on function private.notify_each is
+'As private.notify, of many things at once: who is told, of what, and whom it is about, side by side. What somebody has
+been told already and not read is not told again. Nobody hears a broadcast of it.';
+
 create function private.read_notice(p_user_id uuid, p_notification_id bigint)
 returns boolean
 language plpgsql security definer set search_path = ''

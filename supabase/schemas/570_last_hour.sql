@@ -49,37 +49,44 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_least record;
-  v_joy private.declarations;
-  v_turn integer := 0;
+  v_joys uuid[];
+  v_authors uuid[];
   v_asked uuid[];
+  v_about uuid[];
+  v_by uuid[];
 begin
-  for v_joy in select j.* from private.unwitnessed_joys(p_community_id, p_day, 1000) as j loop
-    if v_turn = 0 then
-      v_least := private.least_witnessing(p_community_id, p_day);
-    end if;
-    -- Where more than three are alike the joys go round among them: nobody is asked for all.
-    v_asked := array(
-      select a.id
-      from generate_series(0, 3) as k (step)
-      cross join lateral (
-        select v_least.ids[1 + case when v_least.alike > 3 then (3 * v_turn + k.step) % v_least.alike else k.step end] as id
-      ) as a
-      where a.id <> v_joy.user_id
-      order by k.step
-      limit 3
-    );
-    perform private.notify(
-      v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_joy.id, p_by => v_joy.user_id,
-      p_at => p_now
-    );
-    v_turn := v_turn + 1;
-  end loop;
-  return v_turn;
+  select array_agg(j.id order by j.number), array_agg(j.user_id order by j.number) into v_joys, v_authors
+  from private.unwitnessed_joys(p_community_id, p_day, 1000) as j;
+  if v_joys is null then
+    return 0;
+  end if;
+  v_least := private.least_witnessing(p_community_id, p_day);
+  -- Where more than three are alike the joys go round among them: nobody is asked for all.
+  select array_agg(a.asked), array_agg(a.joy_id), array_agg(a.author_id) into v_asked, v_about, v_by
+  from (
+    select
+      m.id as asked, j.id as joy_id, j.author_id,
+      row_number() over (partition by j.turn order by k.step) as place
+    from unnest(v_joys, v_authors) with ordinality as j (id, author_id, turn)
+    cross join generate_series(0, 3) as k (step)
+    cross join lateral (
+      select v_least.ids[
+        1 + case when v_least.alike > 3 then (3 * (j.turn - 1) + k.step) % v_least.alike else k.step end
+      ] as id
+    ) as m
+    where m.id <> j.author_id
+  ) as a
+  where a.place <= 3;
+  perform private.notify_each(
+    v_asked, p_community_id, 'unwitnessed', 'joy_unwitnessed', 'declaration', v_about, v_by, p_now
+  );
+  return cardinality(v_joys);
 end;
 $$;
 comment on function private.ask_for_witnesses is
 'Puts each joy of a day nobody has witnessed before the three members who witnessed least; returns how many joys, at
-most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns.';
+most 1,000 of a day. Who witnessed least is told by the joys of this day they bore witness to; equals take turns. All in
+one statement: the day is held meanwhile.';
 
 create function private.send_last_light(p_community_id uuid, p_now timestamptz)
 returns integer
