@@ -8,6 +8,9 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Without compiled modules every start of the edge would take three times as long.
 unexport PYTHONDONTWRITEBYTECODE
+# What node and pytest keep, they keep here.
+export NODE_COMPILE_CACHE := $(CURDIR)/.local/node
+export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.local
 # What runs here is asked directly, whatever proxy leads to the rest of the world.
 export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)

@@ -16,6 +16,12 @@ from typing import Any, Literal
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM = ROOT / "supabase" / "local" / "platform.sql"
 CLI = ROOT / "supabase" / "node_modules" / "@supabase" / "cli-linux-x64" / "bin" / "supabase"
+# It counts nothing, and what it keeps and unpacks lies here and neither at home nor in /tmp.
+OF_THE_CLI = {
+    "DO_NOT_TRACK": "1",
+    "SUPABASE_HOME": str(ROOT / ".local" / "cli"),
+    "BUN_TMPDIR": str(ROOT / ".local"),
+}
 
 Mode = Literal["hosted_old", "hosted_new"]
 
@@ -188,7 +194,7 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
     """Runs to the end, its output and errors kept together."""
     return subprocess.run(
         [str(part) for part in command],
-        env=clean_environment() | {"DO_NOT_TRACK": "1"},
+        env=clean_environment() | OF_THE_CLI,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
