@@ -26,7 +26,7 @@ help:
 	  printf '  make %-14s %s\n' "$$name" "$$note"; done
 
 .PHONY: install
-install: ## install what is missing: PostgreSQL, nginx and Chromium, .venv, the Supabase CLI and PostgREST
+install: ## install what is missing: PostgreSQL, nginx, curl and Chromium, .venv, the Supabase CLI and PostgREST
 	@supabase/local/setup.sh
 
 .PHONY: run

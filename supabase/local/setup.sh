@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing and nothing else: PostgreSQL with two extensions, nginx and the tests' Chromium from the
-# distribution; Python packages into .venv, the pinned tools into supabase/node_modules. Where the distribution has no
-# Chromium but a snap, which a test cannot drive, a pinned one is unpacked into .local/chromium.
+# Installs what is missing and nothing else: PostgreSQL with two extensions, nginx, curl and the tests' Chromium from
+# the distribution; Python packages into .venv, the pinned tools into supabase/node_modules. Where the distribution has
+# no Chromium but a snap, which a test cannot drive, a pinned one is unpacked into .local/chromium.
 # Packages named as arguments are wanted as well. Done already, it takes a moment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -14,7 +14,7 @@ logged() { # NAME COMMAND...
   local name=$1 log=.local/$1.log
   shift
   "$@" >"$log" 2>&1 </dev/null && return
-  grep -iE '^(npm )?error' "$log" | head -n 3 >&2 || tail -n 3 "$log" >&2
+  grep -iE '^((npm )?error|E:|sudo:)' "$log" | head -n 3 >&2 || tail -n 3 "$log" >&2
   die "The packages of $name are not installed, for the reason above (all of it is in $log). Is there a network?"
 }
 
@@ -52,8 +52,8 @@ wanted_postgres() {
       return
     fi
   done
-  die "This system offers no PostgreSQL with pg_cron: install postgresql, postgresql-NN-cron and" \
-    "postgresql-NN-plpgsql-check (NN from 15 to 17), then run this again."
+  die "apt knows no PostgreSQL with pg_cron here (had it a network? See .local/apt.log): install postgresql," \
+    "postgresql-NN-cron and postgresql-NN-plpgsql-check (NN from 15 to 17), then run this again."
 }
 
 wanted_packages() { # what else
@@ -62,6 +62,7 @@ wanted_packages() { # what else
     command -v "$package" >/dev/null || say "$package"
   done
   PATH=$PATH:/usr/sbin command -v nginx >/dev/null || say nginx
+  command -v curl >/dev/null || say curl
   wanted_chromium
   [ -n "$(find_python)" ] || say python3 python3-venv
   wanted_postgres
@@ -118,7 +119,7 @@ install_packages() { # as root: PACKAGE...
     chmod 755 "$quiet"
   fi
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold \
-    "$@" >"$log" 2>&1 </dev/null || { tail -n 15 "$log" >&2; return 1; }
+    "$@"
   # A web server nobody asked for must not wake with the machine either.
   if [ "$had_nginx" = no ]; then
     update-rc.d nginx disable >/dev/null 2>&1 || true
@@ -126,28 +127,33 @@ install_packages() { # as root: PACKAGE...
   fi
 }
 
+# sudo forgets the way to the network.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+  local name proxies=()
+  for name in http_proxy https_proxy no_proxy; do
+    if [ -n "${!name:-}" ]; then proxies+=("$name=${!name}"); fi
+  done
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo env "${proxies[@]}" "$@"; fi
 }
 
 packages=$(wanted_packages "$@" 2>/dev/null) || packages=unknown
 if [ -n "$packages" ]; then
   command -v apt-get >/dev/null ||
-    die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, Chromium, or Python 3.11 to 3.13 with venv." \
-      "They are installed by themselves only where there is apt."
+    die "Missing here: PostgreSQL 15 to 17 with pg_cron and plpgsql_check, nginx, curl, Chromium, or Python 3.11 to" \
+      "3.13 with venv. They are installed by themselves only where there is apt."
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
     die "Packages are missing, and there is no sudo to install them. As root, with NN the version of postgresql:" \
-      "apt-get install nginx chromium python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
+      "apt-get install nginx curl chromium python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
   say "Looking for packages (apt-get update) ..."
-  as_root apt-get update -q >.local/apt.log 2>&1 || { tail -n 5 .local/apt.log >&2; die "apt-get update failed."; }
-  offers_chromium || touch .local/no-chromium
-  packages=$(wanted_packages)
+  logged apt as_root apt-get update -q
+  # Where it knows no nginx either, it has no lists yet.
+  if apt-cache show nginx >/dev/null 2>&1 && ! offers_chromium; then touch .local/no-chromium; fi
+  packages=$(wanted_packages "$@")
 fi
 if [ -n "$packages" ]; then
   say "Installing with apt:" $packages
   # shellcheck disable=SC2086  # one word for each package
-  as_root env log="$PWD/.local/apt.log" bash -c "$(declare -f install_packages); set -e; install_packages \"\$@\"" setup $packages ||
-    die "apt-get could not install:" $packages
+  logged apt as_root bash -c "$(declare -f install_packages); set -e; install_packages \"\$@\"" setup $packages
 fi
 
 # ------------------------------------------------------------------------- into the project
