@@ -1,8 +1,8 @@
 // Never run: the compiler reads it, to see that the types say what a frontend relies on, and stop its mistakes.
 import { createClient } from '@supabase/supabase-js'
 import type {
-  Balance, CommunityBroadcast, Database, Message, Notification, Person, Rows, ServiceDatabase, UserBroadcast,
-} from './database'
+  Args, Balance, CommunityBroadcast, Database, Message, Notification, Person, Rows, ServiceDatabase, UserBroadcast,
+} from './database.js'
 import { refusal } from './refusal.js'
 
 const url = 'http://127.0.0.1:54321'
@@ -64,6 +64,8 @@ export async function mistakes(community_id: string, id: string): Promise<void> 
   await supabase.rpc('mute_notifications', { community_id, type: 'borrow_request', muted: true })
   // @ts-expect-error a title is never null
   await supabase.rpc('declare_joy', { community_id, title: null, cc_spent: 20 })
+  // @ts-expect-error rpc lets through what it does not know; Args does not
+  await supabase.rpc('declare_joy', { community_id, title: 'Rain', cc_spent: 2, picture: url } satisfies Args<'declare_joy'>)
   // @ts-expect-error only the service role may
   await supabase.rpc('erase_user', { user_id: id })
   // @ts-expect-error no table is exposed

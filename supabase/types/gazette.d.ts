@@ -1,4 +1,4 @@
-import type { ChainBreak, Edition, Uuid } from './database'
+import type { ChainBreak, Edition, Uuid } from './database.js'
 
 /** What a Gazette comes to: as verify_gazette answers, reckoned without the house. */
 export type Proof = { holds: boolean, editions: number, taken_out: number, head: string | null, first_break: ChainBreak | null }

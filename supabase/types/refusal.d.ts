@@ -1,4 +1,4 @@
-import type { NoFacts, RefusalCode, RefusalFacts } from './database'
+import type { NoFacts, RefusalCode, RefusalFacts } from './database.js'
 
 /** What is no refusal of CHAS: the call was malformed, nobody answered, or the edge has a word of its own. */
 export type OtherCode = 'MALFORMED' | 'UNAVAILABLE' | 'METHOD_NOT_ALLOWED' | 'BODY_TOO_LARGE' | 'INTERNAL_ERROR'
