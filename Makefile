@@ -11,6 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # What node and pytest keep, they keep here.
 export NODE_COMPILE_CACHE := $(CURDIR)/.local/node
 export PYTEST_DEBUG_TEMPROOT := $(CURDIR)/.local
+# The one playwright brings wants a library that a bare Debian 12 has not.
+export PLAYWRIGHT_NODEJS_PATH := $(CURDIR)/.venv/bin/node
 # What runs here is asked directly, whatever proxy leads to the rest of the world.
 export NO_PROXY := 127.0.0.1,localhost$(addprefix $(comma),$(NO_PROXY))
 export no_proxy := $(NO_PROXY)
