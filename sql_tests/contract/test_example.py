@@ -1,5 +1,6 @@
 """The page to look at, in a real browser, before `make run`'s own stack."""
 
+import os
 import re
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -26,8 +27,13 @@ pytestmark = pytest.mark.contract
 def browser():
     assert CHROMIUM, "There is no Chromium here: `make install` brings one."
     with sync_playwright() as playwright:
-        # Root needs it; nothing is looked at but our own page.
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            # Root needs it; nothing is looked at but our own page.
+            args=["--no-sandbox"],
+            # What it keeps of crashes would lie at home.
+            env={**os.environ, "XDG_CONFIG_HOME": str(ROOT / ".local")},
+        )
 
 
 class Look:

@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,4 +63,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # Where `… | head` has read its fill we go too.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())
