@@ -40,6 +40,8 @@ KINDS = {
     "default privileges": "default privileges ",
     "profiles": "profile ",
     "erasures": "erasure ",
+    "grants on doors": "grants on doors",
+    "pg_cron": "extension pg_cron",
 }
 
 OUT_OF_SIGHT = {
@@ -148,7 +150,7 @@ class Visit:
     async def schemas(self) -> AsyncIterator[Check]:
         """Whoever asks for a schema that is not exposed is told those that are."""
         url = f"{self._settings.supabase_url}/rest/v1/users"
-        headers = as_key(self._service_key) | {"Accept-Profile": "private"}
+        headers = as_key(self._service_key) | {"Accept-Profile": "no_such_schema"}
         answer = (await self._http.get(url, headers=headers)).json()
         told = f"{answer.get('message')}\n{answer.get('hint')}"
         listed = re.search(r"(?:following|exposed): ([\w, ]+)", told)
@@ -158,9 +160,7 @@ class Visit:
             "exposed schemas",
             exposed == ["public"],
             "public alone",
-            f"Settings, Data API: take {', '.join(others)} out"
-            if others
-            else "the schema private can be asked, or public cannot",
+            f"Settings, Data API: take {', '.join(others)} out" if others else "public is not",
         )
 
     async def _as_service(self, path: str, **headers: str) -> Any:

@@ -135,8 +135,15 @@ def test_a_schema_too_many_is_told(exposing, lacking):
     with exposing("public, auth") as url:
         assert lacking(SUPABASE_URL=url)["exposed schemas"].endswith("take auth out")
     with exposing("public, private") as url:
-        found = lacking(SUPABASE_URL=url)
-    assert found["exposed schemas"].startswith("the schema private can be asked")
+        assert lacking(SUPABASE_URL=url)["exposed schemas"].endswith("take private out")
+
+
+def test_a_door_that_nobody_may_open_is_told(house, lacking):
+    house.owner.sql("revoke execute on function public.declare_joy from authenticated")
+    try:
+        assert lacking()["grants on doors"] == "`mend` puts back: grants on doors"
+    finally:
+        house.owner.sql("grant execute on function public.declare_joy to authenticated")
 
 
 def test_a_table_that_can_be_named_is_told(exposing, house, lacking):
