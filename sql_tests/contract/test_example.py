@@ -32,7 +32,7 @@ def browser():
             # Root needs it; nothing is looked at but our own page.
             args=["--no-sandbox"],
             # What it keeps of crashes would lie at home.
-            env={**os.environ, "XDG_CONFIG_HOME": str(ROOT / ".local")},
+            env={**os.environ, "XDG_CONFIG_HOME": str(ROOT / ".local" / "home")},
         )
 
 

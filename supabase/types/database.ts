@@ -2882,3 +2882,5 @@ type Exposed<Functions> = {
 export type Database = Exposed<MemberFunctions>
 /** For a server that holds the secret key: `createClient<ServiceDatabase>(url, secretKey)`. */
 export type ServiceDatabase = Exposed<ServiceFunctions>
+/** What an RPC takes: `{ … } satisfies Args<'declare_joy'>` stops what it does not know as well. */
+export type Args<Name extends keyof MemberFunctions> = MemberFunctions[Name]['Args']
