@@ -22,8 +22,9 @@ let why = ''
 
 let entering = 0
 client.auth.onAuthStateChange((event) => {
-  // A session that is found again is told twice: whoever is just entering does not enter once more.
-  if (event !== 'INITIAL_SESSION' && event !== 'SIGNED_OUT' && (event !== 'SIGNED_IN' || state.me || entering)) return
+  // A session that is found again is told twice, in either order: whoever is just entering does not enter once more.
+  const comes = ['INITIAL_SESSION', 'SIGNED_IN'].includes(event) && !state.me && !entering
+  if (!comes && event !== 'SIGNED_OUT') return
   entering += 1
   // Not within the callback: the client waits for it, and calls of its own would wait for the client.
   setTimeout(() => enter().finally(() => { entering -= 1 }))
