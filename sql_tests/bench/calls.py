@@ -32,7 +32,6 @@ def bench_id(name: str, number: int) -> str:
 class Town:
     house: House
     number: int  # of its community in data.sql; 0 is the busy one
-    size: int = MEMBERS
 
     @property
     def here(self) -> dict[str, Any]:
@@ -45,8 +44,8 @@ class Town:
         return Member.of(self.house, user, {})
 
     @property
-    def moderator(self) -> Member:
-        return self.person(0)
+    def code(self) -> str:
+        return str(self.person(0).get_community(**self.here)["community"]["invite_code"])
 
 
 @dataclass
@@ -73,473 +72,191 @@ class Ground:
     def here(self) -> dict[str, Any]:
         return self.town.here
 
+    @property
+    def moderator(self) -> Member:
+        return self.town.person(0)
+
+    @property
+    def one(self) -> Member:
+        return self.town.person(1)
+
+    @property
+    def other(self) -> Member:
+        return self.town.person(2)
+
     def reading(self, **more: Any) -> Asked:
         """Of the busy community, by one of its fifty."""
         return self.busy.person(7), self.busy.here | more
 
-    def of_the_elders(self, **more: Any) -> Asked:
-        return self.elders.people[0], self.elders.here | more
+    def of_the_elders(self) -> Asked:
+        return self.elders.people[0], self.elders.here
 
     # What has happened in the town before.
 
-    def lines(self) -> dict[str, Any]:
-        said = self.town.person(1).send_message(content="What a day this has been", **self.here)
+    def after(self, _: object) -> dict[str, Any]:
+        return self.here
+
+    def line(self) -> dict[str, Any]:
+        said = self.one.send_message(content="What a day this will be", **self.here)
         return {"message_id": said["message"]["id"]}
 
     def joy(self) -> dict[str, Any]:
-        joy = self.town.person(1).declare_joy(title="A joy", cc_spent=1, **self.here)
-        return {"declaration_id": joy["declaration"]["id"]}
+        return {"declaration_id": self.one.declare_joy(**JOY, **self.here)["declaration"]["id"]}
+
+    def need(self) -> dict[str, Any]:
+        return {"lender_id": self.other.id, "amount": 5} | WHY
 
     def request(self) -> dict[str, Any]:
-        need = {"lender_id": self.town.person(2).id, "amount": 5, "reason": "A need"}
-        asked = self.town.person(1).request_borrow(**need, **self.here)
+        asked = self.one.request_borrow(**self.need(), **self.here)
         return {"borrow_request_id": asked["borrow_request"]["id"]}
 
     def loan(self) -> dict[str, Any]:
-        self.town.person(2).respond_borrow(action="approved", **self.request())
-        (loan,) = self.town.person(1).list_loans(**self.here)["loans"]
+        self.other.respond_borrow(action="approved", **self.request())
+        (loan,) = self.one.list_loans(**self.here)["loans"]
         return {"loan_id": loan["id"]}
 
-    def proposal(self) -> dict[str, Any]:
-        made = self.town.person(1).propose_tip_to_tip(title="A tip", stake_amount=5, **self.here)
-        return {"proposal_id": made["proposal"]["id"]}
+    def proposal(self, *voters: int) -> dict[str, Any]:
+        made = self.one.propose_tip_to_tip(**TIP, **self.here)
+        proposal = {"proposal_id": made["proposal"]["id"]}
+        for n in voters:
+            self.town.person(n).vote_tip_to_tip(**proposal, **YES)
+        return proposal
 
-    def election(self) -> dict[str, Any]:
+    def seat(self, n: int) -> Any:
+        seated = self.town.person(n).id
+        return self.moderator.set_council(user_id=seated, granted=True, **self.here)
+
+    def election(self, *voters: int) -> dict[str, Any]:
         for n in (1, 2):
             self.seat(n)
-        ends = (datetime.now(UTC) + timedelta(days=2)).isoformat()
-        made = self.town.moderator.create_election(title="A seat", ends_at=ends, **self.here)
-        return {"election_id": made["election"]["id"]}
-
-    def votes(self, *voters: int) -> dict[str, Any]:
-        election = self.election()
+        made = self.moderator.create_election(**a_seat(), **self.here)
+        election = {"election_id": made["election"]["id"]}
         for n in voters:
-            self.town.person(n).vote_election(candidate_id=self.town.person(2).id, **election)
+            self.town.person(n).vote_election(candidate_id=self.other.id, **election)
         return election
 
-    def seat(self, n: int) -> None:
-        self.town.moderator.set_council(user_id=self.town.person(n).id, granted=True, **self.here)
-
     def gone(self, ban: bool) -> dict[str, Any]:
-        gone = {"user_id": self.town.person(1).id}
-        self.town.moderator.remove_member(reason="A reason", ban=ban, **gone, **self.here)
-        return gone
+        self.moderator.remove_member(user_id=self.one.id, ban=ban, **WHY, **self.here)
+        return {"user_id": self.one.id}
+
+    def notice(self) -> dict[str, Any]:
+        self.other.witness_declaration(**self.joy())
+        notice = self.one.list_notifications(unread_only=True)["notifications"][0]
+        return {"notification_id": notice["id"]}
 
 
-CALLS: dict[str, Callable[[Ground], Asked]] = {}
+# What is said where nothing hangs on it.
+WHY = {"reason": "A reason"}
+WORDS = {"content": "What a day this has been"}
+JOY = {"title": "A joy", "cc_spent": 1}
+TIP = {"title": "A tip", "stake_amount": 5}
+YES = {"vote": "accept"}
+MUTE = {"type": "witnessed", "muted": True}
 
 
-def call(make: Callable[[Ground], Asked]) -> Callable[[Ground], Asked]:
-    """Of the door it is named after; of one that has two, which it is stands behind `__`."""
-    door, _, which = make.__name__.partition("__")
-    CALLS[f"{door}, {which.replace('_', ' ')}" if which else door] = make
-    return make
+def a_request() -> dict[str, Any]:
+    return {"request_id": str(uuid.uuid4())}
+
+
+def a_seat() -> dict[str, Any]:
+    return {"title": "A seat", "ends_at": (datetime.now(UTC) + timedelta(days=2)).isoformat()}
+
+
+def some_days() -> dict[str, Any]:
+    today = datetime.now(UTC).date()
+    return {
+        "from_day": (today + timedelta(days=3)).isoformat(),
+        "to_day": (today + timedelta(days=5)).isoformat(),
+    }
+
+
+CALLS: dict[str, Callable[[Ground], Asked]] = {
+    # access and oneself
+    "get_access": lambda g: (g.one, {}),
+    "get_me": lambda g: (g.one, {}),
+    "update_me": lambda g: (g.one, {"display_name": "A new name"}),
+    "export_my_data": lambda g: (g.busy.person(7), {}),
+    # communities and members
+    "create_community": lambda g: (g.one, {"name": "Another place"}),
+    "join_community": lambda g: (g.busy.person(20 + g.round), {"invite_code": g.town.code}),
+    "list_my_communities": lambda g: (g.traveller, {}),
+    "get_community": Ground.reading,
+    "get_rules": Ground.reading,
+    "update_community": lambda g: (g.moderator, g.here | {"patch": {"daily_cc_budget": 120}}),
+    "set_join_code": lambda g: (g.moderator, g.here | {"rotate": True}),
+    "leave_community": lambda g: (g.one, g.here),
+    "remove_member": lambda g: (g.moderator, g.here | {"user_id": g.one.id} | WHY),
+    "ban_member": lambda g: (g.moderator, g.here | g.gone(ban=False) | WHY),
+    "lift_ban": lambda g: (g.moderator, g.here | g.gone(ban=True)),
+    "list_bans": lambda g: (g.moderator, g.after(g.gone(ban=True))),
+    "declare_absence": lambda g: (g.one, g.here | some_days()),
+    "end_absence": lambda g: (g.one, g.after(g.one.declare_absence(**some_days(), **g.here))),
+    "set_council": lambda g: (g.moderator, g.here | {"user_id": g.one.id, "granted": True}),
+    "step_down": lambda g: (g.moderator, g.here | {"successor_id": g.one.id}),
+    "list_members": Ground.reading,
+    "get_member_profile": lambda g: g.reading(user_id=g.busy.person(9).id),
+    "list_audit": Ground.of_the_elders,
+    # Chamber and Gazette
+    "list_messages": Ground.reading,
+    "get_message": lambda g: (g.other, g.line()),
+    "send_message": lambda g: (g.one, g.here | WORDS | a_request()),
+    "edit_message": lambda g: (g.one, g.line() | WORDS),
+    "delete_message": lambda g: (g.one, g.line()),
+    "strike_message": lambda g: (g.moderator, g.line() | WHY),
+    "mark_chamber_read": lambda g: (g.other, g.here | g.line()),
+    "declare_joy": lambda g: (g.one, g.here | JOY | a_request()),
+    "list_gazette": Ground.reading,
+    "get_declaration": lambda g: (g.other, g.joy()),
+    "witness_declaration": lambda g: (g.other, g.joy()),
+    # money
+    "get_balance": Ground.reading,
+    "list_ledger": Ground.reading,
+    "audit_ledger": Ground.of_the_elders,
+    "preview_dawn": lambda g: (g.one, g.after(g.loan())),
+    "request_borrow": lambda g: (g.one, g.here | g.need() | a_request()),
+    "respond_borrow": lambda g: (g.other, g.request() | {"action": "approved"}),
+    "cancel_borrow": lambda g: (g.one, g.request()),
+    "list_loans": lambda g: (g.one, g.after(g.loan())),
+    "repay_loan": lambda g: (g.one, g.loan() | {"amount": 2} | a_request()),
+    "forgive_loan": lambda g: (g.other, g.loan() | {"amount": 2}),
+    "propose_tip_to_tip": lambda g: (g.one, g.here | TIP | a_request()),
+    "vote_tip_to_tip": lambda g: (g.other, g.proposal() | YES),
+    "vote_tip_to_tip, the last": lambda g: (g.other, g.proposal(0, 3, 4) | YES),
+    "get_tip_to_tip": lambda g: (g.other, g.proposal()),
+    "list_tip_to_tips": lambda g: (g.other, g.after(g.proposal())),
+    "get_sunset": Ground.reading,
+    # elections, honours
+    "create_election": lambda g: (g.moderator, g.after(g.seat(1)) | a_seat()),
+    "get_active_election": lambda g: (g.one, g.after(g.election())),
+    "get_election": lambda g: (g.one, g.election()),
+    "list_elections": lambda g: (g.one, g.after(g.election())),
+    "vote_election": lambda g: (g.one, g.election() | {"candidate_id": g.other.id}),
+    "close_election": lambda g: (g.moderator, g.election(0, 1, 2)),
+    "cancel_election": lambda g: (g.moderator, g.election() | WHY),
+    "get_leaderboard": Ground.reading,
+    "get_jashn": Ground.of_the_elders,
+    "celebrate_jashn": lambda g: (
+        g.elders.guests[g.round],
+        {"jashn_id": g.elders.jashn_id, "message": "Well lived"},
+    ),
+    "get_last_light": Ground.reading,
+    "list_honours": Ground.of_the_elders,
+    # the Gazette's editions
+    "get_edition": Ground.of_the_elders,
+    "list_editions": Ground.of_the_elders,
+    "verify_gazette": Ground.of_the_elders,
+    # notifications
+    "list_notifications": lambda g: (g.busy.person(7), {}),
+    "mark_notification_read": lambda g: (g.one, g.notice()),
+    "mark_all_notifications_read": lambda g: (g.one, g.notice() and {}),
+    "mute_notifications": lambda g: (g.one, g.here | MUTE),
+    "list_mutes": lambda g: (g.one, g.after(g.one.mute_notifications(**MUTE, **g.here))),
+}
 
 
 def door(name: str) -> str:
+    """Of one that is called in two ways, what stands before the comma."""
     return name.partition(",")[0]
-
-
-def days_from_now(days: int) -> str:
-    return (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
-
-
-# --------------------------------------------------------------------------- access and oneself
-
-
-@call
-def get_access(ground: Ground) -> Asked:
-    return ground.town.person(1), {}
-
-
-@call
-def get_me(ground: Ground) -> Asked:
-    return ground.town.person(1), {}
-
-
-@call
-def update_me(ground: Ground) -> Asked:
-    return ground.town.person(1), {"display_name": "A new name"}
-
-
-@call
-def export_my_data(ground: Ground) -> Asked:
-    return ground.busy.person(7), {}
-
-
-# ----------------------------------------------------------------------- communities and members
-
-
-@call
-def create_community(ground: Ground) -> Asked:
-    return ground.town.person(1), {"name": "Another place"}
-
-
-@call
-def join_community(ground: Ground) -> Asked:
-    code = ground.town.moderator.get_community(**ground.here)["community"]["invite_code"]
-    return ground.busy.person(20 + ground.round), {"invite_code": code}
-
-
-@call
-def list_my_communities(ground: Ground) -> Asked:
-    return ground.traveller, {}
-
-
-@call
-def get_community(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def get_rules(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def update_community(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.here | {"patch": {"daily_cc_budget": 120}}
-
-
-@call
-def set_join_code(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.here | {"rotate": True}
-
-
-@call
-def leave_community(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.here
-
-
-@call
-def remove_member(ground: Ground) -> Asked:
-    gone = {"user_id": ground.town.person(1).id, "reason": "A reason"}
-    return ground.town.moderator, ground.here | gone
-
-
-@call
-def ban_member(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.here | ground.gone(ban=False) | {"reason": "A reason"}
-
-
-@call
-def lift_ban(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.here | ground.gone(ban=True)
-
-
-@call
-def list_bans(ground: Ground) -> Asked:
-    ground.gone(ban=True)
-    return ground.town.moderator, ground.here
-
-
-@call
-def declare_absence(ground: Ground) -> Asked:
-    away = {"from_day": days_from_now(3), "to_day": days_from_now(5)}
-    return ground.town.person(1), ground.here | away
-
-
-@call
-def end_absence(ground: Ground) -> Asked:
-    person, away = declare_absence(ground)
-    person.declare_absence(**away)
-    return person, ground.here
-
-
-@call
-def set_council(ground: Ground) -> Asked:
-    seat = {"user_id": ground.town.person(1).id, "granted": True}
-    return ground.town.moderator, ground.here | seat
-
-
-@call
-def step_down(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.here | {"successor_id": ground.town.person(1).id}
-
-
-@call
-def list_members(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def get_member_profile(ground: Ground) -> Asked:
-    return ground.reading(user_id=ground.busy.person(9).id)
-
-
-@call
-def list_audit(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-# --------------------------------------------------------------------------- Chamber and Gazette
-
-
-@call
-def list_messages(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def get_message(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.lines()
-
-
-@call
-def send_message(ground: Ground) -> Asked:
-    words = {"content": "What a day this has been", "request_id": str(uuid.uuid4())}
-    return ground.town.person(1), ground.here | words
-
-
-@call
-def edit_message(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.lines() | {"content": "What a day this was"}
-
-
-@call
-def delete_message(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.lines()
-
-
-@call
-def strike_message(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.lines() | {"reason": "A reason"}
-
-
-@call
-def mark_chamber_read(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.here | ground.lines()
-
-
-@call
-def declare_joy(ground: Ground) -> Asked:
-    joy = {"title": "A joy", "cc_spent": 1, "request_id": str(uuid.uuid4())}
-    return ground.town.person(1), ground.here | joy
-
-
-@call
-def list_gazette(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def get_declaration(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.joy()
-
-
-@call
-def witness_declaration(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.joy()
-
-
-# ----------------------------------------------------------------------------------------- money
-
-
-@call
-def get_balance(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def list_ledger(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def audit_ledger(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-@call
-def preview_dawn(ground: Ground) -> Asked:
-    ground.loan()
-    return ground.town.person(1), ground.here
-
-
-@call
-def request_borrow(ground: Ground) -> Asked:
-    need = {"lender_id": ground.town.person(2).id, "amount": 5, "reason": "A need"}
-    return ground.town.person(1), ground.here | need | {"request_id": str(uuid.uuid4())}
-
-
-@call
-def respond_borrow(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.request() | {"action": "approved"}
-
-
-@call
-def cancel_borrow(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.request()
-
-
-@call
-def list_loans(ground: Ground) -> Asked:
-    ground.loan()
-    return ground.town.person(1), ground.here
-
-
-@call
-def repay_loan(ground: Ground) -> Asked:
-    some = {"amount": 2, "request_id": str(uuid.uuid4())}
-    return ground.town.person(1), ground.loan() | some
-
-
-@call
-def forgive_loan(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.loan() | {"amount": 2}
-
-
-@call
-def propose_tip_to_tip(ground: Ground) -> Asked:
-    tip = {"title": "A tip", "stake_amount": 5, "request_id": str(uuid.uuid4())}
-    return ground.town.person(1), ground.here | tip
-
-
-@call
-def vote_tip_to_tip(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.proposal() | {"vote": "accept"}
-
-
-@call
-def vote_tip_to_tip__the_last(ground: Ground) -> Asked:
-    proposal = ground.proposal()
-    for n in (0, 2, 3):
-        ground.town.person(n).vote_tip_to_tip(vote="accept", **proposal)
-    return ground.town.person(4), proposal | {"vote": "accept"}
-
-
-@call
-def get_tip_to_tip(ground: Ground) -> Asked:
-    return ground.town.person(2), ground.proposal()
-
-
-@call
-def list_tip_to_tips(ground: Ground) -> Asked:
-    ground.proposal()
-    return ground.town.person(2), ground.here
-
-
-@call
-def get_sunset(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-# ---------------------------------------------------------------------------- elections, honours
-
-
-@call
-def create_election(ground: Ground) -> Asked:
-    ground.seat(1)
-    ends = (datetime.now(UTC) + timedelta(days=2)).isoformat()
-    return ground.town.moderator, ground.here | {"title": "A seat", "ends_at": ends}
-
-
-@call
-def get_active_election(ground: Ground) -> Asked:
-    ground.election()
-    return ground.town.person(1), ground.here
-
-
-@call
-def get_election(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.election()
-
-
-@call
-def list_elections(ground: Ground) -> Asked:
-    ground.election()
-    return ground.town.person(1), ground.here
-
-
-@call
-def vote_election(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.election() | {"candidate_id": ground.town.person(2).id}
-
-
-@call
-def close_election(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.votes(0, 1, 2)
-
-
-@call
-def cancel_election(ground: Ground) -> Asked:
-    return ground.town.moderator, ground.election() | {"reason": "A reason"}
-
-
-@call
-def get_leaderboard(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def get_jashn(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-@call
-def celebrate_jashn(ground: Ground) -> Asked:
-    guest = ground.elders.guests[ground.round]
-    return guest, {"jashn_id": ground.elders.jashn_id, "message": "Well lived"}
-
-
-@call
-def get_last_light(ground: Ground) -> Asked:
-    return ground.reading()
-
-
-@call
-def list_honours(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-# ------------------------------------------------------------------------ the Gazette's editions
-
-
-@call
-def get_edition(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-@call
-def list_editions(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-@call
-def verify_gazette(ground: Ground) -> Asked:
-    return ground.of_the_elders()
-
-
-# --------------------------------------------------------------------------------- notifications
-
-
-@call
-def list_notifications(ground: Ground) -> Asked:
-    return ground.busy.person(7), {}
-
-
-@call
-def mark_notification_read(ground: Ground) -> Asked:
-    ground.town.person(2).witness_declaration(**ground.joy())
-    notice = ground.town.person(1).list_notifications(unread_only=True)["notifications"][0]
-    return ground.town.person(1), {"notification_id": notice["id"]}
-
-
-@call
-def mark_all_notifications_read(ground: Ground) -> Asked:
-    ground.town.person(2).witness_declaration(**ground.joy())
-    return ground.town.person(1), {}
-
-
-@call
-def mute_notifications(ground: Ground) -> Asked:
-    return ground.town.person(1), ground.here | {"type": "witnessed", "muted": True}
-
-
-@call
-def list_mutes(ground: Ground) -> Asked:
-    ground.town.person(1).mute_notifications(type="witnessed", muted=True, **ground.here)
-    return ground.town.person(1), ground.here
 
 
 # ------------------------------------------------------------------------------ what they stand on
@@ -577,10 +294,8 @@ def ask_all(house: House, rounds: int) -> dict[str, list[Asked]]:
     numbers = iter(range(1, towns(rounds) + 1))
     traveller = Town(house, next(numbers)).person(1)
     for _ in range(TRAVELS):
-        town = Town(house, next(numbers))
-        code = town.moderator.get_community(**town.here)["community"]["invite_code"]
-        traveller.join_community(invite_code=code)
-    busy = Town(house, 0, 50)
+        traveller.join_community(invite_code=Town(house, next(numbers)).code)
+    busy = Town(house, 0)
     return {
         name: [
             make(Ground(Town(house, next(numbers)), n, busy, elders, traveller))
