@@ -116,6 +116,15 @@ bench-instructions: ## count the instructions of every member RPC, or of ARGS="d
 	@supabase/local/setup.sh valgrind
 	@PYTHONPATH=supabase/local:sql_tests python sql_tests/bench/instructions.py $(ARGS)
 
+.PHONY: bench-machines
+bench-machines: install ## two servers against one, how far a standby is behind, and a community's move: ten minutes
+	@PYTHONPATH=supabase/local:sql_tests python sql_tests/bench/machines.py
+
+.PHONY: move
+move: install ## move a community into another database, from CHAS_FROM to CHAS_TO: COMMUNITY=<id>, docs/scale.md
+	@[ -n "$(COMMUNITY)" ] || { echo "Which? make move COMMUNITY=<id>" >&2; exit 1; }
+	@python supabase/local/move.py "$(COMMUNITY)"
+
 .PHONY: lint
 lint: py-lint leaks db-lint ## every linter
 

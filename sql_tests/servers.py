@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from cluster import ROOT, Cluster, lay_platform
+from cluster import ROOT, Cluster, check, lay_platform, newest_server, run_as_owner
 from psycopg import sql
 from pytest_postgresql import factories
 from pytest_postgresql.executors import NoopExecutor
@@ -45,6 +45,23 @@ class GivenCluster(Cluster):
 
     def url(self, database: str = "postgres", role: str = "postgres") -> str:
         return f"postgresql://{role}:{self.password}@{self.host}:{self.port}/{database}"
+
+
+class Standby(Cluster):
+    """A copy of a running cluster that follows it."""
+
+    def __init__(self, primary: Cluster, directory: Path, durable: bool = False) -> None:
+        super().__init__(directory, durable=durable)
+        self.primary = primary
+
+    def _create(self) -> None:
+        self.data.mkdir(mode=0o700)
+        owner = self.primary.data.stat()
+        shutil.chown(self.data, owner.st_uid, owner.st_gid)
+        source = self.primary.url(role="supabase_admin")
+        program = newest_server() / "pg_basebackup"
+        copy: list[str | Path] = [program, "-R", "-X", "stream", "--no-sync", "-c", "fast"]
+        check(run_as_owner(self.data, *copy, "-d", source))
 
 
 @contextmanager

@@ -50,18 +50,19 @@ def pgbench(url: str, *flags: str, seconds: float = 0, calls: int = 0, clients: 
 class PacedLoad:
     """pgbench at a fixed rate in the background, its latencies counted from when a call was due."""
 
-    def __init__(self, url: str, script: Path, rate: int, seconds: float) -> None:
+    def __init__(self, url: str, script: Path, rate: int, seconds: float, clients: int = 4) -> None:
         self._place = tempfile.TemporaryDirectory()
         self._flags = ["-R", str(rate), "-l", f"--log-prefix={self._place.name}/log"]
         self._run = (url, "-f", str(script), *self._flags)
         self._seconds = seconds
+        self._clients = clients
         self._trouble: Trouble | None = None
         self._thread = threading.Thread(target=self._go)
         self._thread.start()
 
     def _go(self) -> None:
         try:
-            pgbench(*self._run, seconds=self._seconds, clients=4)
+            pgbench(*self._run, seconds=self._seconds, clients=self._clients)
         except Trouble as trouble:
             self._trouble = trouble
 

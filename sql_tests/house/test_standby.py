@@ -1,33 +1,23 @@
 """A hot standby answers whatever only reads (RULES 3.6, 6.3)."""
 
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
-from cluster import Cluster, check, newest_server, run_as_owner
-from people import House, refused
-from world import World
-
-
-class Standby(Cluster):
-    """A copy of a running cluster that follows it."""
-
-    def __init__(self, primary, directory):
-        super().__init__(directory, durable=False)
-        self.primary = primary
-
-    def _create(self):
-        self.data.mkdir(mode=0o700)
-        owner = self.primary.data.stat()
-        shutil.chown(self.data, owner.st_uid, owner.st_gid)
-        source = self.primary.url(role="supabase_admin")
-        program = newest_server() / "pg_basebackup"
-        copy: list[str | Path] = [program, "-R", "-X", "stream", "--no-sync", "-c", "fast"]
-        check(run_as_owner(self.data, *copy, "-d", source))
+from cluster import free_port
+from doors import FOR_PEOPLE
+from keys import Keys
+from people import House, Member, refused
+from programs import postgrest
+from rest import Rest, nothing_changes, stand_still
+from servers import Standby
+from world import IN_ORDER, World
 
 
 class Followed(House):
@@ -102,3 +92,79 @@ def test_a_stranger_reads_nothing_on_a_standby(house, standby, rain, asha, stran
                 reader.get_balance(community_id=rain)
         else:
             assert reader.get_balance(community_id=rain)["balance"]["remaining"] == 100
+
+
+# ------------------------------------------------------------------------------ through PostgREST
+
+
+@contextmanager
+def asked_at(house: House, keys: Keys, place: Path) -> Iterator[Rest]:
+    place.mkdir()
+    service = postgrest(place, free_port(), house.address("authenticator"), keys)
+    with (
+        service.running() as there,
+        httpx.Client(base_url=f"http://127.0.0.1:{there.port}", timeout=30) as http,
+    ):
+        yield Rest(house, http, keys)
+
+
+def calls_of(house: House, world: World, member: Member) -> dict[str, dict[str, Any]]:
+    """Every door of a member's, with what it cannot do without."""
+    asked = house.owner.sql(
+        """
+        select proname as name, proargnames[:pronargs - pronargdefaults] as arguments
+        from pg_proc where pronamespace = 'public'::regnamespace and proname = any(%(names)s)
+        order by proname
+        """,
+        names=list(FOR_PEOPLE),
+    )
+    return {
+        door["name"]: {
+            name: world.things.get(name) or IN_ORDER.get(name) or member.id
+            for name in door["arguments"] or []
+        }
+        for door in asked
+    }
+
+
+def test_postgrest_answers_there_what_it_would_answer_here(house, standby, tmp_path):
+    world = World(house, "Rain")
+    stand_still(house)
+    keys = Keys.kept_in(tmp_path / "keys.json")
+    member = world.moderator
+    calls = calls_of(house, world, member)
+    with (
+        asked_at(house, keys, tmp_path / "here") as here,
+        asked_at(standby, keys, tmp_path / "there") as there,
+    ):
+        standby.follow()
+        read = set()
+        for door, said in calls.items():
+            if any(isinstance(one, dict) for one in said.values()):
+                continue
+            # By GET the primary reads, and so does the standby: the same answer, or the same no.
+            answers = [
+                rest.ask("GET", f"/rpc/{door}", member, params=said) for rest in (here, there)
+            ]
+            assert answers[1].status_code == answers[0].status_code, door
+            assert answers[1].json() == answers[0].json(), door
+            read |= {door} if answers[0].is_success else set()
+        assert read >= house.read_only_doors & set(FOR_PEOPLE)
+        assert read >= {"get_balance", "list_ledger", "preview_dawn", "list_messages"}
+
+        # By POST what only reads does so there too; whatever might write is refused.
+        refusals = set()
+        with nothing_changes(house):
+            for door, said in calls.items():
+                answer = there.call(member, door, **said)
+                if door in house.read_only_doors:
+                    assert answer.is_success, (door, answer.text)
+                else:
+                    assert not answer.is_success, door
+                    refusals.add((answer.status_code, answer.json()["code"]))
+        assert refusals == {(400, "0A000")}
+
+        forward = {"after_id": world.things["message_id"], "community_id": world.community}
+        answer = there.ask("GET", "/rpc/list_messages", member, params=forward)
+        assert (answer.status_code, answer.json()["code"]) == (503, "READ_REPLICA")
+        assert here.ask("GET", "/rpc/list_messages", member, params=forward).is_success

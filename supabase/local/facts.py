@@ -465,6 +465,13 @@ class OfField(TypedDict):
     field: NotRequired[str]
 
 
+class NotFound(TypedDict):
+    """`moved_to`: the number of the database a community of one's own has moved to."""
+
+    field: NotRequired[str]
+    moved_to: NotRequired[int]
+
+
 class InvalidInput(TypedDict):
     """`field` is the argument; the others what it might have been."""
 
@@ -541,7 +548,7 @@ class RefusalFacts(TypedDict):
     CANNOT_WITNESS_OWN: NoFacts
     INVITE_EMAIL_MISMATCH: NoFacts
     EMAIL_UNCONFIRMED: NoFacts
-    NOT_FOUND: OfField
+    NOT_FOUND: NotFound
     CONFLICT: Conflict
     ALREADY_VOTED: NoFacts
     ELECTION_CLOSED: ElectionClosed

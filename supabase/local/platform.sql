@@ -37,6 +37,8 @@ begin
   grant anon, authenticated, service_role to postgres with admin option;
   grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
   grant anon, authenticated, service_role to authenticator;
+  -- Hosted, a library allows it: it is how data is restored, and how a community moves.
+  grant set on parameter session_replication_role to postgres;
   alter role postgres set search_path = "$user", public, extensions;
 end;
 $$;

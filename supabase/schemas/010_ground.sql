@@ -11,6 +11,7 @@
 --   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
 --   1128792069  a person's turn: of readings that are much work, one at a time (110_standing)
+--   1128792070  a move: a community is coming into this database (supabase/local/move.py)
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;
@@ -30,10 +31,10 @@ create table private.settings (
   id boolean not null default true,
   enforce_invites boolean,
   address_key bytea,
-  database_number integer not null default 0,
+  database_number integer,
   constraint settings_pkey primary key (id),
   constraint settings_single_row check (id),
-  constraint settings_database_number_range check (database_number between 0 and 30000)
+  constraint settings_database_number_range check (database_number between 0 and 1023)
 );
 comment on table private.settings is
 'The one row of settings of the whole Bureau, made when first needed; no row, or a null, means the default.';
@@ -42,7 +43,7 @@ comment on column private.settings.enforce_invites is
 comment on column private.settings.address_key is
 'The secret under which e-mail addresses are hashed; drawn at random when first needed, and never shown.';
 comment on column private.settings.database_number is
-'Which of several databases of one Bureau this is: ids that grow begin at 2^48 times this number.';
+'Which of several databases of one Bureau this is (private.number_database); null while it is the only one.';
 alter table private.settings enable row level security;
 create policy nobody_reads_settings on private.settings for select to authenticated using (false);
 
@@ -99,27 +100,16 @@ comment on function private.hash_address is
 'An e-mail address as the house remembers it: a keyed hash without regard to case and blanks around it; null for null.
 Whoever has the database without its key cannot try addresses against it.';
 
-create function private.number_database(p_number integer)
+create function private.note_number(p_number integer, p_address_key bytea)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_sequence regclass;
 begin
-  insert into private.settings as s (database_number) values (p_number)
-  on conflict (id) do update set database_number = excluded.database_number;
-  for v_sequence in
-    select c.oid::regclass from pg_catalog.pg_class as c
-    where c.relkind = 'S' and c.relnamespace = 'private'::regnamespace
-  loop
-    -- Never back: an id that was given stays given.
-    if coalesce(pg_sequence_last_value(v_sequence), 0) < p_number * 281474976710656 then
-      perform setval(v_sequence, p_number * 281474976710656 + 1, false);
-    end if;
-  end loop;
+  insert into private.settings as s (database_number, address_key)
+  values (p_number, coalesce(p_address_key, extensions.gen_random_bytes(32)))
+  on conflict (id) do update
+  set database_number = excluded.database_number, address_key = coalesce(s.address_key, excluded.address_key);
 end;
 $$;
-comment on function private.number_database is
-'Makes this the p_number-th database of a Bureau spread over several (0, the default, to 30000): ids that grow go on
-from 2^48 times the number, so that a community''s rows can move between databases without a collision. For the owner,
-before the first community is founded here.';
+comment on function private.note_number is
+'Writes down which of several databases this is, and the key it hashes addresses under if it has none.';

@@ -205,6 +205,33 @@ comment on function private.erase_profile is
 'Makes a locked person "a former member": no name, no avatar, no address. Their id stays, for what others did with
 them; what else is theirs follows.';
 
+create function private.replace_profile(p_profile private.users)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.users as u
+  set
+    display_name = p_profile.display_name, avatar_url = p_profile.avatar_url, created_at = p_profile.created_at,
+    renamed_at = p_profile.renamed_at
+  where u.id = p_profile.id;
+end;
+$$;
+comment on function private.replace_profile is
+'Gives somebody, where they have a profile, the one they have in another database.';
+
+create function private.erase_again(p_user_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.erasures (user_id, begun_at, retry_at) values (p_user_id, private.clock(), private.clock())
+  on conflict do nothing;
+end;
+$$;
+comment on function private.erase_again is
+'Has the rows of an erased person looked through once more, for some have come from elsewhere.';
+
 create function private.pass_over(p_user_id uuid, p_community_id uuid)
 returns void
 language plpgsql security definer set search_path = ''

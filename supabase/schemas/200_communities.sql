@@ -98,7 +98,7 @@ begin
   where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
   if not found then
     perform private.require_admitted();
-    perform private.refuse('NOT_FOUND', 'There is no such community.');
+    perform private.refuse_absent(p_community_id, v_me);
   end if;
   return v_member;
 end;
@@ -107,7 +107,7 @@ comment on function private.require_member is
 'Returns the caller''s membership of a community. A stranger gets the same answer whether the community exists or
 not.
 
-Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
+Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND {moved_to} (to whoever was in it when it moved, see 195_departures).';
 grant execute on function private.require_member to authenticated;
 
 create function private.require_acting_member(p_community_id uuid)

@@ -129,6 +129,20 @@ comment on function private.settle_sunset is
 'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
 stays as it is.';
 
+create function private.require_day(p_day private.community_days, p_community_id uuid)
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  if p_day.community_id is null then
+    perform private.refuse_absent(p_community_id, private.caller_id());
+  end if;
+end;
+$$;
+comment on function private.require_day is
+'Asks that a day was found: whoever waited for it while the community moved away learns so. Refuses: NOT_FOUND
+{moved_to}.';
+
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
 language plpgsql security definer set search_path = ''
@@ -144,6 +158,7 @@ begin
   if not found then
     perform private.settle_day(p_community_id, p_now);
     select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
+    perform private.require_day(v_day, p_community_id);
   end if;
   return v_day;
 end;
@@ -167,6 +182,7 @@ begin
   perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
   perform private.settle_day(p_community_id, p_now);
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
+  perform private.require_day(v_day, p_community_id);
   return v_day;
 end;
 $$;

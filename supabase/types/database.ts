@@ -806,6 +806,11 @@ export interface NoElectors {
   electorate?: Electorate
 }
 export interface NoFacts {}
+/** `moved_to`: the number of the database a community of one's own has moved to. */
+export interface NotFound {
+  field?: string
+  moved_to?: number
+}
 /** A notice; Notification tells the facts of each event. */
 export interface Notice {
   id: number
@@ -1224,7 +1229,7 @@ export interface RefusalFacts {
   CANNOT_WITNESS_OWN: NoFacts
   INVITE_EMAIL_MISMATCH: NoFacts
   EMAIL_UNCONFIRMED: NoFacts
-  NOT_FOUND: OfField
+  NOT_FOUND: NotFound
   CONFLICT: Conflict
   ALREADY_VOTED: NoFacts
   ELECTION_CLOSED: ElectionClosed
