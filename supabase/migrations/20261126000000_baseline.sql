@@ -6463,14 +6463,14 @@ create table private.declarations (
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
   cc_spent private.some_coins not null,
-  image_url text,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
+  title private.title not null,
+  description private.description not null default '',
+  image_url text,
   constraint declarations_pkey primary key (community_id, id),
   constraint declarations_author_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id)
@@ -6666,37 +6666,23 @@ comment on function private.spare_streaks is
 'Carries the runs of who is away over a day that begins, if they are not broken yet: they neither grow nor break (RULES
 16.2).';
 
-create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.days
-    from private.streaks as s
-    join private.community_days as d on d.community_id = s.community_id
-    where s.community_id = p_community_id and s.user_id = p_user_id
-      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
-      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
-  ), 0);
-end;
-$$;
-comment on function private.current_streak is
-'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
-today or the day lived before.';
-
-create function private.longest_streak(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.longest from private.streaks as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
-  ), 0);
-end;
-$$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
+create view private.shown_streaks with (security_invoker = on) as
+select
+  s.community_id,
+  s.user_id,
+  s.days,
+  s.longest,
+  -- Where today has not been settled yet, the day stored is the one before.
+  case
+    when s.last_lived >= d.days_lived then date 'infinity'
+    when s.last_lived = d.days_lived - 1 then d.day
+  end as alive_through
+from private.streaks as s
+inner join private.community_days as d on s.community_id = d.community_id;
+comment on view private.shown_streaks is
+'Each member''s latest run and the longest ever, in days lived, and the last date on which the latest, grown no more, is
+alive: as long as it can still grow, its last day being today or the day lived before. Null if it is broken. Only for
+the kernel.';
 
 -- The day's turn: what Sunset takes and Dawn gives (RULES 6).
 
@@ -11667,15 +11653,15 @@ Returns {community, members: [member]}; community.invite_code for its moderators
 grant execute on function public.get_community to authenticated;
 
 create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
+returns json
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
   v_today date := (private.day_at(p_community_id, private.clock())).day;
-  v_profile jsonb;
+  v_profile json;
 begin
-  select jsonb_build_object(
+  select json_build_object(
     'user', p.person,
     'communities_shared', (
       select count(*)
@@ -11687,9 +11673,14 @@ begin
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', private.show_declaration(p_community_id, d.dearest),
-    'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
-    'longest_streak', private.longest_streak(p_community_id, p_user_id),
+    'most_expensive_declaration', (
+      select s.declaration from private.shown_declarations as s
+      where s.community_id = p_community_id and s.user_id = p_user_id and (s.declaration).cc_spent = d.most
+      order by s.day, s.number
+      limit 1
+    ),
+    'current_streak', case when r.alive_through >= v_today then r.days else 0 end,
+    'longest_streak', coalesce(r.longest, 0),
     'witnessed_given', (
       select count(*) from private.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -11701,12 +11692,13 @@ begin
   into v_profile
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
+  left join private.shown_streaks as r on r.community_id = m.community_id and r.user_id = m.user_id
   cross join (
     select
       count(*) as declarations,
       coalesce(sum(o.cc_spent), 0) as spent,
       coalesce(sum(o.witnessed_count), 0) as witnessed,
-      (array_agg(o.id order by o.cc_spent desc, o.number))[1] as dearest
+      max(o.cc_spent) as most
     from private.declarations as o
     where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
@@ -11721,7 +11713,7 @@ comment on function private.get_member_profile is
 'It asks for membership once and reads with its owner''s rights: row by row, row
 level security would double its cost.';
 create function public.get_member_profile(community_id uuid, user_id uuid)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
@@ -11755,14 +11747,14 @@ comment on function private.require_week is
 'The Sunday of the week a day names, null for null. Refuses: INVALID_INPUT {field}, far out of any calendar.';
 grant execute on function private.require_week to authenticated;
 
-create function private.reckon(
+create function private.sum_week(
   p_community_id uuid, p_week_start date,
-  out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
-  out witnessed_received integer, out joined_at timestamptz, out place integer, out active_days integer
+  out user_id uuid, out total_cc_spent integer, out total_declarations integer, out witnessed_received integer,
+  out active_days integer, out joined_at timestamptz, out place integer
 )
 returns setof record
 language plpgsql stable security definer rows 50
-set search_path = '' set plan_cache_mode = force_generic_plan
+set search_path = '' set plan_cache_mode = force_generic_plan set enable_sort = off set jit = off
 as $$
 declare
   v_away uuid[] := private.away_ids(p_community_id, p_week_start, p_week_start + 6);
@@ -11781,39 +11773,80 @@ begin
   ), weeks as (
     select
       m.user_id,
-      m.joined_at,
       coalesce(s.spent, 0) as spent,
       coalesce(s.declarations, 0) as declarations,
       coalesce(s.witnessed, 0) as witnessed,
       coalesce(s.days, 0) as days,
-      s.user_id is not null and m.joined_day <= p_week_start and m.user_id <> all(v_away)
-        and private.is_able(m.user_id) as eligible
+      m.joined_at,
+      s.user_id is not null and m.joined_day <= p_week_start and m.user_id <> all(v_away) as runs
     from private.community_members as m
     left join sums as s on s.user_id = m.user_id
     where m.community_id = p_community_id and m.left_at is null
       and not exists (select from private.erasures as e where e.user_id = m.user_id)
   )
   select
-    w.user_id, w.eligible, w.spent, w.declarations, w.witnessed, w.joined_at,
+    w.user_id, w.spent, w.declarations, w.witnessed, w.days, w.joined_at,
     case
-      when w.eligible then row_number() over (
-        partition by w.eligible order by w.spent, w.declarations desc, w.witnessed desc, w.joined_at, w.user_id
+      when w.runs then row_number() over (
+        partition by w.runs order by w.spent, w.declarations desc, w.witnessed desc, w.joined_at, w.user_id
       )::integer
-    end,
-    w.days
+    end
   from weeks as w;
 end;
 $$;
-comment on function private.reckon is
-'The reckoning of a week (RULES 10.2): every member''s figures, and the place of those who are eligible. Eligible are
-members since the week''s Sunday or before who declared a joy in it, were away on no day of it and can act now; of them
-the one who spent least comes first; ties: more joys, more witnesses received, earlier joined, and last the id, so that
-there is always one answer. Who came back in the week was not there all of it.
+comment on function private.sum_week is
+'Every member''s figures in a week (RULES 10), and the place of those who were there all of it, having declared a joy
+and been away on no day: members since its Sunday or before. Who spent least comes first; ties: more joys, more
+witnesses received, earlier joined, and last the id, so that there is always one answer. Who came back in the week was
+not there all of it; whether they can act now is not asked here.
 
 Joining goes by the day the community lived then, as it was called then, like the joys themselves: no change of zone
 moves it into another week. A Sunday that the community passed over lets nobody in who came after it (RULES 6.2).
 
-Its plan is the same for every community and week; where joys are many, PostgreSQL would weigh it anew at each call.';
+Its plan is the same for every community and week: where joys are many, PostgreSQL would weigh it anew at each call, and,
+expecting few of any range of days, sort them all before it adds them up.';
+
+create function private.reckon(
+  p_community_id uuid, p_week_start date,
+  out user_id uuid, out eligible boolean, out total_cc_spent integer, out total_declarations integer,
+  out witnessed_received integer, out joined_at timestamptz, out place integer
+)
+returns setof record
+language plpgsql stable security definer rows 50 set search_path = ''
+as $$
+begin
+  return query
+  select
+    w.user_id, w.eligible, w.total_cc_spent, w.total_declarations, w.witnessed_received, w.joined_at,
+    case when w.eligible then row_number() over (partition by w.eligible order by w.place)::integer end
+  from (
+    select
+      s.*,
+      s.place is not null and private.is_able(s.user_id) as eligible
+    from private.sum_week(p_community_id, p_week_start) as s
+  ) as w;
+end;
+$$;
+comment on function private.reckon is
+'The reckoning of a week for its Jashn (RULES 10.2): every member''s figures, and the place of those who are eligible:
+who has a place in the week and can act now.';
+
+create function private.first_able(p_user_ids uuid[])
+returns uuid
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  foreach v_id in array p_user_ids loop
+    if private.is_able(v_id) then
+      return v_id;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function private.first_able is 'The first of these people who can act now; null if nobody can.';
 
 -- Jashn-e-Chas, the weekly honouring of joyful restraint (RULES 10.2, 10.3).
 
@@ -12292,58 +12325,60 @@ grant execute on function public.list_honours, private.list_honours to authentic
 
 -- The leaderboard of a week (RULES 10.1).
 
+create type private.board_entry as (
+  rank integer,
+  "user" json,
+  total_declarations integer,
+  total_cc_spent integer,
+  avg_cc_per_declaration numeric,
+  witnessed_received integer,
+  streak_days integer,
+  active_days integer
+);
+comment on type private.board_entry is 'Somebody''s line of the leaderboard, key by attribute.';
+
 create function private.get_leaderboard(p_community_id uuid, p_week_start date)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
+returns json
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_today date;
   v_week date;
+  v_entries private.board_entry[];
+  v_by_place uuid[];
+  v_honoured uuid;
 begin
   perform private.require_member(p_community_id);
   v_today := (private.day_at(p_community_id, private.clock())).day;
   v_week := private.require_week(coalesce(p_week_start, v_today));
-  return (
-    with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week) as r
-    ), board as (
+  with sums as materialized (
+    select s.* from private.sum_week(p_community_id, v_week) as s where s.total_declarations > 0
+  )
+  select
+    array(
       select
-        r.*, p.person, p.display_name, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
-      from reckoning as r
-      join private.shown_people as p on p.id = r.user_id
-      where r.total_declarations > 0
-    ), honoured as (
-      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
-      select j.honored_user_id as user_id from private.jashns as j
-      where j.community_id = p_community_id and j.week_start = v_week
-      union all
-      select r.user_id from reckoning as r
-      where r.place = 1 and not exists (
-        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
-      )
-    )
-    select jsonb_build_object(
-      'week_start', v_week,
-      'week_end', v_week + 6,
-      'entries', coalesce(
-        jsonb_agg(
-          jsonb_build_object(
-            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
-            'total_cc_spent', b.total_cc_spent,
-            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
-            'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
-            'active_days', b.active_days
-          )
-          order by b.rank, b.display_name, b.user_id
-        ),
-        '[]'
-      ),
-      'most_restrained', (
-        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
-      )
-    )
-    from board as b
+        row(
+          rank() over (order by s.total_cc_spent desc, s.total_declarations desc), p.person, s.total_declarations,
+          s.total_cc_spent, round(s.total_cc_spent::numeric / s.total_declarations, 2), s.witnessed_received,
+          coalesce(r.days, 0), s.active_days
+        )::private.board_entry
+      from sums as s
+      join private.shown_people as p on p.id = s.user_id
+      left join private.shown_streaks as r
+        on r.community_id = p_community_id and r.user_id = s.user_id and r.alive_through >= v_today
+      order by s.total_cc_spent desc, s.total_declarations desc, p.display_name, s.user_id
+    ),
+    array(select s.user_id from sums as s where s.place is not null order by s.place)
+  into v_entries, v_by_place;
+  -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+  select j.honored_user_id into v_honoured from private.jashns as j
+  where j.community_id = p_community_id and j.week_start = v_week;
+  if not found then
+    v_honoured := private.first_able(v_by_place);
+  end if;
+  return json_build_object(
+    'week_start', v_week, 'week_end', v_week + 6, 'entries', to_json(v_entries),
+    'most_restrained', (select p.person from private.shown_people as p where p.id = v_honoured)
   );
 end;
 $$;
@@ -12352,7 +12387,7 @@ comment on function private.get_leaderboard is
 rights: row by row, row level security would double its cost.';
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin

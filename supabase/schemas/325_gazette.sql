@@ -11,14 +11,14 @@ create table private.declarations (
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  title private.title not null,
-  description private.description not null default '',
   cc_spent private.some_coins not null,
-  image_url text,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
   struck_at timestamptz,
+  title private.title not null,
+  description private.description not null default '',
+  image_url text,
   constraint declarations_pkey primary key (community_id, id),
   constraint declarations_author_fkey foreign key (community_id, user_id)
   references private.community_members (community_id, user_id)

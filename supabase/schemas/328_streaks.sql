@@ -56,34 +56,20 @@ comment on function private.spare_streaks is
 'Carries the runs of who is away over a day that begins, if they are not broken yet: they neither grow nor break (RULES
 16.2).';
 
-create function private.current_streak(p_community_id uuid, p_user_id uuid, p_today date)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.days
-    from private.streaks as s
-    join private.community_days as d on d.community_id = s.community_id
-    where s.community_id = p_community_id and s.user_id = p_user_id
-      -- Alive while it can still grow. Where today has not been settled yet, the day stored is the one before.
-      and s.last_lived >= d.days_lived - (d.day >= p_today)::integer
-  ), 0);
-end;
-$$;
-comment on function private.current_streak is
-'How many days in a row, of those the community lived, a member declared a joy on; alive, and not 0, if the last was
-today or the day lived before.';
-
-create function private.longest_streak(p_community_id uuid, p_user_id uuid)
-returns integer
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return coalesce((
-    select s.longest from private.streaks as s
-    where s.community_id = p_community_id and s.user_id = p_user_id
-  ), 0);
-end;
-$$;
-comment on function private.longest_streak is 'A member''s longest streak ever in a community, in days lived.';
+create view private.shown_streaks with (security_invoker = on) as
+select
+  s.community_id,
+  s.user_id,
+  s.days,
+  s.longest,
+  -- Where today has not been settled yet, the day stored is the one before.
+  case
+    when s.last_lived >= d.days_lived then date 'infinity'
+    when s.last_lived = d.days_lived - 1 then d.day
+  end as alive_through
+from private.streaks as s
+inner join private.community_days as d on s.community_id = d.community_id;
+comment on view private.shown_streaks is
+'Each member''s latest run and the longest ever, in days lived, and the last date on which the latest, grown no more, is
+alive: as long as it can still grow, its last day being today or the day lived before. Null if it is broken. Only for
+the kernel.';

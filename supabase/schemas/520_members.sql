@@ -40,15 +40,15 @@ Returns {community, members: [member]}; community.invite_code for its moderators
 grant execute on function public.get_community to authenticated;
 
 create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
+returns json
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_me private.community_members := private.require_member(p_community_id);
   v_today date := (private.day_at(p_community_id, private.clock())).day;
-  v_profile jsonb;
+  v_profile json;
 begin
-  select jsonb_build_object(
+  select json_build_object(
     'user', p.person,
     'communities_shared', (
       select count(*)
@@ -60,9 +60,14 @@ begin
     'total_declarations', d.declarations,
     'total_cc_spent', d.spent,
     'avg_cc_per_declaration', case when d.declarations = 0 then 0 else round(d.spent::numeric / d.declarations, 2) end,
-    'most_expensive_declaration', private.show_declaration(p_community_id, d.dearest),
-    'current_streak', private.current_streak(p_community_id, p_user_id, v_today),
-    'longest_streak', private.longest_streak(p_community_id, p_user_id),
+    'most_expensive_declaration', (
+      select s.declaration from private.shown_declarations as s
+      where s.community_id = p_community_id and s.user_id = p_user_id and (s.declaration).cc_spent = d.most
+      order by s.day, s.number
+      limit 1
+    ),
+    'current_streak', case when r.alive_through >= v_today then r.days else 0 end,
+    'longest_streak', coalesce(r.longest, 0),
     'witnessed_given', (
       select count(*) from private.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -74,12 +79,13 @@ begin
   into v_profile
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
+  left join private.shown_streaks as r on r.community_id = m.community_id and r.user_id = m.user_id
   cross join (
     select
       count(*) as declarations,
       coalesce(sum(o.cc_spent), 0) as spent,
       coalesce(sum(o.witnessed_count), 0) as witnessed,
-      (array_agg(o.id order by o.cc_spent desc, o.number))[1] as dearest
+      max(o.cc_spent) as most
     from private.declarations as o
     where o.community_id = p_community_id and o.user_id = p_user_id
   ) as d
@@ -94,7 +100,7 @@ comment on function private.get_member_profile is
 'It asks for membership once and reads with its owner''s rights: row by row, row
 level security would double its cost.';
 create function public.get_member_profile(community_id uuid, user_id uuid)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin

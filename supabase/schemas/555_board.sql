@@ -1,57 +1,59 @@
 -- The leaderboard of a week (RULES 10.1).
 
+create type private.board_entry as (
+  rank integer,
+  "user" json,
+  total_declarations integer,
+  total_cc_spent integer,
+  avg_cc_per_declaration numeric,
+  witnessed_received integer,
+  streak_days integer,
+  active_days integer
+);
+comment on type private.board_entry is 'Somebody''s line of the leaderboard, key by attribute.';
+
 create function private.get_leaderboard(p_community_id uuid, p_week_start date)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
+returns json
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_today date;
   v_week date;
+  v_entries private.board_entry[];
+  v_by_place uuid[];
+  v_honoured uuid;
 begin
   perform private.require_member(p_community_id);
   v_today := (private.day_at(p_community_id, private.clock())).day;
   v_week := private.require_week(coalesce(p_week_start, v_today));
-  return (
-    with reckoning as materialized (
-      select r.* from private.reckon(p_community_id, v_week) as r
-    ), board as (
+  with sums as materialized (
+    select s.* from private.sum_week(p_community_id, v_week) as s where s.total_declarations > 0
+  )
+  select
+    array(
       select
-        r.*, p.person, p.display_name, rank() over (order by r.total_cc_spent desc, r.total_declarations desc) as rank
-      from reckoning as r
-      join private.shown_people as p on p.id = r.user_id
-      where r.total_declarations > 0
-    ), honoured as (
-      -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
-      select j.honored_user_id as user_id from private.jashns as j
-      where j.community_id = p_community_id and j.week_start = v_week
-      union all
-      select r.user_id from reckoning as r
-      where r.place = 1 and not exists (
-        select from private.jashns as j where j.community_id = p_community_id and j.week_start = v_week
-      )
-    )
-    select jsonb_build_object(
-      'week_start', v_week,
-      'week_end', v_week + 6,
-      'entries', coalesce(
-        jsonb_agg(
-          jsonb_build_object(
-            'rank', b.rank, 'user', b.person, 'total_declarations', b.total_declarations,
-            'total_cc_spent', b.total_cc_spent,
-            'avg_cc_per_declaration', round(b.total_cc_spent::numeric / b.total_declarations, 2),
-            'witnessed_received', b.witnessed_received,
-            'streak_days', private.current_streak(p_community_id, b.user_id, v_today),
-            'active_days', b.active_days
-          )
-          order by b.rank, b.display_name, b.user_id
-        ),
-        '[]'
-      ),
-      'most_restrained', (
-        select p.person from private.shown_people as p where p.id = (select h.user_id from honoured as h)
-      )
-    )
-    from board as b
+        row(
+          rank() over (order by s.total_cc_spent desc, s.total_declarations desc), p.person, s.total_declarations,
+          s.total_cc_spent, round(s.total_cc_spent::numeric / s.total_declarations, 2), s.witnessed_received,
+          coalesce(r.days, 0), s.active_days
+        )::private.board_entry
+      from sums as s
+      join private.shown_people as p on p.id = s.user_id
+      left join private.shown_streaks as r
+        on r.community_id = p_community_id and r.user_id = s.user_id and r.alive_through >= v_today
+      order by s.total_cc_spent desc, s.total_declarations desc, p.display_name, s.user_id
+    ),
+    array(select s.user_id from sums as s where s.place is not null order by s.place)
+  into v_entries, v_by_place;
+  -- Whom the Jashn of the week honoured or, where none was held yet, would honour as things stand.
+  select j.honored_user_id into v_honoured from private.jashns as j
+  where j.community_id = p_community_id and j.week_start = v_week;
+  if not found then
+    v_honoured := private.first_able(v_by_place);
+  end if;
+  return json_build_object(
+    'week_start', v_week, 'week_end', v_week + 6, 'entries', to_json(v_entries),
+    'most_restrained', (select p.person from private.shown_people as p where p.id = v_honoured)
   );
 end;
 $$;
@@ -60,7 +62,7 @@ comment on function private.get_leaderboard is
 rights: row by row, row level security would double its cost.';
 
 create function public.get_leaderboard(community_id uuid, week_start date default null)
-returns jsonb
+returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin

@@ -2787,14 +2787,14 @@ export type Rows = {
     number: number
     community_id: Uuid
     user_id: Uuid
-    title: string
-    description: string
     cc_spent: number
-    image_url: string | null
     witnessed_count: number
     day: Day
     created_at: Moment
     struck_at: Moment | null
+    title: string
+    description: string
+    image_url: string | null
   }
   elections: {
     community_id: Uuid
