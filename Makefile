@@ -87,7 +87,7 @@ contract-test: install ## supabase-py, supabase-js and a browser, through the ga
 	@$(PYTEST) -m contract -n auto $(ARGS)
 
 .PHONY: soak
-soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes, outages (ARGS=outages), nonsense
+soak: install ## the long proofs, minutes of them: random histories, a storm of loans, crashes, attacks, outages (ARGS=outages), nonsense
 	@PYTHONPATH=supabase/local:sql_tests python sql_tests/soak/soak.py $(ARGS)
 	@$(if $(ARGS),,$(MAKE) soak-input)
 
