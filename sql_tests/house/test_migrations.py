@@ -5,7 +5,7 @@ somebody moves in, asks, spends, lends, votes and is honoured, and the books bal
 """
 
 import pytest
-from cluster import push
+from cluster import CLI, free_port, push, run
 from people import House
 from world import World
 
@@ -33,3 +33,12 @@ def test_pushing_again_changes_nothing(pushed, server):
     before = pushed.owner.sql(history)
     push(server.cluster.url(database["name"]))
     assert pushed.owner.sql(history) == before
+
+
+def test_the_cli_keeps_nothing_at_home_or_in_tmp(tmp_path, monkeypatch):
+    for name in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    nobody = f"127.0.0.1:{free_port()}"
+    told = run(CLI, "migration", "list", f"--remote=postgresql://postgres@{nobody}/postgres")
+    assert nobody in told.stdout
+    assert list(tmp_path.iterdir()) == []
