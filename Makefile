@@ -58,7 +58,7 @@ clock: install ## move the local house's clock and do what is due: AT='tomorrow 
 	@$(STACK) clock "$(if $(BACK),now,$(AT))"
 
 .PHONY: inspect
-inspect: install ## ask the local database the ten questions of supabase/inspect; DATABASE_URL=… another
+inspect: install ## ask the local database the ten questions of supabase/inspect, or WHAT=lock alone; DATABASE_URL=… another
 	@python supabase/local/look.py $(WHAT)
 
 .PHONY: steward

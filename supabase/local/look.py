@@ -45,7 +45,7 @@ def local_database() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", metavar="URL", default=os.environ.get("DATABASE_URL"))
-    parser.add_argument("words", nargs="*", metavar="WORD", help="such as locks, or dawns")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="such as lock, or dawns")
     asked = parser.parse_args()
     wanted = [
         question
@@ -53,6 +53,9 @@ def main() -> int:
         if not asked.words or any(word in question.stem for word in asked.words)
     ]
     try:
+        if not wanted:
+            names = ", ".join(question.stem for question in QUESTIONS)
+            raise Trouble(f"No question is called {' or '.join(asked.words)}: {names}.")
         database = asked.database or local_database()
         for question in wanted:
             ask(question, database)

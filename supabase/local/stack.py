@@ -208,7 +208,7 @@ class Stack:
                     house.execute(command)
             (now,) = house.execute("select private.clock()::timestamp(0)").fetchone() or ("?",)
         moved = "and stays so: `make clock BACK=yes` ends it."
-        back = "as everywhere; the days it has lived stay."
+        back = "as everywhere; the days it has lived stay: `make reset` begins anew."
         print(f"In the house it is {now} (UTC), {back if at == 'now' else moved}")
 
     def steward(self, words: list[str]) -> Never:
