@@ -118,12 +118,12 @@ bench-instructions: ## count the instructions of every member RPC, or of ARGS="d
 
 .PHONY: bench-machines
 bench-machines: install ## two servers against one, how far a standby is behind, and a community's move: ten minutes
-	@PYTHONPATH=supabase/local:sql_tests python sql_tests/bench/machines.py
+	@PYTHONPATH=supabase/local:sql_tests:sql_tests/soak python sql_tests/bench/machines.py
 
 .PHONY: move
-move: install ## move a community into another database, from CHAS_FROM to CHAS_TO: COMMUNITY=<id>, docs/scale.md
+move: install ## move a community from CHAS_FROM to CHAS_TO, two databases: COMMUNITY=<id>; FORGET=yes after a kill
 	@[ -n "$(COMMUNITY)" ] || { echo "Which? make move COMMUNITY=<id>" >&2; exit 1; }
-	@python supabase/local/move.py "$(COMMUNITY)"
+	@python supabase/local/move.py $(if $(FORGET),--forget) "$(COMMUNITY)"
 
 .PHONY: lint
 lint: py-lint leaks db-lint ## every linter

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -150,9 +151,10 @@ class Machines(Bench):
             for step in move(str(community), old, new):
                 at[step.split(":")[0]] = time.monotonic()
         rows = sum(count_rows(there, community))
-        held = at["open"] - at["held"]
-        print(f"  a {name} community of {rows:,} rows: away for {held:.1f} s", end="")
-        print(f" of {at['open'] - at['begun']:.1f}: {rows / held:,.0f} rows a second")
+        steps = list(at)
+        took = ", ".join(f"{b} {at[b] - at[a]:.1f} s" for a, b in pairwise(steps))
+        print(f"  a {name} community of {rows:,} rows: {took}; ", end="")
+        print(f"away for {at['open'] - at['ready']:.1f} s")
 
 
 def count_rows(home: psycopg.Connection, community: UUID) -> Iterator[int]:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from cluster import ROOT, Trouble
 from flaws import assert_flawless
-from move import connect, move
+from move import connect, forget, move
 from people import Caller, House, Member, Refusal, meanwhile, refused
 from psycopg import sql
 from rest import stand_still
@@ -390,6 +390,21 @@ def hang_up(bureau: Bureau) -> None:
           select pg_terminate_backend(pid, 5000) from pg_stat_activity
           where datname = current_database() and application_name = 'chas move'
         """)
+
+
+def test_a_move_that_is_not_to_be_finished_leaves_nothing_behind(bureau, rain):
+    here, there = bureau.houses
+    steps = bureau.steps(rain.community)
+    while next(steps) != "packed":
+        pass
+    hang_up(bureau)
+    assert there.owner.read("luggage")
+    with connect(here.address("postgres")) as old, connect(there.address("postgres")) as new:
+        forget(rain.community, old, new)
+        assert there.owner.read("luggage") == []
+        list(move(rain.community, old, new))
+        with pytest.raises(Trouble, match="It has left"):
+            forget(rain.community, old, new)
 
 
 def test_a_command_killed_at_random_leaves_one_whole_home(bureau, rain):

@@ -1,4 +1,4 @@
-"""Moves one community, whole, into another database of the Bureau: `move.py COMMUNITY`.
+"""Moves one community, whole, into another database of the Bureau: `move.py [--forget] COMMUNITY`.
 
 CHAS_FROM and CHAS_TO are the two databases, as postgresql:// addresses of role postgres, directly
 or through a pooler in session mode. Each of three commits leaves one home, never two:
@@ -78,6 +78,13 @@ def agree(old: Connection, new: Connection) -> int:
     if value(old, columns) != value(new, columns):
         raise Trouble("Their tables differ: push the same migrations to both.")
     return int(theirs[0])
+
+
+def forget(community: str, old: Connection, new: Connection) -> None:
+    """Takes away the luggage of a move that is not to be finished."""
+    if not value(old, "select true from private.communities where id = %s", community):
+        raise Trouble("It has left, or never was there: its luggage is all there is of it.")
+    new.execute("delete from private.luggage where community_id = %s", [community])
 
 
 def require_under_way(community: str, old: Connection, new: Connection, number: int) -> None:
@@ -171,9 +178,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("community", metavar="COMMUNITY", help="its id")
+    parser.add_argument(
+        "--forget", action="store_true", help="drop a move that was killed"
+    )
     asked = parser.parse_args()
     try:
         with connect(os.environ["CHAS_FROM"]) as old, connect(os.environ["CHAS_TO"]) as new:
+            if asked.forget:
+                forget(asked.community, old, new)
+                return 0
             for step in move(asked.community, old, new):
                 print(step, flush=True)
     except KeyError as name:
