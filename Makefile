@@ -117,8 +117,8 @@ bench-instructions: ## count the instructions of every member RPC, or of ARGS="d
 	@PYTHONPATH=supabase/local:sql_tests python sql_tests/bench/instructions.py $(ARGS)
 
 .PHONY: bench-machines
-bench-machines: install ## two servers against one, how far a standby is behind, and a community's move: ten minutes
-	@PYTHONPATH=supabase/local:sql_tests:sql_tests/soak python sql_tests/bench/machines.py
+bench-machines: install ## two servers against one, how far a standby is behind, and a community's move
+	@PYTHONPATH=supabase/local:sql_tests:sql_tests/soak python sql_tests/bench/machines.py $(ARGS)
 
 .PHONY: move
 move: install ## move a community from CHAS_FROM to CHAS_TO, two databases: COMMUNITY=<id>; FORGET=yes after a kill
