@@ -178,9 +178,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("community", metavar="COMMUNITY", help="its id")
-    parser.add_argument(
-        "--forget", action="store_true", help="drop a move that was killed"
-    )
+    parser.add_argument("--forget", action="store_true", help="drop a move that was killed")
     asked = parser.parse_args()
     try:
         with connect(os.environ["CHAS_FROM"]) as old, connect(os.environ["CHAS_TO"]) as new:
