@@ -5,60 +5,105 @@ returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case p_ref_kind
-    when 'declaration' then (
-      select (d.declaration).title from private.shown_declarations as d
-      where d.community_id = p_community_id and d.id = p_ref_id
-    )
-    when 'borrow_request' then (
-      select (r.borrow_request).reason from private.shown_borrow_requests as r
-      where r.community_id = p_community_id and r.id = p_ref_id
-    )
-    when 'tip_to_tip' then (
-      select (t.proposal).title from private.shown_proposals as t
-      where t.community_id = p_community_id and t.id = p_ref_id
-    )
-    when 'election' then (
-      select private.read_words(e.community_id, e.title_id) from private.elections as e
-      where e.community_id = p_community_id and e.id = p_ref_id
-    )
-    when 'jashn' then (
-      select c.celebration ->> 'message' from private.shown_celebrations as c
-      where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
-    )
-  end;
+  -- Statements of their own: all in one would be set up together at every notice.
+  case p_ref_kind
+    when 'declaration' then
+      return (
+        select (d.declaration).title from private.shown_declarations as d
+        where d.community_id = p_community_id and d.id = p_ref_id
+      );
+    when 'borrow_request' then
+      return (
+        select (r.borrow_request).reason from private.shown_borrow_requests as r
+        where r.community_id = p_community_id and r.id = p_ref_id
+      );
+    when 'tip_to_tip' then
+      return (
+        select (t.proposal).title from private.shown_proposals as t
+        where t.community_id = p_community_id and t.id = p_ref_id
+      );
+    when 'election' then
+      return (
+        select private.read_words(e.community_id, e.title_id) from private.elections as e
+        where e.community_id = p_community_id and e.id = p_ref_id
+      );
+    when 'jashn' then
+      return (
+        select c.celebration ->> 'message' from private.shown_celebrations as c
+        where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
+      );
+    else
+      return null;
+  end case;
 end;
 $$;
 comment on function private.words_of is
 'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
 reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
 
-create function private.show_notice(p_notice private.notifications)
-returns jsonb
+create type private.notification as (
+  id bigint,
+  community_id uuid,
+  type text,
+  event text,
+  title text,
+  body text,
+  facts jsonb,
+  people jsonb [],
+  read boolean,
+  count integer,
+  ref_kind text,
+  ref_id uuid,
+  created_at timestamptz,
+  updated_at timestamptz
+);
+comment on type private.notification is 'The shape notification, key by attribute.';
+
+create function private.show_notices(p_notices private.notifications[])
+returns private.notification[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_facts jsonb := p_notice.facts || jsonb_build_object(
-    'by_id', p_notice.people[1], 'count', p_notice.count, 'event', p_notice.event,
-    'words', private.words_of(p_notice.community_id, p_notice.ref_kind, p_notice.ref_id, p_notice.people[1])
-  );
-  v_said jsonb := private.events() -> 'notice' -> p_notice.event -> 0;
+  v_events jsonb := private.events() -> 'notice';
+  v_people jsonb;
+  v_called jsonb;
+  v_notice private.notifications;
+  v_said jsonb;
+  v_facts jsonb;
+  v_shown private.notification[] := '{}';
 begin
-  return jsonb_build_object(
-    'id', p_notice.id, 'community_id', p_notice.community_id, 'type', p_notice.type, 'event', p_notice.event,
-    'title', private.make_sentence(v_said ->> 'say', p_notice.community_id, v_facts),
-    'body', private.make_sentence(v_said ->> 'below', p_notice.community_id, v_facts),
-    'facts', private.show_facts(p_notice.community_id, p_notice.facts),
-    'people', private.show_people(p_notice.people),
-    'read', p_notice.read_at is not null, 'count', p_notice.count, 'ref_kind', p_notice.ref_kind,
-    'ref_id', p_notice.ref_id, 'created_at', p_notice.created_at, 'updated_at', p_notice.updated_at
-  );
+  -- Everybody whom any of these notices is about is looked up once.
+  select jsonb_object_agg(u.id, u.person), jsonb_object_agg(u.id, private.called(u)) into v_people, v_called
+  from private.users as u
+  where u.id = any(array(select distinct unnest(n.people) from unnest(p_notices) as n));
+  foreach v_notice in array p_notices loop
+    v_said := v_events -> v_notice.event -> 0;
+    v_facts := v_notice.facts || jsonb_build_object(
+      'by_id', v_notice.people[1], 'count', v_notice.count, 'event', v_notice.event,
+      'words', private.words_of(v_notice.community_id, v_notice.ref_kind, v_notice.ref_id, v_notice.people[1])
+    );
+    v_shown := v_shown || row(
+      v_notice.id, v_notice.community_id, v_notice.type, v_notice.event,
+      private.make_sentence(v_said ->> 'say', v_notice.community_id, v_facts, v_called),
+      private.make_sentence(v_said ->> 'below', v_notice.community_id, v_facts, v_called),
+      private.show_facts(v_notice.community_id, v_notice.facts),
+      array_remove(
+        array[
+          v_people -> v_notice.people[1]::text, v_people -> v_notice.people[2]::text, v_people -> v_notice.people[3]::text
+        ], null
+      ),
+      v_notice.read_at is not null, v_notice.count, v_notice.ref_kind, v_notice.ref_id, v_notice.created_at,
+      v_notice.updated_at
+    )::private.notification;
+  end loop;
+  return v_shown;
 end;
 $$;
-comment on function private.show_notice is 'The shape notification, put into words as things are called now.';
+comment on function private.show_notices is
+'The shape notification of each of these, put into words as things are called now.';
 
 create function private.list_notifications(p_unread_only boolean, p_page_size integer, p_before_id bigint)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
@@ -80,11 +125,8 @@ begin
     order by n.position desc
     limit p_page_size + 1
   );
-  return jsonb_build_object(
-    'notifications', (
-      select coalesce(jsonb_agg(private.show_notice(n::private.notifications) order by n.position desc), '[]')
-      from unnest(v_page[:p_page_size]) as n
-    ),
+  return json_build_object(
+    'notifications', private.show_notices(v_page[:p_page_size]),
     'has_more', cardinality(v_page) > p_page_size,
     'unread', (select count(*) from private.notifications as n where n.user_id = v_me and n.read_at is null)
   );
@@ -94,7 +136,7 @@ $$;
 create function public.list_notifications(
   unread_only boolean default false, page_size integer default 50, before_id bigint default null
 )
-returns jsonb
+returns json
 language sql stable security invoker set search_path = ''
 begin atomic
   select private.list_notifications(
@@ -108,24 +150,25 @@ Returns {notifications: [notification], has_more, unread}. Refuses: INVALID_INPU
 grant execute on function public.list_notifications, private.list_notifications to authenticated;
 
 create function private.mark_notification_read(p_notification_id bigint)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := private.require_admitted();
+  v_notice private.notifications[];
 begin
   if not private.read_notice(v_me, p_notification_id) then
     perform private.refuse('NOT_FOUND', 'There is no such notification.');
   end if;
-  return (
-    select jsonb_build_object('notification', private.show_notice(n))
-    from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
+  v_notice := array(
+    select n from private.notifications as n where n.id = p_notification_id and n.user_id = v_me
   );
+  return json_build_object('notification', (private.show_notices(v_notice))[1]);
 end;
 $$;
 
 create function public.mark_notification_read(notification_id bigint)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
