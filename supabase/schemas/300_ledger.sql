@@ -114,26 +114,57 @@ create trigger ledger_entries_are_never_truncated
 before truncate on private.ledger_entries
 for each statement execute function private.refuse_rewriting();
 
+create type private.ledger_entry as (
+  id bigint,
+  type text,
+  amount integer,
+  balance_after integer,
+  description text,
+  reference_id uuid,
+  day date,
+  created_at timestamptz,
+  moved integer,
+  source text,
+  destination text,
+  counterparty_id uuid
+);
+comment on type private.ledger_entry is
+'The shape ledger_entry, key by attribute, with what kind of movement it was.';
+
 create view private.shown_entries with (security_invoker = on) as
 select
   e.id,
   e.community_id,
   e.user_id,
   e.type,
-  e.amount,
-  e.balance_after,
-  k.words as description,
-  e.reference_id,
-  e.day,
-  e.created_at,
-  e.moved,
-  k.source,
-  k.destination,
-  e.counterparty_id
+  row(
+    e.id,
+    e.type,
+    e.amount,
+    e.balance_after,
+    k.words,
+    e.reference_id,
+    e.day,
+    e.created_at,
+    e.moved,
+    k.source,
+    k.destination,
+    e.counterparty_id
+  )::private.ledger_entry as entry
 from private.ledger_entries as e
-inner join private.entry_kinds() as k on e.type = k.type and sign(e.amount) = k.sign;
+cross join lateral (
+  select
+    o.source,
+    o.destination,
+    o.words
+  from private.entry_kinds() as o
+  where o.type = e.type and o.sign = sign(e.amount)
+  order by o.type
+  limit 1
+) as k;
 comment on view private.shown_entries is
-'The shape ledger_entry, key by column, with what kind of movement it was.';
+'The shape ledger_entry of every entry. The limit has kinds looked up entry by entry, so that no page is ever read by
+joining all there is.';
 grant select on private.shown_entries to authenticated;
 
 create function private.open_purse(p_community_id uuid, p_user_id uuid, p_day date)

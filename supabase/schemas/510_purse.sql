@@ -24,41 +24,51 @@ comment on function public.get_balance is
 Returns {balance}. Refuses: NOT_FOUND.';
 grant execute on function public.get_balance, private.get_balance to authenticated;
 
-create function public.list_ledger(
-  community_id uuid, page_size integer default 50, before_id bigint default null, entry_type text default null
-)
-returns jsonb
-language plpgsql security invoker set search_path = ''
+create function private.list_ledger(p_community_id uuid, p_page_size integer, p_before_id bigint, p_entry_type text)
+returns json
+language plpgsql security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_me private.community_members := private.require_member_today(list_ledger.community_id);
-  v_page private.shown_entries[];
+  v_me private.community_members := private.require_member_today(p_community_id);
+  v_page private.ledger_entry[];
 begin
-  perform private.require_page_size(list_ledger.page_size);
-  if entry_type is not null then
-    perform private.require_choice('entry_type', entry_type, array(select distinct k.type from private.entry_kinds() as k));
+  perform private.require_page_size(p_page_size);
+  if p_entry_type is not null then
+    perform private.require_choice(
+      'entry_type', p_entry_type, array(select distinct k.type from private.entry_kinds() as k)
+    );
   end if;
   v_page := array(
-    select e from private.shown_entries as e
-    where e.community_id = list_ledger.community_id and e.user_id = v_me.user_id
-      and e.id < coalesce(before_id, 9223372036854775807)
-      and (entry_type is null or e.type = entry_type)
+    select e.entry from private.shown_entries as e
+    where e.community_id = p_community_id and e.user_id = v_me.user_id
+      and e.id < coalesce(p_before_id, 9223372036854775807)
+      and (p_entry_type is null or e.type = p_entry_type)
     order by e.id desc
-    limit page_size + 1
+    limit p_page_size + 1
   );
-  return jsonb_build_object(
-    'entries', (
-      select coalesce(jsonb_agg(to_jsonb(e) - 'community_id' - 'user_id' order by e.id desc), '[]')
-      from unnest(v_page[:page_size]) as e
-    ),
-    'has_more', cardinality(v_page) > page_size,
+  return json_build_object(
+    'entries', v_page[:p_page_size],
+    'has_more', cardinality(v_page) > p_page_size,
     'summary', (
-      select jsonb_build_object(
+      select json_build_object(
         'total_spent_all_time', b.spent_total, 'remaining_today', b.remaining, 'spent_today', b.spent_today
       )
       from private.purses as b
-      where b.community_id = list_ledger.community_id and b.user_id = v_me.user_id
+      where b.community_id = p_community_id and b.user_id = v_me.user_id
     )
+  );
+end;
+$$;
+
+create function public.list_ledger(
+  community_id uuid, page_size integer default 50, before_id bigint default null, entry_type text default null
+)
+returns json
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.list_ledger(
+    list_ledger.community_id, list_ledger.page_size, list_ledger.before_id, list_ledger.entry_type
   );
 end;
 $$;
@@ -68,7 +78,7 @@ comment on function public.list_ledger is
 Returns {entries: [ledger_entry + {moved, source, destination, counterparty_id}], has_more, summary:
 {total_spent_all_time, remaining_today, spent_today}}; stakes refunded are no spending. Refuses: NOT_FOUND,
 INVALID_INPUT.';
-grant execute on function public.list_ledger to authenticated;
+grant execute on function public.list_ledger, private.list_ledger to authenticated;
 
 create function private.prove_books(p_community_id uuid)
 returns jsonb

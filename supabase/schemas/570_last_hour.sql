@@ -148,7 +148,13 @@ begin
     'unwitnessed', (
       select coalesce(jsonb_agg(s.declaration order by j.number), '[]')
       from private.unwitnessed_joys(p_community_id, v_day.day, 200) as j
-      join private.shown_declarations as s on s.community_id = j.community_id and s.id = j.id
+      cross join lateral (
+        -- Looked up one by one, however many joys there are beside them.
+        select d.declaration from private.shown_declarations as d
+        where d.community_id = j.community_id and d.id = j.id
+        order by d.id
+        limit 1
+      ) as s
     )
   ));
 end;

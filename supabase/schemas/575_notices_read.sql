@@ -70,7 +70,7 @@ declare
   v_notice private.notifications;
   v_said jsonb;
   v_facts jsonb;
-  v_shown private.notification[] := '{}';
+  v_shown private.notification[] := array[]::private.notification[];
 begin
   -- Everybody whom any of these notices is about is looked up once.
   select jsonb_object_agg(u.id, u.person), jsonb_object_agg(u.id, private.called(u)) into v_people, v_called

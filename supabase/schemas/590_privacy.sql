@@ -117,7 +117,13 @@ begin atomic
       where b.community_id = p_community_id and b.user_id = p_user_id
     ),
     'ledger', (
-      select coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]') from private.shown_entries as e
+      select
+        coalesce(
+          jsonb_agg(
+            to_jsonb(e.entry) || jsonb_build_object('community_id', e.community_id, 'user_id', e.user_id) order by e.id
+          ), '[]'
+        )
+      from private.shown_entries as e
       where e.community_id = p_community_id and e.user_id = p_user_id
     ),
     'sunsets', (
