@@ -14,6 +14,7 @@
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
 --   1128792069  a person's turn: of readings that are much work, one at a time (110_standing)
 --   1128792070  a move: a community is coming into this database (supabase/local/move.py)
+--   1128792071  a member's leaving: asked for twice, it waits here and for nobody's day (490_leaving)
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;
@@ -10722,6 +10723,9 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_gone record;
 begin
+  -- Of many calls at once one goes on, and the others wait here: in the queue of the day everybody would wait for each.
+  perform pg_advisory_xact_lock(1128792071, hashtext(p_community_id::text || v_me.user_id::text));
+  perform private.require_member(p_community_id);
   perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   -- Asked again, now that nobody comes or goes beside this: a removal may have come first.

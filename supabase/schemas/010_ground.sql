@@ -12,6 +12,7 @@
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
 --   1128792069  a person's turn: of readings that are much work, one at a time (110_standing)
 --   1128792070  a move: a community is coming into this database (supabase/local/move.py)
+--   1128792071  a member's leaving: asked for twice, it waits here and for nobody's day (490_leaving)
 
 create extension if not exists pgcrypto with schema extensions;
 create extension if not exists pg_cron;

@@ -71,6 +71,9 @@ declare
   v_me private.community_members := private.require_member(p_community_id);
   v_gone record;
 begin
+  -- Of many calls at once one goes on, and the others wait here: in the queue of the day everybody would wait for each.
+  perform pg_advisory_xact_lock(1128792071, hashtext(p_community_id::text || v_me.user_id::text));
+  perform private.require_member(p_community_id);
   perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
   -- Asked again, now that nobody comes or goes beside this: a removal may have come first.
