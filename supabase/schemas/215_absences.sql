@@ -40,9 +40,16 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_day date := (select d.day from private.community_days as d where d.community_id = p_community_id);
-  v_away uuid[] := private.away_ids(p_community_id, v_day, v_day);
 begin
-  return array(select m.id from unnest(private.able_member_ids(p_community_id)) as m (id) where m.id <> all(v_away));
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
+      and not exists (
+        select from private.absences as a
+        where a.community_id = p_community_id and a.user_id = m.user_id and v_day between a.from_day and a.to_day
+      )
+  ));
 end;
 $$;
 comment on function private.present_able_ids is

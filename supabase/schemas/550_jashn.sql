@@ -63,14 +63,11 @@ create table private.jashn_celebrations (
   created_at timestamptz not null default private.clock(),
   edited_at timestamptz,
   constraint jashn_celebrations_pkey primary key (community_id, jashn_id, user_id),
-  constraint jashn_celebrations_jashn_fkey foreign key (community_id, jashn_id)
-  references private.jashns (community_id, id),
-  constraint jashn_celebrations_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
   constraint jashn_celebrations_message_length check (char_length(message) between 1 and 280)
 );
 comment on table private.jashn_celebrations is
-'What members wrote to the honoured one, one message each; user_id is whose words they are.';
+'What members wrote to the honoured one, one message each; user_id is whose words they are. No foreign keys: the act
+that writes one has found the Jashn and holds the member''s row.';
 create index jashn_celebrations_community_id_user_id_idx on private.jashn_celebrations (community_id, user_id);
 alter table private.jashn_celebrations enable row level security;
 create policy members_read_jashn_celebrations on private.jashn_celebrations for select to authenticated
@@ -218,15 +215,16 @@ comment on function private.jashns_due is
 'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. Nobody is locked here: a busy
 community would be skipped for ever.';
 
+create type private.celebration as ("user" json, message text, created_at timestamptz, edited_at timestamptz);
+comment on type private.celebration is 'A celebration as get_jashn and celebrate_jashn show it, key by attribute.';
+
 create view private.shown_celebrations with (security_invoker = on) as
 select
   c.community_id,
   c.jashn_id,
   c.user_id,
   c.created_at,
-  jsonb_build_object(
-    'user', p.person, 'message', c.message, 'created_at', c.created_at, 'edited_at', c.edited_at
-  ) as celebration
+  row(p.person, c.message, c.created_at, c.edited_at)::private.celebration as celebration
 from private.jashn_celebrations as c
 inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
 comment on view private.shown_celebrations is
@@ -307,21 +305,6 @@ total_declarations, witnessed_received, joined_at, user_id; null, like honored_u
 Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.get_jashn to authenticated;
 
-create function private.require_jashn(p_jashn_id uuid)
-returns private.jashns
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_jashn private.jashns;
-begin
-  select j.* into v_jashn from private.jashns as j where j.id = p_jashn_id;
-  perform private.require_seen(v_jashn.community_id, 'Jashn');
-  return v_jashn;
-end;
-$$;
-comment on function private.require_jashn is
-'Returns a Jashn of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
-
 create function private.require_celebrable(p_jashn private.jashns, p_user_id uuid)
 returns void
 language plpgsql stable security definer set search_path = ''
@@ -347,42 +330,48 @@ comment on function private.require_celebrable is
 {honored_user}.';
 
 create function private.celebrate_jashn(p_jashn_id uuid, p_message text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_jashn private.jashns := private.require_jashn(p_jashn_id);
+  v_now timestamptz := private.clock();
   v_me uuid := private.caller_id();
-  v_is_new boolean;
+  v_jashn private.jashns;
+  v_celebration private.celebration;
 begin
-  perform private.require_acting_member(v_jashn.community_id);
+  -- The Jashn, and a membership that does not end meanwhile.
+  select j.* into v_jashn
+  from private.jashns as j
+  join private.community_members as m on m.community_id = j.community_id and m.user_id = v_me and m.left_at is null
+  where j.id = p_jashn_id and private.is_able(v_me)
+  for key share of m;
+  if not found then
+    perform private.require_seen(null, 'Jashn');
+  end if;
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
   perform private.count_quiet_act(v_jashn.community_id, v_me, (
     select d.jashn_look_at from private.community_days as d where d.community_id = v_jashn.community_id
   ));
-  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
-  values (v_jashn.community_id, p_jashn_id, v_me, p_message)
+  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message, created_at)
+  values (v_jashn.community_id, p_jashn_id, v_me, p_message, v_now)
   on conflict (community_id, jashn_id, user_id) do update
-  set message = excluded.message, edited_at = private.clock()
-  returning c.edited_at is null into v_is_new;
+  set message = excluded.message, edited_at = v_now
+  returning (private.find_person(v_me)).person, c.message, c.created_at, c.edited_at into v_celebration;
 
-  if v_is_new and private.is_member(v_jashn.community_id, v_jashn.honored_user_id) then
+  if v_celebration.edited_at is null then
     perform private.notify(
       array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn_celebrated', 'jashn', p_jashn_id,
-      p_by => v_me
+      p_by => v_me, p_at => v_now
     );
   end if;
-  return jsonb_build_object('celebration', (
-    select s.celebration from private.shown_celebrations as s
-    where s.community_id = v_jashn.community_id and s.jashn_id = p_jashn_id and s.user_id = v_me
-  ));
+  return json_build_object('celebration', v_celebration);
 end;
 $$;
 comment on function private.celebrate_jashn is 'An edited message is not told again.';
 
 create function public.celebrate_jashn(jashn_id uuid, message text)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin

@@ -29,7 +29,7 @@ begin
       );
     when 'jashn' then
       return (
-        select c.celebration ->> 'message' from private.shown_celebrations as c
+        select (c.celebration).message from private.shown_celebrations as c
         where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
       );
     else
