@@ -456,6 +456,30 @@ def test_half_an_act_would_be_noticed(house, rain, asha):
         assert_flawless(house)
 
 
+@pytest.mark.parametrize(
+    ("told", "orphan"),
+    [
+        (
+            "something of somebody who was never in its community: .*vote",
+            "update private.tip_to_tip_votes set user_id = gen_random_uuid()"
+            " where user_id = %(id)s",
+        ),
+        (
+            "something of a proposal or a Jashn that is not in its community: .*elector",
+            "insert into private.tip_to_tip_rolls"
+            " select community_id, gen_random_uuid(), user_id from private.community_members"
+            " where user_id = %(id)s",
+        ),
+    ],
+)
+def test_a_row_without_its_parents_would_be_noticed(house, rain, asha, bram, told, orphan):
+    proposing(asha, rain)()
+    assert_flawless(house)
+    house.owner.sql(orphan, id=asha.id)
+    with pytest.raises(AssertionError, match=told):
+        assert_flawless(house)
+
+
 def test_a_refusal_of_a_race_comes_with_its_facts(race, rain, asha, bram):
     """The races above look at codes alone."""
     answers = race(proposing(asha, rain), proposing(asha, rain))

@@ -95,6 +95,46 @@ FLAWS: dict[str, LiteralString] = {
             when 'refunded' then 'stake_refund' when 'forfeited' then 'stake_forfeit' else ''
           end
     """,
+    # No foreign key says these two: whoever writes such a row has just found its parents.
+    "something of somebody who was never in its community": """
+        select o.what, o.user_id
+        from (
+          select 'loan', community_id, unnest(array[borrower_id, lender_id]) from private.loans
+          union all
+          select 'request', community_id, unnest(array[borrower_id, lender_id])
+          from private.borrow_requests
+          union all
+          select 'proposal', community_id, proposer_id from private.tip_to_tip_proposals
+          union all
+          select 'elector', community_id, user_id from private.tip_to_tip_rolls
+          union all
+          select 'vote', community_id, user_id from private.tip_to_tip_votes
+          union all
+          select 'stake', community_id, user_id from private.stakes
+          union all
+          select 'notice', community_id, user_id from private.notifications
+          union all
+          select 'celebration', community_id, user_id from private.jashn_celebrations
+        ) as o (what, community_id, user_id)
+        left join private.community_members as m using (community_id, user_id)
+        where m.user_id is null
+    """,
+    "something of a proposal or a Jashn that is not in its community": """
+        select o.what, o.thing_id
+        from (
+          select 'elector', community_id, proposal_id from private.tip_to_tip_rolls
+          union all
+          select 'vote', community_id, proposal_id from private.tip_to_tip_votes
+          union all
+          select 'stake', community_id, proposal_id from private.stakes
+          union all
+          select 'celebration', community_id, jashn_id from private.jashn_celebrations
+        ) as o (what, community_id, thing_id)
+        left join private.tip_to_tip_proposals as t
+        on t.community_id = o.community_id and t.id = o.thing_id
+        left join private.jashns as j on j.community_id = o.community_id and j.id = o.thing_id
+        where t.id is null and j.id is null
+    """,
     "a day granted twice": """
         select e.user_id, e.day from moves as e
         where e.type = 'daily_reset'

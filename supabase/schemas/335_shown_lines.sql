@@ -219,6 +219,23 @@ $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
 
+create function private.show_new_ask(
+  p_message_id bigint, p_community_id uuid, p_type text, p_person json, p_card json, p_at timestamptz
+)
+returns private.message
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_message_id, p_community_id, p_type, p_person, '', null, null, '[]', null,
+    case when p_type = 'borrow_request' then p_card end, case when p_type = 'tip_to_tip' then p_card end, null, p_at,
+    null, false, null
+  )::private.message;
+end;
+$$;
+comment on function private.show_new_ask is
+'As private.show_new_card, of a request or a proposal.';
+
 create function private.show_new_line(
   p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_one private.users, p_other private.users,
   p_at timestamptz

@@ -358,7 +358,8 @@ declare
   v_day private.community_days;
   v_request private.borrow_requests;
   v_message_id bigint;
-  v_shape private.borrow_request;
+  v_person private.users;
+  v_card json;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
@@ -384,11 +385,12 @@ begin
     jsonb_build_object('borrow_request_id', v_request.id, 'message_id', v_message_id)
   );
 
-  v_shape := private.show_borrow_request(v_request, private.find_person(v_me), private.find_person(p_lender_id));
+  v_person := private.find_person(v_me);
+  v_card := row_to_json(private.show_borrow_request(v_request, v_person, private.find_person(p_lender_id)));
   return json_build_object(
-    'borrow_request', v_shape,
-    'message', private.show_new_card(
-      v_message_id, p_community_id, 'borrow_request', to_jsonb(v_shape.borrower), to_jsonb(v_shape), v_request.created_at
+    'borrow_request', v_card,
+    'message', private.show_new_ask(
+      v_message_id, p_community_id, 'borrow_request', v_person.person, v_card, v_now
     )
   );
 end;

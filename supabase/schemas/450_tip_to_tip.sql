@@ -521,6 +521,7 @@ declare
   v_purse private.purses;
   v_message_id bigint;
   v_shape private.proposal;
+  v_card json;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
@@ -555,11 +556,10 @@ begin
   );
 
   v_shape := private.show_proposal(v_proposal);
+  v_card := row_to_json(v_shape);
   return json_build_object(
-    'proposal', v_shape,
-    'message', private.show_new_card(
-      v_message_id, p_community_id, 'tip_to_tip', to_jsonb(v_shape.proposer), to_jsonb(v_shape), v_now
-    ),
+    'proposal', v_card,
+    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
     'balance', private.show_balance(v_purse, v_day)
   );
 end;
