@@ -460,9 +460,8 @@ def test_half_an_act_would_be_noticed(house, rain, asha):
     ("told", "orphan"),
     [
         (
-            "something of somebody who was never in its community: .*vote",
-            "update private.tip_to_tip_votes set user_id = gen_random_uuid()"
-            " where user_id = %(id)s",
+            "something of somebody who was never in its community: .*notice",
+            "update private.notifications set user_id = gen_random_uuid() where user_id <> %(id)s",
         ),
         (
             "something of a proposal or a Jashn that is not in its community: .*elector",

@@ -1071,7 +1071,8 @@ table inside plpgsql, which leaves nothing in the catalogue that could keep Auth
 
 create function private.able_among(p_user_ids uuid[])
 returns uuid[]
-language plpgsql stable security definer set search_path = ''
+-- Few people or many, the plan is the same: to make it anew for each length would cost more than the looking.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
   v_open boolean := not private.invites_enforced();
@@ -2744,9 +2745,16 @@ language plpgsql stable security definer set search_path = ''
 as $$
 declare
   v_day date := (select d.day from private.community_days as d where d.community_id = p_community_id);
-  v_away uuid[] := private.away_ids(p_community_id, v_day, v_day);
 begin
-  return array(select m.id from unnest(private.able_member_ids(p_community_id)) as m (id) where m.id <> all(v_away));
+  return private.able_among(array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is null
+      and not exists (select from private.erasures as e where e.user_id = m.user_id)
+      and not exists (
+        select from private.absences as a
+        where a.community_id = p_community_id and a.user_id = m.user_id and v_day between a.from_day and a.to_day
+      )
+  ));
 end;
 $$;
 comment on function private.present_able_ids is
@@ -3393,6 +3401,17 @@ comment on function private.require_message_rate is
 'Asks that a member has posted fewer than 20 plain messages in the last minute (RULES 3.2); deleted ones count.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
+
+create function private.take_turn_of_lines(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+end;
+$$;
+comment on function private.take_turn_of_lines is
+'Lets what one member does that is counted come one after the other, or twenty at once would each count nineteen.';
 
 create function private.next_line_at(p_community_id uuid, p_user_id uuid)
 returns timestamptz
@@ -7231,6 +7250,23 @@ $$;
 comment on function private.show_new_card is
 'What private.show_message would say of a card posted in this transaction, without reading it back.';
 
+create function private.show_new_ask(
+  p_message_id bigint, p_community_id uuid, p_type text, p_person json, p_card json, p_at timestamptz
+)
+returns private.message
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_message_id, p_community_id, p_type, p_person, '', null, null, '[]', null,
+    case when p_type = 'borrow_request' then p_card end, case when p_type = 'tip_to_tip' then p_card end, null, p_at,
+    null, false, null
+  )::private.message;
+end;
+$$;
+comment on function private.show_new_ask is
+'As private.show_new_card, of a request or a proposal.';
+
 create function private.show_new_line(
   p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_one private.users, p_other private.users,
   p_at timestamptz
@@ -8495,6 +8531,8 @@ declare
   v_here constant uuid := p_day.community_id;
   v_purse private.purses;
 begin
+  -- Before anything is counted, or written that another of their requests would wait for.
+  perform private.take_turn_of_lines(v_here, p_borrower_id);
   -- One glance: both are here, nothing is open between them, few requests and lines, and room for the debt.
   if exists (
     select
@@ -8582,7 +8620,8 @@ declare
   v_day private.community_days;
   v_request private.borrow_requests;
   v_message_id bigint;
-  v_shape private.borrow_request;
+  v_person private.users;
+  v_card json;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
@@ -8608,11 +8647,12 @@ begin
     jsonb_build_object('borrow_request_id', v_request.id, 'message_id', v_message_id)
   );
 
-  v_shape := private.show_borrow_request(v_request, private.find_person(v_me), private.find_person(p_lender_id));
+  v_person := private.find_person(v_me);
+  v_card := row_to_json(private.show_borrow_request(v_request, v_person, private.find_person(p_lender_id)));
   return json_build_object(
-    'borrow_request', v_shape,
-    'message', private.show_new_card(
-      v_message_id, p_community_id, 'borrow_request', to_jsonb(v_shape.borrower), to_jsonb(v_shape), v_request.created_at
+    'borrow_request', v_card,
+    'message', private.show_new_ask(
+      v_message_id, p_community_id, 'borrow_request', v_person.person, v_card, v_now
     )
   );
 end;
@@ -8721,18 +8761,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
+  v_line bigint := private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
 begin
-  perform private.notify(
-    array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
-    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
-    p_by => p_request.lender_id, p_at => p_at
-  );
   if p_facts ? 'loan_id' then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
   end if;
-  return private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
+  perform private.notify(
+    array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
+    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
+    p_by => p_request.lender_id, p_at => p_at
+  );
+  return v_line;
 end;
 $$;
 comment on function private.note_answer is
@@ -9539,6 +9580,7 @@ begin
   if not found then
     -- Made a moment ago, or long over and not written down as such: then it is, and makes room.
     perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
+    perform private.require_proposal_rate(p_day, p_proposer_id, p_stake_amount);
     return private.open_proposal(
       p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
     );
@@ -9547,7 +9589,7 @@ begin
 end;
 $$;
 comment on function private.open_proposal is
-'Writes down a proposal and returns it. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}.';
+'Writes down a proposal and returns it. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}, RATE_LIMITED.';
 
 create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
 returns json
@@ -9587,6 +9629,7 @@ declare
   v_purse private.purses;
   v_message_id bigint;
   v_shape private.proposal;
+  v_card json;
 begin
   if v_made is not null then
     perform private.settle_day(p_community_id);
@@ -9621,11 +9664,10 @@ begin
   );
 
   v_shape := private.show_proposal(v_proposal);
+  v_card := row_to_json(v_shape);
   return json_build_object(
-    'proposal', v_shape,
-    'message', private.show_new_card(
-      v_message_id, p_community_id, 'tip_to_tip', to_jsonb(v_shape.proposer), to_jsonb(v_shape), v_now
-    ),
+    'proposal', v_card,
+    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
     'balance', private.show_balance(v_purse, v_day)
   );
 end;
@@ -11968,14 +12010,11 @@ create table private.jashn_celebrations (
   created_at timestamptz not null default private.clock(),
   edited_at timestamptz,
   constraint jashn_celebrations_pkey primary key (community_id, jashn_id, user_id),
-  constraint jashn_celebrations_jashn_fkey foreign key (community_id, jashn_id)
-  references private.jashns (community_id, id),
-  constraint jashn_celebrations_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
   constraint jashn_celebrations_message_length check (char_length(message) between 1 and 280)
 );
 comment on table private.jashn_celebrations is
-'What members wrote to the honoured one, one message each; user_id is whose words they are.';
+'What members wrote to the honoured one, one message each; user_id is whose words they are. No foreign keys: the act
+that writes one has found the Jashn and holds the member''s row.';
 create index jashn_celebrations_community_id_user_id_idx on private.jashn_celebrations (community_id, user_id);
 alter table private.jashn_celebrations enable row level security;
 create policy members_read_jashn_celebrations on private.jashn_celebrations for select to authenticated
@@ -12123,15 +12162,16 @@ comment on function private.jashns_due is
 'Up to p_limit communities whose Jashn is to be held now, but for those in p_except. Nobody is locked here: a busy
 community would be skipped for ever.';
 
+create type private.celebration as ("user" json, message text, created_at timestamptz, edited_at timestamptz);
+comment on type private.celebration is 'A celebration as get_jashn and celebrate_jashn show it, key by attribute.';
+
 create view private.shown_celebrations with (security_invoker = on) as
 select
   c.community_id,
   c.jashn_id,
   c.user_id,
   c.created_at,
-  jsonb_build_object(
-    'user', p.person, 'message', c.message, 'created_at', c.created_at, 'edited_at', c.edited_at
-  ) as celebration
+  row(p.person, c.message, c.created_at, c.edited_at)::private.celebration as celebration
 from private.jashn_celebrations as c
 inner join private.shown_people as p on c.user_id = p.id and not p.is_erased;
 comment on view private.shown_celebrations is
@@ -12212,21 +12252,6 @@ total_declarations, witnessed_received, joined_at, user_id; null, like honored_u
 Refuses: NOT_FOUND, INVALID_INPUT.';
 grant execute on function public.get_jashn to authenticated;
 
-create function private.require_jashn(p_jashn_id uuid)
-returns private.jashns
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_jashn private.jashns;
-begin
-  select j.* into v_jashn from private.jashns as j where j.id = p_jashn_id;
-  perform private.require_seen(v_jashn.community_id, 'Jashn');
-  return v_jashn;
-end;
-$$;
-comment on function private.require_jashn is
-'Returns a Jashn of a community the caller is in. Refuses: UNAUTHORIZED, INVITE_REQUIRED, NOT_FOUND.';
-
 create function private.require_celebrable(p_jashn private.jashns, p_user_id uuid)
 returns void
 language plpgsql stable security definer set search_path = ''
@@ -12252,42 +12277,48 @@ comment on function private.require_celebrable is
 {honored_user}.';
 
 create function private.celebrate_jashn(p_jashn_id uuid, p_message text)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_jashn private.jashns := private.require_jashn(p_jashn_id);
+  v_now timestamptz := private.clock();
   v_me uuid := private.caller_id();
-  v_is_new boolean;
+  v_jashn private.jashns;
+  v_celebration private.celebration;
 begin
-  perform private.require_acting_member(v_jashn.community_id);
+  -- The Jashn, and a membership that does not end meanwhile.
+  select j.* into v_jashn
+  from private.jashns as j
+  join private.community_members as m on m.community_id = j.community_id and m.user_id = v_me and m.left_at is null
+  where j.id = p_jashn_id and private.is_able(v_me)
+  for key share of m;
+  if not found then
+    perform private.require_seen(null, 'Jashn');
+  end if;
   perform private.require_celebrable(v_jashn, v_me);
   perform private.require_text('message', p_message, 280);
   perform private.count_quiet_act(v_jashn.community_id, v_me, (
     select d.jashn_look_at from private.community_days as d where d.community_id = v_jashn.community_id
   ));
-  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message)
-  values (v_jashn.community_id, p_jashn_id, v_me, p_message)
+  insert into private.jashn_celebrations as c (community_id, jashn_id, user_id, message, created_at)
+  values (v_jashn.community_id, p_jashn_id, v_me, p_message, v_now)
   on conflict (community_id, jashn_id, user_id) do update
-  set message = excluded.message, edited_at = private.clock()
-  returning c.edited_at is null into v_is_new;
+  set message = excluded.message, edited_at = v_now
+  returning (private.find_person(v_me)).person, c.message, c.created_at, c.edited_at into v_celebration;
 
-  if v_is_new and private.is_member(v_jashn.community_id, v_jashn.honored_user_id) then
+  if v_celebration.edited_at is null then
     perform private.notify(
       array[v_jashn.honored_user_id], v_jashn.community_id, 'jashn_e_chas', 'jashn_celebrated', 'jashn', p_jashn_id,
-      p_by => v_me
+      p_by => v_me, p_at => v_now
     );
   end if;
-  return jsonb_build_object('celebration', (
-    select s.celebration from private.shown_celebrations as s
-    where s.community_id = v_jashn.community_id and s.jashn_id = p_jashn_id and s.user_id = v_me
-  ));
+  return json_build_object('celebration', v_celebration);
 end;
 $$;
 comment on function private.celebrate_jashn is 'An edited message is not told again.';
 
 create function public.celebrate_jashn(jashn_id uuid, message text)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
@@ -13033,7 +13064,7 @@ begin
       );
     when 'jashn' then
       return (
-        select c.celebration ->> 'message' from private.shown_celebrations as c
+        select (c.celebration).message from private.shown_celebrations as c
         where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
       );
     else

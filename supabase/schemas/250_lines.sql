@@ -143,6 +143,17 @@ comment on function private.require_message_rate is
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
+create function private.take_turn_of_lines(p_community_id uuid, p_user_id uuid)
+returns void
+language plpgsql volatile security definer set search_path = ''
+as $$
+begin
+  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+end;
+$$;
+comment on function private.take_turn_of_lines is
+'Lets what one member does that is counted come one after the other, or twenty at once would each count nineteen.';
+
 create function private.next_line_at(p_community_id uuid, p_user_id uuid)
 returns timestamptz
 language plpgsql security definer set search_path = ''

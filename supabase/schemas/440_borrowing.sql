@@ -271,6 +271,8 @@ declare
   v_here constant uuid := p_day.community_id;
   v_purse private.purses;
 begin
+  -- Before anything is counted, or written that another of their requests would wait for.
+  perform private.take_turn_of_lines(v_here, p_borrower_id);
   -- One glance: both are here, nothing is open between them, few requests and lines, and room for the debt.
   if exists (
     select
@@ -499,18 +501,19 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
+  v_line bigint := private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
 begin
-  perform private.notify(
-    array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
-    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
-    p_by => p_request.lender_id, p_at => p_at
-  );
   if p_facts ? 'loan_id' then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
   end if;
-  return private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
+  perform private.notify(
+    array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
+    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
+    p_by => p_request.lender_id, p_at => p_at
+  );
+  return v_line;
 end;
 $$;
 comment on function private.note_answer is

@@ -473,6 +473,7 @@ begin
   if not found then
     -- Made a moment ago, or long over and not written down as such: then it is, and makes room.
     perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
+    perform private.require_proposal_rate(p_day, p_proposer_id, p_stake_amount);
     return private.open_proposal(
       p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
     );
@@ -481,7 +482,7 @@ begin
 end;
 $$;
 comment on function private.open_proposal is
-'Writes down a proposal and returns it. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}.';
+'Writes down a proposal and returns it. Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}, RATE_LIMITED.';
 
 create function private.show_proposed(p_community_id uuid, p_user_id uuid, p_made jsonb)
 returns json
