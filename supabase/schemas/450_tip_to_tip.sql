@@ -422,6 +422,8 @@ declare
   v_active boolean;
   v_made bigint;
 begin
+  -- Of two at once the second counts the first, though it be over by then.
+  perform private.take_turn_of_lines(p_day.community_id, p_proposer_id);
   -- One glance: the proposer is on the roll with somebody else, nothing of theirs is active, and they propose rarely.
   select coalesce(bool_or(t.status = 'active'), false), count(*) into v_active, v_made
   from private.tip_to_tip_proposals as t
