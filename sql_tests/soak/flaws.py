@@ -28,6 +28,29 @@ FLAWS: dict[str, LiteralString] = {
           )
           or 1 <> (select count(*) from private.chat_messages as m where m.reference_id = d.id)
     """,
+    "a line that lacks what its type needs": """
+        select m.id from private.chat_messages as m
+        where not case
+          when m.type = 'message' then m.user_id is not null and m.event is null
+          when m.type = 'system' then m.user_id is null and m.event is not null
+          when m.type in ('declaration', 'borrow_request', 'tip_to_tip', 'election')
+            then m.user_id is not null and m.event is null and m.reference_id is not null
+          else false
+        end
+    """,
+    "a line or a joy of nobody": """
+        select m.id::text as flaw from private.chat_messages as m
+        where m.user_id is not null and not exists (
+          select from private.community_members as p
+          where p.community_id = m.community_id and p.user_id = m.user_id
+        )
+        union all
+        select d.id::text from private.declarations as d
+        where not exists (
+          select from private.community_members as p
+          where p.community_id = d.community_id and p.user_id = d.user_id
+        )
+    """,
     "a borrow request without its one card": """
         select b.id from private.borrow_requests as b
         where 1 <> (select count(*) from private.chat_messages as m where m.reference_id = b.id)

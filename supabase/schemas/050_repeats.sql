@@ -66,6 +66,51 @@ comment on function private.remember is
 'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
 Refusals never get here.';
 
+create function private.claim(
+  p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_makes jsonb,
+  p_at timestamptz default private.clock()
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_hash bytea;
+  v_repeat private.repeats;
+begin
+  if p_request_id is null then
+    return null;
+  end if;
+  v_hash := sha256(convert_to(p_arguments::text, 'UTF8'));
+  loop
+    -- The key is the queue: of two deliveries of one call the second waits here for the first, and finds its row.
+    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
+    values (p_user_id, p_rpc, p_request_id, v_hash, p_makes, p_at)
+    on conflict (user_id, rpc, request_id) do nothing;
+    if found then
+      return null;
+    end if;
+    -- What is older than 7 days housekeeping has not come by yet to take away.
+    delete from private.repeats as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id
+      and r.created_at <= p_at - interval '7 days';
+    select r.* into v_repeat
+    from private.repeats as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+    exit when found;
+  end loop;
+  if v_repeat.arguments_hash <> v_hash then
+    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
+      jsonb_build_object('request_id', p_request_id));
+  end if;
+  return v_repeat.made;
+end;
+$$;
+comment on function private.claim is
+'Takes a request_id for a call that is about to make p_makes, the ids of what it makes: returns null if the call is new
+(or has no request_id), else what it made the first time. Who is refused later has claimed nothing.
+
+Refuses: CONFLICT {request_id} (the same id with other arguments).';
+
 create function private.erase_repeats_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''

@@ -56,12 +56,12 @@ returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
 begin
   return query
   select m.community_id
   from private.community_members as m
-  where m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+  where m.user_id = v_me.id and m.left_at is null;
 end;
 $$;
 comment on function private.my_communities is
@@ -89,16 +89,16 @@ returns private.community_members
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
   v_member private.community_members;
 begin
-  -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  -- Who gets no answer learns first who they are.
   if not found then
     perform private.require_admitted();
-    perform private.refuse_absent(p_community_id, v_me);
+    perform private.refuse_absent(p_community_id, v_me.id);
   end if;
   return v_member;
 end;
@@ -115,12 +115,12 @@ returns private.community_members
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
   v_member private.community_members;
 begin
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null
   for key share;
   if not found then
     return private.require_member(p_community_id);
@@ -132,21 +132,41 @@ comment on function private.require_acting_member is
 'As private.require_member, and keeps the membership from ending until the transaction ends: how an act begins that
 writes words. Whoever ends a membership, an erasure too, waits for it or is found to have come first (RULES 13.4).';
 
+create function private.begin_words(p_community_id uuid)
+returns private.users
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.able_person(private.caller_id());
+begin
+  perform
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null
+  for key share;
+  if not found then
+    perform private.require_member(p_community_id);
+  end if;
+  return v_me;
+end;
+$$;
+comment on function private.begin_words is
+'As private.require_acting_member, and returns the caller''s profile: how one begins who speaks and is shown speaking.';
+
 create function private.require_seen(p_community_id uuid, p_noun text)
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
 begin
-  if not exists (
-    select from private.community_members as m
-    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
-  ) then
+  perform
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
   end if;
-  return v_me;
+  return v_me.id;
 end;
 $$;
 comment on function private.require_seen is
@@ -327,21 +347,17 @@ comment on function private.set_role is
 stays, is the caller''s affair, who has locked the community.';
 
 create function private.make_community(
-  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+  p_id uuid, p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns uuid
+returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
-  return v_id;
+  insert into private.communities (id, name, description, timezone, daily_cc_budget, created_by)
+  values (p_id, p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id);
 end;
 $$;
-comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+comment on function private.make_community is 'Makes a community, with nobody in it yet.';
 
 create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
 returns boolean

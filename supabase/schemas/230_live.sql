@@ -1,38 +1,46 @@
 -- Live updates: compact broadcasts on the private topics community:<id> and user:<id> (RULES 11.2). They carry ids
 -- only: who may read what those name is the tables' affair. Whoever missed one reads again.
 
-create function private.tell_topic(p_topic text, p_kind text, p_ids jsonb)
+create type private.broadcast as (topic text, kind text, ids jsonb);
+comment on type private.broadcast is
+'What one topic is told: a kind, and the ids of what it is about. Nothing sealed and nothing private.';
+
+create function private.tell(variadic p_broadcasts private.broadcast[])
 returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '450ms'
 as $$
 declare
   v_begun timestamptz := clock_timestamp();
+  v_told private.broadcast;
 begin
   if current_setting('chas.silent', true) = 'on' then
     return;
   end if;
-  -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
-  perform realtime.send(jsonb_build_object('kind', p_kind, 'ids', p_ids), p_kind, p_topic, true);
-  if clock_timestamp() - v_begun > interval '400 ms' then
-    -- Whoever waited once does not wait again for the other topics of the same act.
-    perform set_config('chas.silent', 'on', true);
-  end if;
+  foreach v_told in array p_broadcasts loop
+    -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
+    perform realtime.send(jsonb_build_object('kind', v_told.kind, 'ids', v_told.ids), v_told.kind, v_told.topic, true);
+    if clock_timestamp() - v_begun > interval '400 ms' then
+      -- Whoever waited once does not wait again for the other topics of the same act.
+      perform set_config('chas.silent', 'on', true);
+      return;
+    end if;
+  end loop;
 exception
   when others then
     -- It is missing, or closed to us, or its own net has a hole.
     raise warning 'no broadcast: % %', sqlstate, sqlerrm;
 end;
 $$;
-comment on function private.tell_topic is
-'Broadcasts {kind, ids} on one topic, with the transaction. It never fails an act, nor keeps it longer than half a
-second: a broadcast lost is a warning.';
+comment on function private.tell is
+'Broadcasts {kind, ids} on each of these topics, with the transaction. It never fails an act, nor keeps it longer than
+half a second: a broadcast lost is a warning.';
 
 create function private.tell_community(p_community_id uuid, p_kind text, p_ids jsonb default '{}')
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell_topic('community:' || p_community_id::text, p_kind, p_ids);
+  perform private.tell(row('community:' || p_community_id::text, p_kind, p_ids)::private.broadcast);
 end;
 $$;
 comment on function private.tell_community is
@@ -43,7 +51,7 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell_topic('user:' || p_user_id::text, p_kind, p_ids);
+  perform private.tell(row('user:' || p_user_id::text, p_kind, p_ids)::private.broadcast);
 end;
 $$;
 comment on function private.tell_user is 'Broadcasts {kind, ids} to one person.';

@@ -29,26 +29,32 @@ end;
 $$;
 comment on function private.make_join_code is 'Gives a new community its first join code.';
 
-create function private.require_join_code(p_code text)
+create function private.opened_by(p_code text)
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
   -- By hash: how long the search takes tells nothing of how much of a guess was right.
-  select j.community_id into v_id
-  from private.join_codes as j
-  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
-    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
-  if not found then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  return v_id;
+  return (
+    select j.community_id
+    from private.join_codes as j
+    where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
+      and j.is_open and (j.expires_at is null or j.expires_at > private.clock())
+  );
 end;
 $$;
-comment on function private.require_join_code is
-'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+comment on function private.opened_by is
+'The community a join code opens now, by an exact match of what private.plain_code leaves; null if it opens none.';
+
+create function private.refuse_join_code()
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  perform private.refuse('NOT_FOUND', 'No community has this code.');
+end;
+$$;
+comment on function private.refuse_join_code is 'Refuses, always: NOT_FOUND.';
 
 create function private.keep_join_code(p_community_id uuid, p_code text)
 returns void
@@ -56,8 +62,8 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform from private.join_codes as j where j.community_id = p_community_id for share;
-  if private.require_join_code(p_code) <> p_community_id then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  if private.opened_by(p_code) is distinct from p_community_id then
+    perform private.refuse_join_code();
   end if;
 end;
 $$;

@@ -33,16 +33,6 @@ create policy people_read_their_purses on private.purses for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create domain private.entry_type as text
-constraint entry_type_known check (
-  value in (
-    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-    'stake_refund', 'stake_forfeit', 'expired', 'correction'
-  )
-);
-comment on domain private.entry_type is
-'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
-
 create function private.entry_kinds(
   out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
   out counts_as_spent boolean, out counts_as_debt boolean, out words text
@@ -78,10 +68,10 @@ create table private.ledger_entries (
   id bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  type private.entry_type not null,
+  type text not null,
   amount integer not null,
-  moved private.some_coins not null,
-  balance_after private.coins not null,
+  moved integer not null,
+  balance_after integer not null,
   counterparty_id uuid,
   reference_id uuid,
   day date not null,
@@ -90,9 +80,9 @@ create table private.ledger_entries (
 );
 comment on table private.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
-went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
-few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
-every entry against private.entry_kinds.';
+went from source to destination, balance_after what the purse then held. No foreign keys and no checks: its few writers
+have just changed the purse it names, which knows its bounds, a check per row would double the work of a Dawn, and the
+audit holds every entry against private.entry_kinds and its purse.';
 alter table private.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
@@ -231,10 +221,9 @@ $$;
 comment on function private.refuse_full_purse is
 'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
 
-create function private.try_entry(
-  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
-  p_spent_on date default null
+create function private.move_coins(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid, p_at timestamptz,
+  p_moved integer, p_spent_on date
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
@@ -242,7 +231,6 @@ as $$
 declare
   -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
   v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
-  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
   v_purse private.purses;
 begin
   -- The condition is the lock: of two who want the last coin, the second finds it gone. Added up as bigint: no sum of a
@@ -252,34 +240,51 @@ begin
     remaining = b.remaining + p_amount,
     spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
     spent_total = b.spent_total + v_spent,
-    joys_today = b.joys_today + (p_type = 'declaration')::integer,
-    debt = b.debt + v_owed
+    joys_today = b.joys_today + (p_type = 'declaration')::integer
   where b.community_id = p_community_id and b.user_id = p_user_id
     and b.remaining::bigint + p_amount >= 0
     and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
   returning b.* into v_purse;
-  if not found then
-    return v_purse;
+  if found then
+    insert into private.ledger_entries (
+      community_id, user_id, type, amount, moved, balance_after, reference_id, day, created_at
+    )
+    values (
+      p_community_id, p_user_id, p_type, p_amount, p_moved, v_purse.remaining, p_reference_id, v_purse.day, p_at
+    );
   end if;
-  insert into private.ledger_entries (
-    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
-  )
-  values (
-    p_community_id, p_user_id, p_type, p_amount, coalesce(p_moved, abs(p_amount)), v_purse.remaining,
-    p_counterparty_id, p_reference_id, v_purse.day, p_at
-  );
-  perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
   return v_purse;
 end;
 $$;
-comment on function private.try_entry is
-'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
-the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
-when it would do.
+comment on function private.move_coins is
+'Moves coins into or out of one purse and writes the entry, together: the one writer of a movement that has no other
+purse at its end. Returns the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
+when it would do. It tells nobody.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
 leaves today''s spending alone (RULES 5.6).';
+
+create function private.try_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.move_coins(
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, coalesce(p_moved, abs(p_amount)), p_spent_on
+  );
+begin
+  if v_purse.user_id is not null then
+    perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.try_entry is
+'As private.move_coins, and tells the member whose purse it is.';
 
 create function private.give_coins(
   p_purses private.two_purses, p_amount integer, p_given text, p_taken text, p_reference_id uuid, p_at timestamptz
@@ -340,7 +345,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, null, p_at, p_moved, p_spent_on
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, p_moved, p_spent_on
   );
 begin
   if v_purse.user_id is null then

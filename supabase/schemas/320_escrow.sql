@@ -30,7 +30,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, null, p_at
+    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at
   );
 begin
   if v_purse.user_id is not null then

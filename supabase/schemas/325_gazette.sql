@@ -11,7 +11,7 @@ create table private.declarations (
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  cc_spent private.some_coins not null,
+  cc_spent integer not null,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
@@ -19,14 +19,12 @@ create table private.declarations (
   title private.title not null,
   description private.description not null default '',
   image_url text,
-  constraint declarations_pkey primary key (community_id, id),
-  constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint declarations_pkey primary key (community_id, id)
 )
 with (fillfactor = 80);
 comment on table private.declarations is
 'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
-their money and lose their words.';
+their money and lose their words. No foreign key: its one writer has just paid from the purse of the member it names.';
 create index declarations_id_idx on private.declarations (id);
 create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
 create index declarations_community_id_user_id_day_number_idx on private.declarations (
@@ -45,13 +43,11 @@ create table private.witnesses (
   declaration_id uuid not null,
   user_id uuid not null,
   created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
-  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
-  references private.declarations (community_id, id),
-  constraint witnesses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id)
 );
-comment on table private.witnesses is 'Who bore witness to which joy, once each.';
+comment on table private.witnesses is
+'Who bore witness to which joy, once each. No foreign keys: its one writer has just found the joy and the member, and
+neither is ever deleted.';
 create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
 alter table private.witnesses enable row level security;
 create policy members_read_witnesses on private.witnesses for select to authenticated

@@ -69,6 +69,49 @@ comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
 are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
 
+create function private.day_of(p_community_id uuid)
+returns private.community_days
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
+  return v_day;
+end;
+$$;
+comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
+
+create function private.take_day_alone(p_community_id uuid)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- An advisory lock, for its queue is fair: those who share a row's lock overtake whoever waits to have it alone
+  -- (measured: for seconds, in a community of 500 acts a second), and each of them would write to the row's page.
+  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
+  return private.day_of(p_community_id);
+end;
+$$;
+comment on function private.take_day_alone is
+'The lock of a community''s day, for one alone until the transaction ends; returns the day as it then is, settled or
+not. Whoever shares a day (private.hold_day) must not ask for it: two such would wait for each other.';
+
+create function private.take_free_days(p_community_ids uuid[])
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from unnest(p_community_ids) as c (id)
+    where pg_try_advisory_xact_lock(1128792067, hashtext(c.id::text))
+  );
+end;
+$$;
+comment on function private.take_free_days is
+'Takes the days of these communities alone, as private.take_day_alone does, where nobody has them now; returns which. A
+community that is busy is not waited for: its own members settle it.';
+
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
 language plpgsql security definer set search_path = ''
@@ -84,11 +127,8 @@ begin
   then
     return 0;
   end if;
-
-  -- Whoever waited here for another to turn the day finds it turned.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at <= p_now
-  for no key update;
+  -- Whoever waits here for another to turn the day finds it turned.
+  v_day := private.take_day_alone(p_community_id);
   -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
   while v_day.due_at <= p_now loop
     if v_day.is_open then
@@ -105,43 +145,24 @@ $$;
 comment on function private.settle_day is
 'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
 missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
-more.';
+more. What is due it settles alone, so nobody who shares the day calls it.';
 
 create function private.settle_sunset(p_community_id uuid, p_now timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days;
-  v_turn private.turned_day;
+  v_day private.community_days := private.take_day_alone(p_community_id);
 begin
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
-  for no key update;
-  if not found then
-    return 0;
+  if v_day.is_open and v_day.sunset_at <= p_now then
+    return (private.close_day(v_day, p_now)).purses;
   end if;
-  v_turn := private.close_day(v_day, p_now);
-  return v_turn.purses;
+  return 0;
 end;
 $$;
 comment on function private.settle_sunset is
 'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
 stays as it is.';
-
-create function private.require_day(p_day private.community_days, p_community_id uuid)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  if p_day.community_id is null then
-    perform private.refuse_absent(p_community_id, private.caller_id());
-  end if;
-end;
-$$;
-comment on function private.require_day is
-'Asks that a day was found: whoever waited for it while the community moved away learns so. Refuses: NOT_FOUND
-{moved_to}.';
 
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -150,15 +171,12 @@ as $$
 declare
   v_day private.community_days;
 begin
+  perform private.settle_day(p_community_id, p_now);
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
-  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at > p_now
-  for share;
+  -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
   if not found then
-    perform private.settle_day(p_community_id, p_now);
-    select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
-    perform private.require_day(v_day, p_community_id);
+    perform private.refuse_absent(p_community_id, private.caller_id());
   end if;
   return v_day;
 end;
@@ -175,33 +193,20 @@ returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days;
+  v_day private.community_days := private.take_day_alone(p_community_id);
 begin
-  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
-  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
-  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
-  perform private.settle_day(p_community_id, p_now);
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
-  perform private.require_day(v_day, p_community_id);
+  if v_day.community_id is null then
+    perform private.refuse_absent(p_community_id, private.caller_id());
+  elsif v_day.due_at <= p_now then
+    perform private.settle_day(p_community_id, p_now);
+    v_day := private.day_of(p_community_id);
+  end if;
   return v_day;
 end;
 $$;
 comment on function private.hold_day_alone is
 'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
 many purses or change who is a member, such as leaving.';
-
-create function private.day_of(p_community_id uuid)
-returns private.community_days
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-begin
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
-  return v_day;
-end;
-$$;
-comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
 
 create function private.require_open(p_day private.community_days)
 returns void
@@ -231,6 +236,48 @@ $$;
 comment on function private.require_open_day is
 'Holds the day as private.hold_day does, and asks that it is open. Refuses: DAY_CLOSED {possible_at}.';
 
+create type private.act as (
+  me private.users,
+  day private.community_days,
+  daily_budget integer,
+  at timestamptz
+);
+comment on type private.act is
+'What an act of a member that moves coins begins with: who acts, on which day, with which daily budget, and when.';
+
+create function private.begin_act(p_community_id uuid)
+returns private.act
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_act private.act;
+begin
+  v_act.me := private.able_person(private.caller_id());
+  v_act.at := private.clock();
+  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
+  if found then
+    perform private.require_member(p_community_id);
+    perform private.settle_day(p_community_id, v_act.at);
+  end if;
+  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
+  select d, c.daily_cc_budget into v_act.day, v_act.daily_budget
+  from private.community_members as m
+  join private.community_days as d on d.community_id = m.community_id
+  join private.communities as c on c.id = m.community_id
+  where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
+  if not found then
+    perform private.require_member(p_community_id);
+    -- They came in between the two questions.
+    return private.begin_act(p_community_id);
+  end if;
+  return v_act;
+end;
+$$;
+comment on function private.begin_act is
+'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step.
+
+Refuses: as private.require_member.';
+
 create function private.require_member_today(p_community_id uuid)
 returns private.community_members
 language plpgsql security definer set search_path = ''
@@ -248,23 +295,47 @@ comment on function private.require_member_today is
 Refuses: as require_member.';
 grant execute on function private.require_member_today to authenticated;
 
+create type private.balance as (
+  community_id uuid,
+  user_id uuid,
+  daily_budget integer,
+  remaining integer,
+  spent_today bigint,
+  debt integer,
+  last_reset timestamptz,
+  day date,
+  day_open boolean,
+  next_sunset_at timestamptz,
+  next_dawn_at timestamptz
+);
+comment on type private.balance is
+'The shape balance, key by attribute; last_reset is the time of the purse''s latest grant, null before the first.';
+
+create function private.balance_on(p_purse private.purses, p_day private.community_days, p_daily_budget integer)
+returns private.balance
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_purse.community_id, p_purse.user_id, p_daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
+    p_purse.granted_at, p_day.day, p_day.is_open, p_day.sunset_at, p_day.dawn_at
+  )::private.balance;
+end;
+$$;
+comment on function private.balance_on is 'The shape balance of a purse on a day with a daily budget, all in hand.';
+
 create function private.show_balance(p_purse private.purses, p_day private.community_days)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object(
-    'community_id', p_purse.community_id, 'user_id', p_purse.user_id,
-    'daily_budget', (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id),
-    'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today, 'debt', p_purse.debt,
-    'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
-    'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
-  );
+  return to_jsonb(private.balance_on(
+    p_purse, p_day, (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id)
+  ));
 end;
 $$;
 comment on function private.show_balance is
-'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
-first.';
+'The shape balance of a purse on a day, both in hand, with the budget in force.';
 
 create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
 returns jsonb

@@ -22,25 +22,22 @@ alter table private.bans enable row level security;
 create policy nobody_reads_bans on private.bans for select to authenticated using (false);
 
 create function private.found_community(
-  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+  p_id uuid, p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns uuid
+returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
-  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.make_join_code(v_id);
-  perform private.begin_calendar(v_id, p_timezone);
-  return v_id;
+  perform private.make_community(p_id, p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.make_join_code(p_id);
+  perform private.begin_calendar(p_id, p_timezone);
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its calendar, still without anybody in it, and returns its id. Only under
+'Makes a community with its join code and its calendar, still without anybody in it. Only under
 private.lock_me, the queue in which one person''s communities are counted.
 
 Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
@@ -226,9 +223,11 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
-  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
-  v_id uuid;
+  v_id uuid := gen_random_uuid();
+  v_made jsonb := private.claim(
+    v_me, 'create_community', p_request_id, jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget),
+    jsonb_build_object('community_id', v_id)
+  );
   v_day private.community_days;
 begin
   if v_made is not null then
@@ -241,7 +240,7 @@ begin
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
-  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.found_community(v_id, v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
   v_day := private.hold_day(v_id);
   perform private.add_member(v_day, v_me, '{member,moderator}');
   perform private.give_purse(v_day, v_me, true);
@@ -249,9 +248,6 @@ begin
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
   perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
-  perform private.remember(
-    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
   return private.show_arrival(v_id, v_me);
 end;
 $$;
@@ -287,23 +283,23 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_invite_code);
-  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
-  v_id uuid;
+  v_id uuid := private.opened_by(p_invite_code);
+  v_made jsonb := private.claim(
+    v_me, 'join_community', p_request_id, jsonb_build_array(p_invite_code), jsonb_build_object('community_id', v_id)
+  );
   v_day private.community_days;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
-  v_id := private.require_join_code(p_invite_code);
+  if v_id is null then
+    perform private.refuse_join_code();
+  end if;
   perform private.require_joining_rate(v_me);
   perform private.require_room_for_one_more(v_me);
   v_day := private.hold_day(v_id);
   perform private.keep_join_code(v_id, p_invite_code);
   perform private.bring_in(v_day, v_me);
-  perform private.remember(
-    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
   return private.show_arrival(v_id, v_me);
 end;
 $$;

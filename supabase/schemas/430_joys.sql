@@ -5,32 +5,34 @@ returns void
 language plpgsql immutable security definer set search_path = ''
 as $$
 begin
-  -- One glance for what most joys are; only what does not pass it is looked at closely.
-  if (
-    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
-    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
-    and p_cc_spent between 1 and 1000000000 and p_image_url is null
-  ) is not true then
-    perform private.require_title('title', p_title);
-    perform private.require_text('description', p_description, 1000, 0);
-    perform private.require_amount('cc_spent', p_cc_spent);
-    perform private.require_link('image_url', p_image_url);
-  end if;
+  perform private.require_title('title', p_title);
+  perform private.require_text('description', p_description, 1000, 0);
+  perform private.require_amount('cc_spent', p_cc_spent);
+  perform private.require_link('image_url', p_image_url);
 end;
 $$;
 comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
 
+create type private.declared as (
+  declaration private.declaration,
+  message private.message,
+  balance private.balance
+);
+comment on type private.declared is 'What declare_joy answers, key by attribute.';
+
 create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
 begin
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
-    'balance', private.show_balance_of(p_community_id, p_user_id)
+  return (
+    select
+      json_build_object(
+        'declaration', (s.message).declaration, 'message', s.message,
+        'balance', private.show_balance_of(p_community_id, p_user_id)
+      )
+    from private.shown_messages as s
+    where s.community_id = p_community_id and s.id = (p_made ->> 'message_id')::bigint
   );
 end;
 $$;
@@ -40,59 +42,71 @@ comment on function private.show_declared is
 create function private.declare_joy(
   p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
 )
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
-  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
+  v_act private.act := private.begin_act(p_community_id);
+  v_me private.users := v_act.me;
+  v_day private.community_days := v_act.day;
+  v_now timestamptz := v_act.at;
   v_id uuid := gen_random_uuid();
-  v_day private.community_days;
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me.id, 'declare_joy', p_request_id,
+    jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url),
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_purse private.purses;
-  v_message_id bigint;
-  v_person jsonb;
-  v_joy jsonb;
+  v_told private.declared;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
-    return private.show_declared(p_community_id, v_me.user_id, v_made);
+    return private.show_declared(p_community_id, v_me.id, v_made);
   end if;
-  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
-  v_day := private.require_open_day(p_community_id, v_now);
+  -- One glance for what most joys are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_cc_spent between 1 and 1000000000 and p_image_url is null
+  ) is not true then
+    perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
+  end if;
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
 
-  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  v_purse := private.move_coins(
+    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null
+  );
   if v_purse.user_id is null then
     perform private.refuse_shortage(
-      p_community_id, v_me.user_id, p_cc_spent,
-      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+      p_community_id, v_me.id, p_cc_spent, private.when_affordable(p_community_id, v_me.id, p_cc_spent)
     );
   end if;
   perform private.write_joy(
-    v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
+    v_id, p_community_id, v_me.id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
   );
   if v_purse.joys_today = 1 then
-    perform private.keep_streak(v_day, v_me.user_id);
+    perform private.keep_streak(v_day, v_me.id);
   end if;
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
-  perform private.remember(
-    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
-    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
+  perform private.write_line(
+    v_message_id, p_community_id, v_me.id, 'declaration', '', v_id, null, null, null, v_now
+  );
+  perform private.tell(
+    row('user:' || v_me.id::text, 'balance', jsonb_build_object('community_id', p_community_id))::private.broadcast,
+    row('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))::private.broadcast
   );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
-  select to_jsonb(p.person) into v_person from private.shown_people as p where p.id = v_me.user_id;
-  v_joy := jsonb_build_object(
-    'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
-    'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
-    'created_at', v_now
-  );
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
-    'balance', private.show_balance(v_purse, v_day)
-  );
+  v_told.declaration := (
+    v_id, p_community_id, v_me.person, p_title, p_description, p_cc_spent, p_image_url, 0, false, v_now
+  )::private.declaration;
+  v_told.message := (
+    v_message_id, p_community_id, 'declaration', v_me.person, '', null, null, '[]', v_told.declaration, null, null, null,
+    v_now, null, false, null
+  )::private.message;
+  v_told.balance := private.balance_on(v_purse, v_day, v_act.daily_budget);
+  return row_to_json(v_told);
 end;
 $$;
 create function public.declare_joy(
@@ -103,7 +117,7 @@ create function public.declare_joy(
   image_url text default null,
   request_id uuid default null
 )
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
@@ -122,7 +136,7 @@ Purse, ledger, declaration and card change together or not at all. title 1 to 12
 (request_id).';
 grant execute on function public.declare_joy, private.declare_joy to authenticated;
 
-create function private.require_declaration(p_declaration_id uuid)
+create function private.declaration_of(p_declaration_id uuid)
 returns private.declarations
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -130,6 +144,19 @@ declare
   v_declaration private.declarations;
 begin
   select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
+  return v_declaration;
+end;
+$$;
+comment on function private.declaration_of is
+'The joy with an id, nulls if there is none; private.require_seen then says whether the caller may know.';
+
+create function private.require_declaration(p_declaration_id uuid)
+returns private.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_declaration private.declarations := private.declaration_of(p_declaration_id);
+begin
   perform private.require_seen(v_declaration.community_id, 'declaration');
   return v_declaration;
 end;
@@ -143,8 +170,8 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_joy private.declarations := private.require_declaration(p_declaration_id);
-  v_me uuid := private.caller_id();
+  v_joy private.declarations := private.declaration_of(p_declaration_id);
+  v_me uuid := private.require_seen(v_joy.community_id, 'declaration');
   v_count integer;
 begin
   if v_joy.user_id = v_me then

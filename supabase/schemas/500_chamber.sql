@@ -188,28 +188,39 @@ Returns {message}. Refuses: NOT_FOUND.';
 grant execute on function public.get_message, private.get_message to authenticated;
 
 create function private.send_message(p_community_id uuid, p_content text, p_request_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_id bigint := (private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) ->> 'message_id')::bigint;
+  v_me private.users := private.begin_words(p_community_id);
+  v_now timestamptz := private.clock();
+  v_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me.id, 'send_message', p_request_id, jsonb_build_array(p_community_id, p_content),
+    jsonb_build_object('message_id', v_id), v_now
+  );
 begin
-  if v_id is null then
-    perform private.require_text('content', p_content, 2000);
-    perform private.require_message_rate(p_community_id, v_me.user_id);
-    v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
-    perform private.remember(
-      v_me.user_id, 'send_message', p_request_id, v_arguments, jsonb_build_object('message_id', v_id)
-    );
+  if v_made is not null then
+    return private.show_line(p_community_id, (v_made ->> 'message_id')::bigint);
   end if;
-  return private.show_line(p_community_id, v_id);
+  -- One glance for what most say.
+  if (p_content ~ '[A-Za-z0-9]' and char_length(p_content) <= 2000) is not true then
+    perform private.require_text('content', p_content, 2000);
+  end if;
+  perform private.require_message_rate(p_community_id, v_me.id, v_now);
+  perform private.write_line(
+    v_id, p_community_id, v_me.id, 'message', p_content, null, null, null, null, v_now
+  );
+  perform private.tell_community(p_community_id, 'message', jsonb_build_object('message_id', v_id));
+  return json_build_object('message', (
+    v_id, p_community_id, 'message', v_me.person, p_content, null, null, '[]', null, null, null, null,
+    v_now, null, false, null
+  )::private.message);
 end;
 $$;
 
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin

@@ -145,13 +145,12 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.serve_batch('daily_reset', array(
+  return private.serve_batch('daily_reset', private.take_free_days(array(
     select d.community_id from private.community_days as d
     where d.dawn_at <= p_now and d.community_id <> all(private.in_trouble('daily_reset', p_now))
     order by d.dawn_at
     limit 20
-    for no key update skip locked
-  ), p_now);
+  )), p_now);
 end;
 $$;
 comment on function private.daily_reset is
@@ -165,13 +164,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.lapse_requests(p_now, 1000);
-  return private.serve_batch('daily_sunset', array(
+  return private.serve_batch('daily_sunset', private.take_free_days(array(
     select d.community_id from private.community_days as d
     where d.is_open and d.sunset_at <= p_now and d.community_id <> all(private.in_trouble('daily_sunset', p_now))
     order by d.sunset_at
     limit 20
-    for no key update skip locked
-  ), p_now);
+  )), p_now);
 end;
 $$;
 comment on function private.daily_sunset is

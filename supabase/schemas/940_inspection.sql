@@ -204,12 +204,15 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason);
+  v_id uuid := gen_random_uuid();
   v_made jsonb;
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
-  v_made := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
+  v_made := private.claim(
+    p_user_id, 'post_correction', p_request_id, jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason),
+    jsonb_build_object('correction_id', v_id)
+  );
   if v_made is null then
     perform private.require_text('reason', p_reason, 280);
     perform private.require_number('amount', p_amount, -1000000, 1000000);
@@ -219,10 +222,7 @@ begin
     perform private.hold_day(p_community_id);
     perform private.require_present(p_community_id, p_user_id);
 
-    v_made := jsonb_build_object('correction_id', gen_random_uuid());
-    if (private.try_entry(
-      p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
-    )).user_id is null then
+    if (private.try_entry(p_community_id, p_user_id, 'correction', p_amount, v_id)).user_id is null then
       if p_amount > 0 then
         perform private.refuse_full_purse();
       end if;
@@ -230,10 +230,8 @@ begin
         p_community_id, p_user_id, -p_amount, private.when_affordable(p_community_id, p_user_id, -p_amount)
       );
     end if;
-    perform private.note_correction(
-      p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
-    );
-    perform private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, v_made);
+    perform private.note_correction(p_community_id, p_user_id, v_id, p_amount, p_reason, p_steward_id);
+    v_made := jsonb_build_object('correction_id', v_id);
   end if;
   return v_made || jsonb_build_object(
     'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
