@@ -35,13 +35,13 @@ OF_NO_COMMUNITY = {
 # Who may ask the real clock: the clock itself, and what compares with the real time of others.
 ASK_THE_REAL_CLOCK = {
     "private.clock()",
-    "private.is_able(p_user_id uuid)",
+    "private.able_person(p_user_id uuid)",
     "private.able_among(p_user_ids uuid[])",
     "private.standing_of(p_user_id uuid)",
     "private.get_account(p_user_id uuid)",
     "private.serve_community(p_job text, p_community_id uuid, p_now timestamp with time zone)",
     "private.serve_batch(p_job text, p_community_ids uuid[], p_now timestamp with time zone)",
-    "private.tell_topic(p_topic text, p_kind text, p_ids jsonb)",
+    "private.tell(VARIADIC p_broadcasts private.broadcast[])",
     "private.record_run(p_job text, p_community_id uuid, p_started_at timestamp with time zone,"
     " p_rows integer, p_error text, p_now timestamp with time zone)",
 }

@@ -419,6 +419,21 @@ def test_the_erased_leave_every_community_as_by_leaving(house, rain, service, as
     assert (audit["forfeited"], audit["expired"], audit["escrow"]) == (20, 50, 0)
 
 
+@pytest.mark.parametrize("erased_late", [True, False])
+def test_a_late_dawn_repays_what_it_would_have_repaid_on_time(
+    house, rain, service, asha, bram, clock, lend, books, erased_late
+):
+    lend(asha, bram, 10)
+    if erased_late:
+        clock.forward(days=1)
+    service.erase_user(user_id=bram.id)
+    if not erased_late:
+        clock.forward(days=1)
+    finish(house)
+    assert asha.get_balance(community_id=rain)["balance"]["remaining"] == 100 + 10 * erased_late
+    assert books(rain)["balanced"]
+
+
 def test_whoever_is_erased_is_nobody_any_more(house, service, bram):
     service.erase_user(user_id=bram.id)
     for door in (bram.get_access, bram.get_me, bram.export_my_data):

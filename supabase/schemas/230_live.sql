@@ -40,7 +40,7 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell(row('community:' || p_community_id::text, p_kind, p_ids)::private.broadcast);
+  perform private.tell(('community:' || p_community_id::text, p_kind, p_ids));
 end;
 $$;
 comment on function private.tell_community is
@@ -51,7 +51,7 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell(row('user:' || p_user_id::text, p_kind, p_ids)::private.broadcast);
+  perform private.tell(('user:' || p_user_id::text, p_kind, p_ids));
 end;
 $$;
 comment on function private.tell_user is 'Broadcasts {kind, ids} to one person.';

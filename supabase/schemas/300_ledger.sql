@@ -258,8 +258,8 @@ end;
 $$;
 comment on function private.move_coins is
 'Moves coins into or out of one purse and writes the entry, together: the one writer of a movement that has no other
-purse at its end. Returns the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
-when it would do. It tells nobody.
+purse at its end. Returns the purse, or a row of nulls and nothing written where it holds too little or is full: an act
+then refuses, and says when it would do. It tells nobody.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
@@ -326,8 +326,10 @@ begin
     v_taker.community_id, v_taker.user_id, p_taken, p_amount, p_amount, v_taker.remaining, v_giver.user_id,
     p_reference_id, v_taker.day, p_at
   );
-  perform private.tell_user(v_giver.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
-  perform private.tell_user(v_taker.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
+  perform private.tell(
+    ('user:' || v_giver.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id)),
+    ('user:' || v_taker.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id))
+  );
   return v_giver;
 end;
 $$;

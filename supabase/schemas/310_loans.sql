@@ -153,7 +153,7 @@ comment on function private.forgive is
 meanwhile.';
 
 create function private.repayments_due(
-  p_community_id uuid, p_budget integer, p_day date,
+  p_community_id uuid, p_budget integer, p_day date, p_dawn_at timestamptz default 'infinity',
   out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
 )
 returns setof record
@@ -182,7 +182,9 @@ begin
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
       and l.borrower_id <> all(v_away) and l.lender_id <> all(v_away)
-      and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
+      and not exists (
+        select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id) and e.begun_at < p_dawn_at
+      )
   ) as d
   where d.before < p_budget;
 end;
@@ -192,8 +194,8 @@ comment on function private.repayments_due is
 7.4).
 
 It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. Loans of who
-is away that day wait, on both sides (RULES 16.2). A loan of somebody just erased is as good as released or asleep: the
-leaving follows.';
+is away that day wait, on both sides (RULES 16.2). A loan of somebody erased before the Dawn is as good as released or
+asleep: the leaving follows. A Dawn settled late repays what it would have repaid on time (RULES 6.3).';
 
 create function private.debt_of(p_community_id uuid, p_user_id uuid)
 returns bigint
@@ -211,7 +213,9 @@ comment on function private.debt_of is
 'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
 now.';
 
-create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+create function private.collect_debts(
+  p_community_id uuid, p_day date, p_budget integer, p_dawn_at timestamptz, p_at timestamptz
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -222,7 +226,7 @@ begin
     return;
   end if;
   with due as materialized (
-    select r.* from private.repayments_due(p_community_id, p_budget, p_day) as r
+    select r.* from private.repayments_due(p_community_id, p_budget, p_day, p_dawn_at) as r
   ), reduced as (
     update private.loans as l
     set

@@ -58,7 +58,10 @@ begin
   perform from private.post_expiry(v_day.community_id, p_now);
   v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
-  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.collect_debts(
+    v_day.community_id, v_day.day, v_community.daily_cc_budget,
+    greatest(p_day.dawn_at, private.dawn_of(v_community.timezone, v_day.day)), p_now
+  );
   perform private.spare_streaks(v_day);
   perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));

@@ -93,8 +93,8 @@ begin
     v_message_id, p_community_id, v_me.id, 'declaration', '', v_id, null, null, null, v_now
   );
   perform private.tell(
-    row('user:' || v_me.id::text, 'balance', jsonb_build_object('community_id', p_community_id))::private.broadcast,
-    row('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))::private.broadcast
+    ('user:' || v_me.id::text, 'balance', jsonb_build_object('community_id', p_community_id)),
+    ('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))
   );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
