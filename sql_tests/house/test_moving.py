@@ -647,7 +647,7 @@ def test_a_line_under_way_is_not_skipped_when_ids_jump(house, rain_of_asha):
     )
     first = asha.send_message(content="First", **home)["message"]["id"]
     with house.owner.transaction() as slow:
-        slow.sql("select private.take_position()")
+        slow.sql("select private.next_line_id()")
         with house.owner.transaction() as writer:
             writer.sql("select private.lift_ids(private.id_marks())")
         later = bram.send_message(content="Later", **home)["message"]["id"]

@@ -712,6 +712,51 @@ comment on function private.remember is
 'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
 Refusals never get here.';
 
+create function private.claim(
+  p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_makes jsonb,
+  p_at timestamptz default private.clock()
+)
+returns jsonb
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_hash bytea;
+  v_repeat private.repeats;
+begin
+  if p_request_id is null then
+    return null;
+  end if;
+  v_hash := sha256(convert_to(p_arguments::text, 'UTF8'));
+  loop
+    -- The key is the queue: of two deliveries of one call the second waits here for the first, and finds its row.
+    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
+    values (p_user_id, p_rpc, p_request_id, v_hash, p_makes, p_at)
+    on conflict (user_id, rpc, request_id) do nothing;
+    if found then
+      return null;
+    end if;
+    -- What is older than 7 days housekeeping has not come by yet to take away.
+    delete from private.repeats as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id
+      and r.created_at <= p_at - interval '7 days';
+    select r.* into v_repeat
+    from private.repeats as r
+    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
+    exit when found;
+  end loop;
+  if v_repeat.arguments_hash <> v_hash then
+    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
+      jsonb_build_object('request_id', p_request_id));
+  end if;
+  return v_repeat.made;
+end;
+$$;
+comment on function private.claim is
+'Takes a request_id for a call that is about to make p_makes, the ids of what it makes: returns null if the call is new
+(or has no request_id), else what it made the first time. Who is refused later has claimed nothing.
+
+Refuses: CONFLICT {request_id} (the same id with other arguments).';
+
 create function private.erase_repeats_of(p_user_id uuid)
 returns void
 language plpgsql security definer set search_path = ''
@@ -1032,11 +1077,14 @@ as $$
 declare
   v_sub text := coalesce(
     nullif(current_setting('request.jwt.claim.sub', true), ''),
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+    nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub'
   );
 begin
-  -- auth.uid() raises on a sub that is no uuid; here such a caller is simply nobody.
-  if v_sub ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$' then
+  -- auth.uid() raises on a sub that is no uuid; here such a caller is simply nobody. One expression of the whole shape
+  -- would cost four times these three questions (measured).
+  if v_sub like '________-____-____-____-____________' and length(replace(v_sub, '-', '')) = 32
+    and v_sub !~ '[^0-9A-Fa-f-]'
+  then
     return v_sub::uuid;
   end if;
   return null;
@@ -1045,29 +1093,40 @@ $$;
 comment on function private.caller_id is 'The id in the caller''s token, or null; says nothing about admission.';
 grant execute on function private.caller_id to authenticated, service_role;
 
+create function private.able_person(p_user_id uuid)
+returns private.users
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_person private.users;
+begin
+  select u.* into v_person
+  from private.users as u
+  join auth.users as a on a.id = u.id
+  left join private.admissions as d on d.user_id = u.id
+  where
+    u.id = p_user_id and u.erased_at is null
+    and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
+    and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced());
+  return v_person;
+end;
+$$;
+comment on function private.able_person is
+'The profile of a person who can act now: admitted (or no invite is needed), not suspended by a steward, not banned or
+deleted by Auth, not erased; nulls for anybody else. The one place that says so.
+
+Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
+table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
+
 create function private.is_able(p_user_id uuid)
 returns boolean
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return exists (
-    select
-    from private.users as u
-    join auth.users as a on a.id = u.id
-    left join private.admissions as d on d.user_id = u.id
-    where
-      u.id = p_user_id and u.erased_at is null
-      and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
-      and d.suspended_at is null and (d.user_id is not null or not private.invites_enforced())
-  );
+  return (private.able_person(p_user_id)).id is not null;
 end;
 $$;
-comment on function private.is_able is
-'Whether a person can act now: admitted (or no invite is needed), not suspended by a steward, not banned or deleted by
-Auth, not erased. The one place that says so.
-
-Asked afresh by every call and every policy, so taking an admission back bites at once (RULES 1.2). It reads Auth''s own
-table inside plpgsql, which leaves nothing in the catalogue that could keep Auth from changing it (RULES 14.3).';
+comment on function private.is_able is 'Whether a person can act now, as private.able_person says.';
 
 create function private.able_among(p_user_ids uuid[])
 returns uuid[]
@@ -1077,7 +1136,7 @@ as $$
 declare
   v_open boolean := not private.invites_enforced();
 begin
-  -- One by one (the offset keeps it so): a few index probes each, whatever the planner thinks of the tables.
+  -- One by one (the limit keeps it so): a few index probes each, whatever the planner thinks of the tables.
   return array(
     select p.id
     from unnest(p_user_ids) as p (id)
@@ -1090,7 +1149,7 @@ begin
         u.id = p.id and u.erased_at is null
         and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
         and d.suspended_at is null and (d.user_id is not null or v_open)
-      offset 0
+      limit 1
     ) as able
     order by p.id
   );
@@ -2073,12 +2132,12 @@ returns setof uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
 begin
   return query
   select m.community_id
   from private.community_members as m
-  where m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+  where m.user_id = v_me.id and m.left_at is null;
 end;
 $$;
 comment on function private.my_communities is
@@ -2106,16 +2165,16 @@ returns private.community_members
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
   v_member private.community_members;
 begin
-  -- Every call of a member passes here, so it is one question; who gets no answer learns first who they are.
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me);
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  -- Who gets no answer learns first who they are.
   if not found then
     perform private.require_admitted();
-    perform private.refuse_absent(p_community_id, v_me);
+    perform private.refuse_absent(p_community_id, v_me.id);
   end if;
   return v_member;
 end;
@@ -2132,12 +2191,12 @@ returns private.community_members
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
   v_member private.community_members;
 begin
   select m.* into v_member
   from private.community_members as m
-  where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null
   for key share;
   if not found then
     return private.require_member(p_community_id);
@@ -2149,21 +2208,41 @@ comment on function private.require_acting_member is
 'As private.require_member, and keeps the membership from ending until the transaction ends: how an act begins that
 writes words. Whoever ends a membership, an erasure too, waits for it or is found to have come first (RULES 13.4).';
 
+create function private.begin_words(p_community_id uuid)
+returns private.users
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_me private.users := private.able_person(private.caller_id());
+begin
+  perform
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null
+  for key share;
+  if not found then
+    perform private.require_member(p_community_id);
+  end if;
+  return v_me;
+end;
+$$;
+comment on function private.begin_words is
+'As private.require_acting_member, and returns the caller''s profile: how one begins who speaks and is shown speaking.';
+
 create function private.require_seen(p_community_id uuid, p_noun text)
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.caller_id();
+  v_me private.users := private.able_person(private.caller_id());
 begin
-  if not exists (
-    select from private.community_members as m
-    where m.community_id = p_community_id and m.user_id = v_me and m.left_at is null and private.is_able(v_me)
-  ) then
+  perform
+  from private.community_members as m
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  if not found then
     perform private.require_admitted();
     perform private.refuse('NOT_FOUND', format('There is no such %s.', p_noun));
   end if;
-  return v_me;
+  return v_me.id;
 end;
 $$;
 comment on function private.require_seen is
@@ -2344,21 +2423,17 @@ comment on function private.set_role is
 stays, is the caller''s affair, who has locked the community.';
 
 create function private.make_community(
-  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+  p_id uuid, p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns uuid
+returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
-  insert into private.communities (name, description, timezone, daily_cc_budget, created_by)
-  values (p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id)
-  returning id into v_id;
-  return v_id;
+  insert into private.communities (id, name, description, timezone, daily_cc_budget, created_by)
+  values (p_id, p_name, p_description, p_timezone, p_daily_cc_budget, p_founder_id);
 end;
 $$;
-comment on function private.make_community is 'Makes a community, with nobody in it yet, and returns its id.';
+comment on function private.make_community is 'Makes a community, with nobody in it yet.';
 
 create function private.mark_joined(p_community_id uuid, p_user_id uuid, p_roles text[], p_day date)
 returns boolean
@@ -2894,38 +2969,46 @@ comment on function private.erase_bureau_reasons_of is 'Takes away the reasons a
 -- Live updates: compact broadcasts on the private topics community:<id> and user:<id> (RULES 11.2). They carry ids
 -- only: who may read what those name is the tables' affair. Whoever missed one reads again.
 
-create function private.tell_topic(p_topic text, p_kind text, p_ids jsonb)
+create type private.broadcast as (topic text, kind text, ids jsonb);
+comment on type private.broadcast is
+'What one topic is told: a kind, and the ids of what it is about. Nothing sealed and nothing private.';
+
+create function private.tell(variadic p_broadcasts private.broadcast[])
 returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '450ms'
 as $$
 declare
   v_begun timestamptz := clock_timestamp();
+  v_told private.broadcast;
 begin
   if current_setting('chas.silent', true) = 'on' then
     return;
   end if;
-  -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
-  perform realtime.send(jsonb_build_object('kind', p_kind, 'ids', p_ids), p_kind, p_topic, true);
-  if clock_timestamp() - v_begun > interval '400 ms' then
-    -- Whoever waited once does not wait again for the other topics of the same act.
-    perform set_config('chas.silent', 'on', true);
-  end if;
+  foreach v_told in array p_broadcasts loop
+    -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
+    perform realtime.send(jsonb_build_object('kind', v_told.kind, 'ids', v_told.ids), v_told.kind, v_told.topic, true);
+    if clock_timestamp() - v_begun > interval '400 ms' then
+      -- Whoever waited once does not wait again for the other topics of the same act.
+      perform set_config('chas.silent', 'on', true);
+      return;
+    end if;
+  end loop;
 exception
   when others then
     -- It is missing, or closed to us, or its own net has a hole.
     raise warning 'no broadcast: % %', sqlstate, sqlerrm;
 end;
 $$;
-comment on function private.tell_topic is
-'Broadcasts {kind, ids} on one topic, with the transaction. It never fails an act, nor keeps it longer than half a
-second: a broadcast lost is a warning.';
+comment on function private.tell is
+'Broadcasts {kind, ids} on each of these topics, with the transaction. It never fails an act, nor keeps it longer than
+half a second: a broadcast lost is a warning.';
 
 create function private.tell_community(p_community_id uuid, p_kind text, p_ids jsonb default '{}')
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell_topic('community:' || p_community_id::text, p_kind, p_ids);
+  perform private.tell(('community:' || p_community_id::text, p_kind, p_ids));
 end;
 $$;
 comment on function private.tell_community is
@@ -2936,7 +3019,7 @@ returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  perform private.tell_topic('user:' || p_user_id::text, p_kind, p_ids);
+  perform private.tell(('user:' || p_user_id::text, p_kind, p_ids));
 end;
 $$;
 comment on function private.tell_user is 'Broadcasts {kind, ids} to one person.';
@@ -3259,30 +3342,15 @@ comment on function private.purge_notices is 'Deletes up to p_limit notices olde
 
 -- The Chamber's lines as they are stored: messages, cards, and what the house itself says, as facts (RULES 3).
 
-create function private.is_sound_line(p_type text, p_user_id uuid, p_event text, p_reference_id uuid)
-returns boolean
-language plpgsql immutable set search_path = ''
-as $$
-begin
-  return case
-    when p_type = 'message' then p_user_id is not null and p_event is null
-    when p_type = 'system' then p_user_id is null and p_event is not null
-    when p_type in ('declaration', 'borrow_request', 'tip_to_tip', 'election')
-      then p_user_id is not null and p_event is null and p_reference_id is not null
-    else false
-  end;
-end;
-$$;
-comment on function private.is_sound_line is
-'Whether a line of the Chamber is of a known type and has what its type needs: a system line an event and no author,
-every other line an author and no event, a card what it shows.';
+create domain private.line_content as text constraint line_content_length check (char_length(value) <= 2000);
+comment on domain private.line_content is 'What somebody said: at most 2000 characters; nothing on every other line.';
 
 create table private.chat_messages (
   community_id uuid not null,
   id bigint generated always as identity,
   user_id uuid,
   type text not null,
-  content text not null default '',
+  content private.line_content not null default '',
   reference_id uuid,
   event text,
   facts jsonb,
@@ -3291,17 +3359,15 @@ create table private.chat_messages (
   edited_at timestamptz,
   deleted_at timestamptz,
   struck_reason_id bigint,
-  constraint chat_messages_pkey primary key (community_id, id),
-  constraint chat_messages_community_id_fkey foreign key (community_id) references private.communities (id),
-  constraint chat_messages_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
-  constraint chat_messages_content_length check (char_length(content) <= 2000),
-  constraint chat_messages_line_is_sound check (private.is_sound_line(type, user_id, event, reference_id))
+  constraint chat_messages_pkey primary key (community_id, id)
 );
 comment on table private.chat_messages is
 'Every line of every Chamber. A card names what it shows in reference_id; a system line has no author, but an event and
 its facts, never words. A deleted or struck line stays as an empty one. maker_id is whose act made a line that cost them
-no coins, for their limit.';
+no coins, for their limit.
+
+No foreign keys and no check of its type: one function writes lines, for a member it has just found or for the house
+itself; the look for flaws in the tests holds each line against what its type needs.';
 create index chat_messages_id_idx on private.chat_messages (id);
 create index chat_messages_community_id_user_id_created_at_idx on private.chat_messages (
   community_id, user_id, created_at
@@ -3327,8 +3393,8 @@ create policy people_read_their_marks on private.chamber_marks for select to aut
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.chamber_marks to authenticated;
 
-create function private.take_position()
-returns void
+create function private.next_line_id()
+returns bigint
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
@@ -3337,10 +3403,12 @@ begin
   perform pg_advisory_xact_lock_shared(
     1128792066, ((coalesce(pg_sequence_last_value('private.chat_messages_id_seq'), 0) << 32) >> 32)::integer
   );
+  return nextval('private.chat_messages_id_seq');
 end;
 $$;
-comment on function private.take_position is
-'Says to readers that lines with ids above the present one are being written and not yet committed.
+comment on function private.next_line_id is
+'The id of a line about to be written; says to readers that lines with ids above the one before are being written and
+not yet committed.
 
 Ids are handed out before their transactions commit, so id 6 may be readable before id 5. Every writer therefore
 holds, from before it takes an id until it commits, a shared lock on a number no greater than that id; see
@@ -3372,7 +3440,7 @@ forward may be shown (RULES 3.3). It comes late by as much as the longest act no
 
 Refuses: READ_REPLICA (a standby does not see the writers'' locks).';
 
-create function private.require_message_rate(p_community_id uuid, p_user_id uuid)
+create function private.require_message_rate(p_community_id uuid, p_user_id uuid, p_at timestamptz)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -3385,7 +3453,7 @@ begin
   from (
     select m.created_at from private.chat_messages as m
     where m.community_id = p_community_id and m.user_id = p_user_id and m.type = 'message'
-      and m.created_at > private.clock() - interval '1 minute'
+      and m.created_at > p_at - interval '1 minute'
     order by m.created_at desc
     limit 20
   ) as latest
@@ -3521,6 +3589,24 @@ or the house keeps them, so the same number holds.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}.';
 
+create function private.write_line(
+  p_id bigint, p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid,
+  p_event text, p_facts jsonb, p_maker_id uuid, p_at timestamptz
+)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  insert into private.chat_messages (
+    id, community_id, user_id, type, content, reference_id, event, facts, maker_id, created_at
+  )
+  overriding system value
+  values (p_id, p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, p_maker_id, p_at);
+end;
+$$;
+comment on function private.write_line is
+'Writes one line of a Chamber, under an id of private.next_line_id: the only way there is. Tells nobody.';
+
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
   p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
@@ -3547,18 +3633,16 @@ begin
   if v_maker is not null and p_event is distinct from 'member_left' then
     perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
-  perform private.take_position();
-  insert into private.chat_messages (
-    community_id, user_id, type, content, reference_id, event, facts, maker_id, created_at
-  )
-  values (p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, v_maker, p_at)
-  returning id into v_id;
+  v_id := private.next_line_id();
+  perform private.write_line(
+    v_id, p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, v_maker, p_at
+  );
   perform private.tell_community(p_community_id, 'message', jsonb_build_object('message_id', v_id));
   return v_id;
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, the only way there is, and returns its id. p_until as private.require_line_rate.
+'Puts one line into a Chamber, tells everyone there, and returns its id. p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
@@ -5420,26 +5504,32 @@ end;
 $$;
 comment on function private.make_join_code is 'Gives a new community its first join code.';
 
-create function private.require_join_code(p_code text)
+create function private.opened_by(p_code text)
 returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
   -- By hash: how long the search takes tells nothing of how much of a guess was right.
-  select j.community_id into v_id
-  from private.join_codes as j
-  where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
-    and j.is_open and (j.expires_at is null or j.expires_at > private.clock());
-  if not found then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
-  end if;
-  return v_id;
+  return (
+    select j.community_id
+    from private.join_codes as j
+    where extensions.digest(j.code, 'sha256') = extensions.digest(private.plain_code(p_code), 'sha256')
+      and j.is_open and (j.expires_at is null or j.expires_at > private.clock())
+  );
 end;
 $$;
-comment on function private.require_join_code is
-'The community a join code opens now: an exact match of what private.plain_code leaves. Refuses: NOT_FOUND.';
+comment on function private.opened_by is
+'The community a join code opens now, by an exact match of what private.plain_code leaves; null if it opens none.';
+
+create function private.refuse_join_code()
+returns void
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  perform private.refuse('NOT_FOUND', 'No community has this code.');
+end;
+$$;
+comment on function private.refuse_join_code is 'Refuses, always: NOT_FOUND.';
 
 create function private.keep_join_code(p_community_id uuid, p_code text)
 returns void
@@ -5447,8 +5537,8 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform from private.join_codes as j where j.community_id = p_community_id for share;
-  if private.require_join_code(p_code) <> p_community_id then
-    perform private.refuse('NOT_FOUND', 'No community has this code.');
+  if private.opened_by(p_code) is distinct from p_community_id then
+    perform private.refuse_join_code();
   end if;
 end;
 $$;
@@ -5599,16 +5689,6 @@ create policy people_read_their_purses on private.purses for select to authentic
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
 
-create domain private.entry_type as text
-constraint entry_type_known check (
-  value in (
-    'daily_reset', 'declaration', 'borrow_given', 'borrow_received', 'debt_repaid', 'debt_collected', 'tip_to_tip',
-    'stake_refund', 'stake_forfeit', 'expired', 'correction'
-  )
-);
-comment on domain private.entry_type is
-'The types of ledger entries (RULES 5.3); private.entry_kinds says what each is.';
-
 create function private.entry_kinds(
   out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
   out counts_as_spent boolean, out counts_as_debt boolean, out words text
@@ -5644,10 +5724,10 @@ create table private.ledger_entries (
   id bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  type private.entry_type not null,
+  type text not null,
   amount integer not null,
-  moved private.some_coins not null,
-  balance_after private.coins not null,
+  moved integer not null,
+  balance_after integer not null,
   counterparty_id uuid,
   reference_id uuid,
   day date not null,
@@ -5656,9 +5736,9 @@ create table private.ledger_entries (
 );
 comment on table private.ledger_entries is
 'Every movement of coins, from the side of one member: amount is what it did to their purse, moved how many coins
-went from source to destination, balance_after what the purse then held. No foreign keys and no check of its type: its
-few writers have just changed the purse it names, a check per row would double the work of a Dawn, and the audit holds
-every entry against private.entry_kinds.';
+went from source to destination, balance_after what the purse then held. No foreign keys and no checks: its few writers
+have just changed the purse it names, which knows its bounds, a check per row would double the work of a Dawn, and the
+audit holds every entry against private.entry_kinds and its purse.';
 alter table private.ledger_entries enable row level security;
 create policy people_read_their_ledger_entries on private.ledger_entries for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
@@ -5797,10 +5877,9 @@ $$;
 comment on function private.refuse_full_purse is
 'Says that coins do not fit into somebody''s purse, not what it holds. Refuses, always: CONFLICT {most}.';
 
-create function private.try_entry(
-  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_counterparty_id uuid default null, p_at timestamptz default private.clock(), p_moved integer default null,
-  p_spent_on date default null
+create function private.move_coins(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid, p_at timestamptz,
+  p_moved integer, p_spent_on date
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
@@ -5808,7 +5887,6 @@ as $$
 declare
   -- As private.entry_kinds has it, and the audit holds it: written out, for every act passes here.
   v_spent integer := case when p_type in ('declaration', 'tip_to_tip', 'stake_refund') then -p_amount else 0 end;
-  v_owed integer := case when p_type in ('borrow_received', 'debt_repaid') then p_amount else 0 end;
   v_purse private.purses;
 begin
   -- The condition is the lock: of two who want the last coin, the second finds it gone. Added up as bigint: no sum of a
@@ -5818,34 +5896,51 @@ begin
     remaining = b.remaining + p_amount,
     spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
     spent_total = b.spent_total + v_spent,
-    joys_today = b.joys_today + (p_type = 'declaration')::integer,
-    debt = b.debt + v_owed
+    joys_today = b.joys_today + (p_type = 'declaration')::integer
   where b.community_id = p_community_id and b.user_id = p_user_id
     and b.remaining::bigint + p_amount >= 0
     and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
   returning b.* into v_purse;
-  if not found then
-    return v_purse;
+  if found then
+    insert into private.ledger_entries (
+      community_id, user_id, type, amount, moved, balance_after, reference_id, day, created_at
+    )
+    values (
+      p_community_id, p_user_id, p_type, p_amount, p_moved, v_purse.remaining, p_reference_id, v_purse.day, p_at
+    );
   end if;
-  insert into private.ledger_entries (
-    community_id, user_id, type, amount, moved, balance_after, counterparty_id, reference_id, day, created_at
-  )
-  values (
-    p_community_id, p_user_id, p_type, p_amount, coalesce(p_moved, abs(p_amount)), v_purse.remaining,
-    p_counterparty_id, p_reference_id, v_purse.day, p_at
-  );
-  perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
   return v_purse;
 end;
 $$;
-comment on function private.try_entry is
-'Moves coins into or out of one purse and writes the entry, together: the one writer of a single movement. Returns
-the purse, or a row of nulls and nothing written where it holds too little or is full: an act then refuses, and says
-when it would do.
+comment on function private.move_coins is
+'Moves coins into or out of one purse and writes the entry, together: the one writer of a movement that has no other
+purse at its end. Returns the purse, or a row of nulls and nothing written where it holds too little or is full: an act
+then refuses, and says when it would do. It tells nobody.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
 leaves today''s spending alone (RULES 5.6).';
+
+create function private.try_entry(
+  p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
+  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+)
+returns private.purses
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purse private.purses := private.move_coins(
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, coalesce(p_moved, abs(p_amount)), p_spent_on
+  );
+begin
+  if v_purse.user_id is not null then
+    perform private.tell_user(p_user_id, 'balance', jsonb_build_object('community_id', p_community_id));
+  end if;
+  return v_purse;
+end;
+$$;
+comment on function private.try_entry is
+'As private.move_coins, and tells the member whose purse it is.';
 
 create function private.give_coins(
   p_purses private.two_purses, p_amount integer, p_given text, p_taken text, p_reference_id uuid, p_at timestamptz
@@ -5887,8 +5982,10 @@ begin
     v_taker.community_id, v_taker.user_id, p_taken, p_amount, p_amount, v_taker.remaining, v_giver.user_id,
     p_reference_id, v_taker.day, p_at
   );
-  perform private.tell_user(v_giver.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
-  perform private.tell_user(v_taker.user_id, 'balance', jsonb_build_object('community_id', v_giver.community_id));
+  perform private.tell(
+    ('user:' || v_giver.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id)),
+    ('user:' || v_taker.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id))
+  );
   return v_giver;
 end;
 $$;
@@ -5906,7 +6003,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, null, p_at, p_moved, p_spent_on
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, p_moved, p_spent_on
   );
 begin
   if v_purse.user_id is null then
@@ -6224,7 +6321,7 @@ comment on function private.forgive is
 meanwhile.';
 
 create function private.repayments_due(
-  p_community_id uuid, p_budget integer, p_day date,
+  p_community_id uuid, p_budget integer, p_day date, p_dawn_at timestamptz default 'infinity',
   out loan_id uuid, out number bigint, out borrower_id uuid, out lender_id uuid, out amount integer
 )
 returns setof record
@@ -6253,7 +6350,9 @@ begin
     from private.loans as l
     where l.community_id = p_community_id and l.status = 'open'
       and l.borrower_id <> all(v_away) and l.lender_id <> all(v_away)
-      and not exists (select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id))
+      and not exists (
+        select from private.erasures as e where e.user_id in (l.borrower_id, l.lender_id) and e.begun_at < p_dawn_at
+      )
   ) as d
   where d.before < p_budget;
 end;
@@ -6263,8 +6362,8 @@ comment on function private.repayments_due is
 7.4).
 
 It depends on no purse and on no order: what others repay a debtor the same Dawn is theirs to keep. Loans of who
-is away that day wait, on both sides (RULES 16.2). A loan of somebody just erased is as good as released or asleep: the
-leaving follows.';
+is away that day wait, on both sides (RULES 16.2). A loan of somebody erased before the Dawn is as good as released or
+asleep: the leaving follows. A Dawn settled late repays what it would have repaid on time (RULES 6.3).';
 
 create function private.debt_of(p_community_id uuid, p_user_id uuid)
 returns bigint
@@ -6282,7 +6381,9 @@ comment on function private.debt_of is
 'What a member will owe when the leaving of everybody just erased has followed, in CC; the purse keeps what they owe
 now.';
 
-create function private.collect_debts(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+create function private.collect_debts(
+  p_community_id uuid, p_day date, p_budget integer, p_dawn_at timestamptz, p_at timestamptz
+)
 returns void
 language plpgsql security definer set search_path = ''
 as $$
@@ -6293,7 +6394,7 @@ begin
     return;
   end if;
   with due as materialized (
-    select r.* from private.repayments_due(p_community_id, p_budget, p_day) as r
+    select r.* from private.repayments_due(p_community_id, p_budget, p_day, p_dawn_at) as r
   ), reduced as (
     update private.loans as l
     set
@@ -6410,7 +6511,7 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, null, p_at
+    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at
   );
 begin
   if v_purse.user_id is not null then
@@ -6524,7 +6625,7 @@ create table private.declarations (
   number bigint generated always as identity,
   community_id uuid not null,
   user_id uuid not null,
-  cc_spent private.some_coins not null,
+  cc_spent integer not null,
   witnessed_count integer not null default 0,
   day date not null,
   created_at timestamptz not null default private.clock(),
@@ -6532,14 +6633,12 @@ create table private.declarations (
   title private.title not null,
   description private.description not null default '',
   image_url text,
-  constraint declarations_pkey primary key (community_id, id),
-  constraint declarations_author_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint declarations_pkey primary key (community_id, id)
 )
 with (fillfactor = 80);
 comment on table private.declarations is
 'The joys declared; day is the community''s day that paid for it, number the order of declaring. Struck ones keep
-their money and lose their words.';
+their money and lose their words. No foreign key: its one writer has just paid from the purse of the member it names.';
 create index declarations_id_idx on private.declarations (id);
 create index declarations_community_id_day_number_idx on private.declarations (community_id, day, number);
 create index declarations_community_id_user_id_day_number_idx on private.declarations (
@@ -6558,13 +6657,11 @@ create table private.witnesses (
   declaration_id uuid not null,
   user_id uuid not null,
   created_at timestamptz not null default private.clock(),
-  constraint witnesses_pkey primary key (community_id, declaration_id, user_id),
-  constraint witnesses_declaration_fkey foreign key (community_id, declaration_id)
-  references private.declarations (community_id, id),
-  constraint witnesses_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id)
+  constraint witnesses_pkey primary key (community_id, declaration_id, user_id)
 );
-comment on table private.witnesses is 'Who bore witness to which joy, once each.';
+comment on table private.witnesses is
+'Who bore witness to which joy, once each. No foreign keys: its one writer has just found the joy and the member, and
+neither is ever deleted.';
 create index witnesses_community_id_user_id_idx on private.witnesses (community_id, user_id);
 alter table private.witnesses enable row level security;
 create policy members_read_witnesses on private.witnesses for select to authenticated
@@ -6805,7 +6902,10 @@ begin
   perform from private.post_expiry(v_day.community_id, p_now);
   v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
-  perform private.collect_debts(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  perform private.collect_debts(
+    v_day.community_id, v_day.day, v_community.daily_cc_budget,
+    greatest(p_day.dawn_at, private.dawn_of(v_community.timezone, v_day.day)), p_now
+  );
   perform private.spare_streaks(v_day);
   perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
@@ -6815,6 +6915,49 @@ $$;
 comment on function private.open_day is
 'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
 are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
+
+create function private.day_of(p_community_id uuid)
+returns private.community_days
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_day private.community_days;
+begin
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
+  return v_day;
+end;
+$$;
+comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
+
+create function private.take_day_alone(p_community_id uuid)
+returns private.community_days
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- An advisory lock, for its queue is fair: those who share a row's lock overtake whoever waits to have it alone
+  -- (measured: for seconds, in a community of 500 acts a second), and each of them would write to the row's page.
+  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
+  return private.day_of(p_community_id);
+end;
+$$;
+comment on function private.take_day_alone is
+'The lock of a community''s day, for one alone until the transaction ends; returns the day as it then is, settled or
+not. Whoever shares a day (private.hold_day) must not ask for it: two such would wait for each other.';
+
+create function private.take_free_days(p_community_ids uuid[])
+returns uuid[]
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  return array(
+    select c.id from unnest(p_community_ids) as c (id)
+    where pg_try_advisory_xact_lock(1128792067, hashtext(c.id::text))
+  );
+end;
+$$;
+comment on function private.take_free_days is
+'Takes the days of these communities alone, as private.take_day_alone does, where nobody has them now; returns which. A
+community that is busy is not waited for: its own members settle it.';
 
 create function private.settle_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns integer
@@ -6831,11 +6974,8 @@ begin
   then
     return 0;
   end if;
-
-  -- Whoever waited here for another to turn the day finds it turned.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at <= p_now
-  for no key update;
+  -- Whoever waits here for another to turn the day finds it turned.
+  v_day := private.take_day_alone(p_community_id);
   -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
   while v_day.due_at <= p_now loop
     if v_day.is_open then
@@ -6852,43 +6992,24 @@ $$;
 comment on function private.settle_day is
 'Brings a community to the day p_now falls in: the last open day is closed, then today begins (RULES 6.3). Days
 missed whole are not replayed. Returns how many purses changed; twice, or from two sides at once, it changes nothing
-more.';
+more. What is due it settles alone, so nobody who shares the day calls it.';
 
 create function private.settle_sunset(p_community_id uuid, p_now timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days;
-  v_turn private.turned_day;
+  v_day private.community_days := private.take_day_alone(p_community_id);
 begin
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.is_open and d.sunset_at <= p_now
-  for no key update;
-  if not found then
-    return 0;
+  if v_day.is_open and v_day.sunset_at <= p_now then
+    return (private.close_day(v_day, p_now)).purses;
   end if;
-  v_turn := private.close_day(v_day, p_now);
-  return v_turn.purses;
+  return 0;
 end;
 $$;
 comment on function private.settle_sunset is
 'Closes a day whose Sunset has come; returns how many purses held something. A day closed already, or not over yet,
 stays as it is.';
-
-create function private.require_day(p_day private.community_days, p_community_id uuid)
-returns void
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  if p_day.community_id is null then
-    perform private.refuse_absent(p_community_id, private.caller_id());
-  end if;
-end;
-$$;
-comment on function private.require_day is
-'Asks that a day was found: whoever waited for it while the community moved away learns so. Refuses: NOT_FOUND
-{moved_to}.';
 
 create function private.hold_day(p_community_id uuid, p_now timestamptz default private.clock())
 returns private.community_days
@@ -6897,15 +7018,12 @@ as $$
 declare
   v_day private.community_days;
 begin
+  perform private.settle_day(p_community_id, p_now);
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
-  -- Nearly always nothing is due, and one statement does; a day that is due must be settled before it is held.
-  select d.* into v_day from private.community_days as d
-  where d.community_id = p_community_id and d.due_at > p_now
-  for share;
+  -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
+  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
   if not found then
-    perform private.settle_day(p_community_id, p_now);
-    select d.* into v_day from private.community_days as d where d.community_id = p_community_id for share;
-    perform private.require_day(v_day, p_community_id);
+    perform private.refuse_absent(p_community_id, private.caller_id());
   end if;
   return v_day;
 end;
@@ -6922,33 +7040,20 @@ returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_day private.community_days;
+  v_day private.community_days := private.take_day_alone(p_community_id);
 begin
-  -- Row locks are not fair: those who share one overtake whoever waits to have it alone (measured: for seconds, in a
-  -- community of 500 acts a second). This queue is fair; everybody passes it before the row.
-  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
-  perform private.settle_day(p_community_id, p_now);
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id for no key update;
-  perform private.require_day(v_day, p_community_id);
+  if v_day.community_id is null then
+    perform private.refuse_absent(p_community_id, private.caller_id());
+  elsif v_day.due_at <= p_now then
+    perform private.settle_day(p_community_id, p_now);
+    v_day := private.day_of(p_community_id);
+  end if;
   return v_day;
 end;
 $$;
 comment on function private.hold_day_alone is
 'As private.hold_day, but no other act on this community''s coins or rolls goes on beside it: for acts that touch
 many purses or change who is a member, such as leaving.';
-
-create function private.day_of(p_community_id uuid)
-returns private.community_days
-language plpgsql stable security definer set search_path = ''
-as $$
-declare
-  v_day private.community_days;
-begin
-  select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
-  return v_day;
-end;
-$$;
-comment on function private.day_of is 'The day of a community, for what is done under a day already held.';
 
 create function private.require_open(p_day private.community_days)
 returns void
@@ -6978,6 +7083,48 @@ $$;
 comment on function private.require_open_day is
 'Holds the day as private.hold_day does, and asks that it is open. Refuses: DAY_CLOSED {possible_at}.';
 
+create type private.act as (
+  me private.users,
+  day private.community_days,
+  daily_budget integer,
+  at timestamptz
+);
+comment on type private.act is
+'What an act of a member that moves coins begins with: who acts, on which day, with which daily budget, and when.';
+
+create function private.begin_act(p_community_id uuid)
+returns private.act
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_act private.act;
+begin
+  v_act.me := private.able_person(private.caller_id());
+  v_act.at := private.clock();
+  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
+  if found then
+    perform private.require_member(p_community_id);
+    perform private.settle_day(p_community_id, v_act.at);
+  end if;
+  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
+  select d, c.daily_cc_budget into v_act.day, v_act.daily_budget
+  from private.community_members as m
+  join private.community_days as d on d.community_id = m.community_id
+  join private.communities as c on c.id = m.community_id
+  where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
+  if not found then
+    perform private.require_member(p_community_id);
+    -- They came in between the two questions.
+    return private.begin_act(p_community_id);
+  end if;
+  return v_act;
+end;
+$$;
+comment on function private.begin_act is
+'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step.
+
+Refuses: as private.require_member.';
+
 create function private.require_member_today(p_community_id uuid)
 returns private.community_members
 language plpgsql security definer set search_path = ''
@@ -6995,23 +7142,47 @@ comment on function private.require_member_today is
 Refuses: as require_member.';
 grant execute on function private.require_member_today to authenticated;
 
+create type private.balance as (
+  community_id uuid,
+  user_id uuid,
+  daily_budget integer,
+  remaining integer,
+  spent_today bigint,
+  debt integer,
+  last_reset timestamptz,
+  day date,
+  day_open boolean,
+  next_sunset_at timestamptz,
+  next_dawn_at timestamptz
+);
+comment on type private.balance is
+'The shape balance, key by attribute; last_reset is the time of the purse''s latest grant, null before the first.';
+
+create function private.balance_on(p_purse private.purses, p_day private.community_days, p_daily_budget integer)
+returns private.balance
+language plpgsql immutable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_purse.community_id, p_purse.user_id, p_daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
+    p_purse.granted_at, p_day.day, p_day.is_open, p_day.sunset_at, p_day.dawn_at
+  )::private.balance;
+end;
+$$;
+comment on function private.balance_on is 'The shape balance of a purse on a day with a daily budget, all in hand.';
+
 create function private.show_balance(p_purse private.purses, p_day private.community_days)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return jsonb_build_object(
-    'community_id', p_purse.community_id, 'user_id', p_purse.user_id,
-    'daily_budget', (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id),
-    'remaining', p_purse.remaining, 'spent_today', p_purse.spent_today, 'debt', p_purse.debt,
-    'last_reset', p_purse.granted_at, 'day', p_day.day, 'day_open', p_day.is_open,
-    'next_sunset_at', p_day.sunset_at, 'next_dawn_at', p_day.dawn_at
-  );
+  return to_jsonb(private.balance_on(
+    p_purse, p_day, (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id)
+  ));
 end;
 $$;
 comment on function private.show_balance is
-'The shape balance of a purse on a day, both in hand; last_reset is the time of its latest grant, null before the
-first.';
+'The shape balance of a purse on a day, both in hand, with the budget in force.';
 
 create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
 returns jsonb
@@ -7434,25 +7605,22 @@ alter table private.bans enable row level security;
 create policy nobody_reads_bans on private.bans for select to authenticated using (false);
 
 create function private.found_community(
-  p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
+  p_id uuid, p_founder_id uuid, p_name text, p_description text, p_timezone text, p_daily_cc_budget integer
 )
-returns uuid
+returns void
 language plpgsql security definer set search_path = ''
 as $$
-declare
-  v_id uuid;
 begin
   if (select count(*) from private.communities as c where c.created_by = p_founder_id) >= 10 then
     perform private.refuse('CONFLICT', 'One person may found ten communities.', jsonb_build_object('most', 10));
   end if;
-  v_id := private.make_community(p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
-  perform private.make_join_code(v_id);
-  perform private.begin_calendar(v_id, p_timezone);
-  return v_id;
+  perform private.make_community(p_id, p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.make_join_code(p_id);
+  perform private.begin_calendar(p_id, p_timezone);
 end;
 $$;
 comment on function private.found_community is
-'Makes a community with its join code and its calendar, still without anybody in it, and returns its id. Only under
+'Makes a community with its join code and its calendar, still without anybody in it. Only under
 private.lock_me, the queue in which one person''s communities are counted.
 
 Refuses: CONFLICT {most} (the eleventh of one person, left ones counted).';
@@ -7638,9 +7806,11 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget);
-  v_made jsonb := private.recall(v_me, 'create_community', p_request_id, v_arguments);
-  v_id uuid;
+  v_id uuid := gen_random_uuid();
+  v_made jsonb := private.claim(
+    v_me, 'create_community', p_request_id, jsonb_build_array(p_name, p_description, p_timezone, p_daily_cc_budget),
+    jsonb_build_object('community_id', v_id)
+  );
   v_day private.community_days;
 begin
   if v_made is not null then
@@ -7653,7 +7823,7 @@ begin
   perform private.require_timezone(p_timezone);
   perform private.require_number('daily_cc_budget', p_daily_cc_budget, 10, 1000);
 
-  v_id := private.found_community(v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
+  perform private.found_community(v_id, v_me, p_name, p_description, p_timezone, p_daily_cc_budget);
   v_day := private.hold_day(v_id);
   perform private.add_member(v_day, v_me, '{member,moderator}');
   perform private.give_purse(v_day, v_me, true);
@@ -7661,9 +7831,6 @@ begin
   perform private.announce(v_id, 'community_founded', jsonb_build_object('user_id', v_me));
   perform private.note_item(v_id, 'joined', v_me, jsonb_build_object('user_id', v_me, 'how', 'founded'));
   perform private.begin_reading(v_id, v_me);
-  perform private.remember(
-    v_me, 'create_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
   return private.show_arrival(v_id, v_me);
 end;
 $$;
@@ -7699,23 +7866,23 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_me uuid := (private.lock_me()).id;
-  v_arguments jsonb := jsonb_build_array(p_invite_code);
-  v_made jsonb := private.recall(v_me, 'join_community', p_request_id, v_arguments);
-  v_id uuid;
+  v_id uuid := private.opened_by(p_invite_code);
+  v_made jsonb := private.claim(
+    v_me, 'join_community', p_request_id, jsonb_build_array(p_invite_code), jsonb_build_object('community_id', v_id)
+  );
   v_day private.community_days;
 begin
   if v_made is not null then
     return private.show_arrival_again(v_made);
   end if;
-  v_id := private.require_join_code(p_invite_code);
+  if v_id is null then
+    perform private.refuse_join_code();
+  end if;
   perform private.require_joining_rate(v_me);
   perform private.require_room_for_one_more(v_me);
   v_day := private.hold_day(v_id);
   perform private.keep_join_code(v_id, p_invite_code);
   perform private.bring_in(v_day, v_me);
-  perform private.remember(
-    v_me, 'join_community', p_request_id, v_arguments, jsonb_build_object('community_id', v_id)
-  );
   return private.show_arrival(v_id, v_me);
 end;
 $$;
@@ -7993,32 +8160,34 @@ returns void
 language plpgsql immutable security definer set search_path = ''
 as $$
 begin
-  -- One glance for what most joys are; only what does not pass it is looked at closely.
-  if (
-    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
-    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
-    and p_cc_spent between 1 and 1000000000 and p_image_url is null
-  ) is not true then
-    perform private.require_title('title', p_title);
-    perform private.require_text('description', p_description, 1000, 0);
-    perform private.require_amount('cc_spent', p_cc_spent);
-    perform private.require_link('image_url', p_image_url);
-  end if;
+  perform private.require_title('title', p_title);
+  perform private.require_text('description', p_description, 1000, 0);
+  perform private.require_amount('cc_spent', p_cc_spent);
+  perform private.require_link('image_url', p_image_url);
 end;
 $$;
 comment on function private.require_joy is 'Asks that what is declared makes sense. Refuses: INVALID_INPUT.';
 
+create type private.declared as (
+  declaration private.declaration,
+  message private.message,
+  balance private.balance
+);
+comment on type private.declared is 'What declare_joy answers, key by attribute.';
+
 create function private.show_declared(p_community_id uuid, p_user_id uuid, p_made jsonb)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_joy jsonb := private.show_declaration(p_community_id, (p_made ->> 'declaration_id')::uuid);
 begin
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_message(p_community_id, (p_made ->> 'message_id')::bigint, v_joy),
-    'balance', private.show_balance_of(p_community_id, p_user_id)
+  return (
+    select
+      json_build_object(
+        'declaration', (s.message).declaration, 'message', s.message,
+        'balance', private.show_balance_of(p_community_id, p_user_id)
+      )
+    from private.shown_messages as s
+    where s.community_id = p_community_id and s.id = (p_made ->> 'message_id')::bigint
   );
 end;
 $$;
@@ -8028,59 +8197,71 @@ comment on function private.show_declared is
 create function private.declare_joy(
   p_community_id uuid, p_title text, p_cc_spent integer, p_description text, p_image_url text, p_request_id uuid
 )
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url);
-  v_made jsonb := private.recall(v_me.user_id, 'declare_joy', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
+  v_act private.act := private.begin_act(p_community_id);
+  v_me private.users := v_act.me;
+  v_day private.community_days := v_act.day;
+  v_now timestamptz := v_act.at;
   v_id uuid := gen_random_uuid();
-  v_day private.community_days;
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me.id, 'declare_joy', p_request_id,
+    jsonb_build_array(p_community_id, p_title, p_cc_spent, p_description, p_image_url),
+    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_purse private.purses;
-  v_message_id bigint;
-  v_person jsonb;
-  v_joy jsonb;
+  v_told private.declared;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
-    return private.show_declared(p_community_id, v_me.user_id, v_made);
+    return private.show_declared(p_community_id, v_me.id, v_made);
   end if;
-  perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
-  v_day := private.require_open_day(p_community_id, v_now);
+  -- One glance for what most joys are; only what does not pass it is looked at closely.
+  if (
+    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    and char_length(p_title) <= 120 and char_length(p_description) <= 1000
+    and p_cc_spent between 1 and 1000000000 and p_image_url is null
+  ) is not true then
+    perform private.require_joy(p_title, p_cc_spent, p_description, p_image_url);
+  end if;
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
 
-  v_purse := private.try_entry(p_community_id, v_me.user_id, 'declaration', -p_cc_spent, v_id, p_at => v_now);
+  v_purse := private.move_coins(
+    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null
+  );
   if v_purse.user_id is null then
     perform private.refuse_shortage(
-      p_community_id, v_me.user_id, p_cc_spent,
-      private.when_affordable(p_community_id, v_me.user_id, p_cc_spent)
+      p_community_id, v_me.id, p_cc_spent, private.when_affordable(p_community_id, v_me.id, p_cc_spent)
     );
   end if;
   perform private.write_joy(
-    v_id, p_community_id, v_me.user_id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
+    v_id, p_community_id, v_me.id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
   );
   if v_purse.joys_today = 1 then
-    perform private.keep_streak(v_day, v_me.user_id);
+    perform private.keep_streak(v_day, v_me.id);
   end if;
-  v_message_id := private.post_message(p_community_id, v_me.user_id, 'declaration', '', v_id, p_at => v_now);
-  perform private.remember(
-    v_me.user_id, 'declare_joy', p_request_id, v_arguments,
-    jsonb_build_object('declaration_id', v_id, 'message_id', v_message_id)
+  perform private.write_line(
+    v_message_id, p_community_id, v_me.id, 'declaration', '', v_id, null, null, null, v_now
+  );
+  perform private.tell(
+    ('user:' || v_me.id::text, 'balance', jsonb_build_object('community_id', p_community_id)),
+    ('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))
   );
 
   -- The act of acts: told from what is in hand. Reading the three shapes back would be a sixth of its cost.
-  select to_jsonb(p.person) into v_person from private.shown_people as p where p.id = v_me.user_id;
-  v_joy := jsonb_build_object(
-    'id', v_id, 'community_id', p_community_id, 'user', v_person, 'title', p_title, 'description', p_description,
-    'cc_spent', p_cc_spent, 'image_url', p_image_url, 'witnessed_count', 0, 'has_witnessed', false,
-    'created_at', v_now
-  );
-  return jsonb_build_object(
-    'declaration', v_joy,
-    'message', private.show_new_card(v_message_id, p_community_id, 'declaration', v_person, v_joy, v_now),
-    'balance', private.show_balance(v_purse, v_day)
-  );
+  v_told.declaration := (
+    v_id, p_community_id, v_me.person, p_title, p_description, p_cc_spent, p_image_url, 0, false, v_now
+  )::private.declaration;
+  v_told.message := (
+    v_message_id, p_community_id, 'declaration', v_me.person, '', null, null, '[]', v_told.declaration, null, null, null,
+    v_now, null, false, null
+  )::private.message;
+  v_told.balance := private.balance_on(v_purse, v_day, v_act.daily_budget);
+  return row_to_json(v_told);
 end;
 $$;
 create function public.declare_joy(
@@ -8091,7 +8272,7 @@ create function public.declare_joy(
   image_url text default null,
   request_id uuid default null
 )
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
@@ -8110,7 +8291,7 @@ Purse, ledger, declaration and card change together or not at all. title 1 to 12
 (request_id).';
 grant execute on function public.declare_joy, private.declare_joy to authenticated;
 
-create function private.require_declaration(p_declaration_id uuid)
+create function private.declaration_of(p_declaration_id uuid)
 returns private.declarations
 language plpgsql stable security definer set search_path = ''
 as $$
@@ -8118,6 +8299,19 @@ declare
   v_declaration private.declarations;
 begin
   select d.* into v_declaration from private.declarations as d where d.id = p_declaration_id;
+  return v_declaration;
+end;
+$$;
+comment on function private.declaration_of is
+'The joy with an id, nulls if there is none; private.require_seen then says whether the caller may know.';
+
+create function private.require_declaration(p_declaration_id uuid)
+returns private.declarations
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_declaration private.declarations := private.declaration_of(p_declaration_id);
+begin
   perform private.require_seen(v_declaration.community_id, 'declaration');
   return v_declaration;
 end;
@@ -8131,8 +8325,8 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_joy private.declarations := private.require_declaration(p_declaration_id);
-  v_me uuid := private.caller_id();
+  v_joy private.declarations := private.declaration_of(p_declaration_id);
+  v_me uuid := private.require_seen(v_joy.community_id, 'declaration');
   v_count integer;
 begin
   if v_joy.user_id = v_me then
@@ -11241,28 +11435,39 @@ Returns {message}. Refuses: NOT_FOUND.';
 grant execute on function public.get_message, private.get_message to authenticated;
 
 create function private.send_message(p_community_id uuid, p_content text, p_request_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_acting_member(p_community_id);
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_content);
-  v_id bigint := (private.recall(v_me.user_id, 'send_message', p_request_id, v_arguments) ->> 'message_id')::bigint;
+  v_me private.users := private.begin_words(p_community_id);
+  v_now timestamptz := private.clock();
+  v_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me.id, 'send_message', p_request_id, jsonb_build_array(p_community_id, p_content),
+    jsonb_build_object('message_id', v_id), v_now
+  );
 begin
-  if v_id is null then
-    perform private.require_text('content', p_content, 2000);
-    perform private.require_message_rate(p_community_id, v_me.user_id);
-    v_id := private.post_message(p_community_id, v_me.user_id, 'message', p_content);
-    perform private.remember(
-      v_me.user_id, 'send_message', p_request_id, v_arguments, jsonb_build_object('message_id', v_id)
-    );
+  if v_made is not null then
+    return private.show_line(p_community_id, (v_made ->> 'message_id')::bigint);
   end if;
-  return private.show_line(p_community_id, v_id);
+  -- One glance for what most say.
+  if (p_content ~ '[A-Za-z0-9]' and char_length(p_content) <= 2000) is not true then
+    perform private.require_text('content', p_content, 2000);
+  end if;
+  perform private.require_message_rate(p_community_id, v_me.id, v_now);
+  perform private.write_line(
+    v_id, p_community_id, v_me.id, 'message', p_content, null, null, null, null, v_now
+  );
+  perform private.tell_community(p_community_id, 'message', jsonb_build_object('message_id', v_id));
+  return json_build_object('message', (
+    v_id, p_community_id, 'message', v_me.person, p_content, null, null, '[]', null, null, null, null,
+    v_now, null, false, null
+  )::private.message);
 end;
 $$;
 
 create function public.send_message(community_id uuid, content text, request_id uuid default null)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
@@ -13910,13 +14115,12 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  return private.serve_batch('daily_reset', array(
+  return private.serve_batch('daily_reset', private.take_free_days(array(
     select d.community_id from private.community_days as d
     where d.dawn_at <= p_now and d.community_id <> all(private.in_trouble('daily_reset', p_now))
     order by d.dawn_at
     limit 20
-    for no key update skip locked
-  ), p_now);
+  )), p_now);
 end;
 $$;
 comment on function private.daily_reset is
@@ -13930,13 +14134,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   perform private.lapse_requests(p_now, 1000);
-  return private.serve_batch('daily_sunset', array(
+  return private.serve_batch('daily_sunset', private.take_free_days(array(
     select d.community_id from private.community_days as d
     where d.is_open and d.sunset_at <= p_now and d.community_id <> all(private.in_trouble('daily_sunset', p_now))
     order by d.sunset_at
     limit 20
-    for no key update skip locked
-  ), p_now);
+  )), p_now);
 end;
 $$;
 comment on function private.daily_sunset is
@@ -14959,12 +15162,15 @@ returns jsonb
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason);
+  v_id uuid := gen_random_uuid();
   v_made jsonb;
 begin
   perform private.require_steward(p_steward_id);
   perform private.require_community(p_community_id);
-  v_made := private.recall(p_user_id, 'post_correction', p_request_id, v_arguments);
+  v_made := private.claim(
+    p_user_id, 'post_correction', p_request_id, jsonb_build_array(p_community_id, p_user_id, p_amount, p_reason),
+    jsonb_build_object('correction_id', v_id)
+  );
   if v_made is null then
     perform private.require_text('reason', p_reason, 280);
     perform private.require_number('amount', p_amount, -1000000, 1000000);
@@ -14974,10 +15180,7 @@ begin
     perform private.hold_day(p_community_id);
     perform private.require_present(p_community_id, p_user_id);
 
-    v_made := jsonb_build_object('correction_id', gen_random_uuid());
-    if (private.try_entry(
-      p_community_id, p_user_id, 'correction', p_amount, (v_made ->> 'correction_id')::uuid
-    )).user_id is null then
+    if (private.try_entry(p_community_id, p_user_id, 'correction', p_amount, v_id)).user_id is null then
       if p_amount > 0 then
         perform private.refuse_full_purse();
       end if;
@@ -14985,10 +15188,8 @@ begin
         p_community_id, p_user_id, -p_amount, private.when_affordable(p_community_id, p_user_id, -p_amount)
       );
     end if;
-    perform private.note_correction(
-      p_community_id, p_user_id, (v_made ->> 'correction_id')::uuid, p_amount, p_reason, p_steward_id
-    );
-    perform private.remember(p_user_id, 'post_correction', p_request_id, v_arguments, v_made);
+    perform private.note_correction(p_community_id, p_user_id, v_id, p_amount, p_reason, p_steward_id);
+    v_made := jsonb_build_object('correction_id', v_id);
   end if;
   return v_made || jsonb_build_object(
     'amount', p_amount, 'balance', private.show_balance_of(p_community_id, p_user_id)
@@ -15139,7 +15340,7 @@ comment on function private.lift_ids is
 that what a community does after its move comes after what it did before.
 
 A lift is a multiple of 2^32, so the lower half of a position, which is what writers of lines lock
-(private.take_position), means the same before and after. The Chambers of this database wait for it,
+(private.next_line_id), means the same before and after. The Chambers of this database wait for it,
 2 seconds at most.';
 
 -- ------------------------------------------------------------------------------------------------------------- people

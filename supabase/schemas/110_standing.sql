@@ -91,7 +91,7 @@ as $$
 declare
   v_open boolean := not private.invites_enforced();
 begin
-  -- One by one (the offset keeps it so): a few index probes each, whatever the planner thinks of the tables.
+  -- One by one (the limit keeps it so): a few index probes each, whatever the planner thinks of the tables.
   return array(
     select p.id
     from unnest(p_user_ids) as p (id)
@@ -104,7 +104,7 @@ begin
         u.id = p.id and u.erased_at is null
         and a.deleted_at is null and (a.banned_until is null or a.banned_until <= now()) and not a.is_anonymous
         and d.suspended_at is null and (d.user_id is not null or v_open)
-      offset 0
+      limit 1
     ) as able
     order by p.id
   );

@@ -112,7 +112,7 @@ comment on function private.lift_ids is
 that what a community does after its move comes after what it did before.
 
 A lift is a multiple of 2^32, so the lower half of a position, which is what writers of lines lock
-(private.take_position), means the same before and after. The Chambers of this database wait for it,
+(private.next_line_id), means the same before and after. The Chambers of this database wait for it,
 2 seconds at most.';
 
 -- ------------------------------------------------------------------------------------------------------------- people
