@@ -188,8 +188,8 @@ def drafted(project: Path = ROOT) -> tuple[str, str]:
         ends = [f"--from={migrations.url()}", f"--to={rooms.url()}"]
         told = check(run(CLI, "db", "diff", "--use-pg-delta", *ends, "--workdir", project))
         found = "\n".join(differences(inventory(migrations), inventory(rooms)))
-    # It begins by naming the two databases, which is no SQL.
-    lines = [line for line in told.splitlines() if not line.startswith("Target: ")]
+    # It names the two databases and what it passes over (rights on parameters), which is no SQL.
+    lines = [line for line in told.splitlines() if not line.startswith(("Target: ", "│", "▲", "●"))]
     return "\n".join(lines).strip(), found
 
 
