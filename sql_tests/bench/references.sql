@@ -14,7 +14,7 @@ declare
 begin
   update private.purses as b
   set remaining = b.remaining - p_cc_spent, spent_today = b.spent_today + p_cc_spent,
-    spent_total = b.spent_total + p_cc_spent
+    spent_total = b.spent_total + p_cc_spent, joys_today = b.joys_today + 1
   where b.community_id = p_community_id and b.user_id = p_user_id and b.remaining >= p_cc_spent
   returning b.* into v_purse;
   insert into private.ledger_entries (
