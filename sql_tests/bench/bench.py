@@ -245,7 +245,7 @@ class Bench:
             login = "authenticator" if name == "envelope" else "postgres"
             url = self.cluster.url("busy_house", login)
             acts[name] = partial(pgbench, url, "-f", path, seconds=self.form.seconds)
-        tps = self.in_turn(acts)
+        # First the log, whose pages are the more the bigger the tables have become.
         everybody_declares = str(self.workplace / "bare.pgbench")
         wal = self.in_turn(
             {
@@ -253,6 +253,7 @@ class Bench:
                 "bare": partial(self.wal_per_call, "busy_house", "-f", everybody_declares),
             }
         )
+        tps = self.in_turn(acts)
         # On 17 tpcb-like gained more than functions did.
         bare = 0.6 if int(newest_server().parent.name) < 17 else 0.55
         for what, one, other, bar in (
