@@ -54,7 +54,7 @@ LISTS = """
       'bodies', array(
         select p.prosrc from pg_proc as p
         where p.pronamespace = 'private'::regnamespace
-          and p.prosrc ~ 'private\\.tell_(community|user)\\('
+          and p.prosrc ~ 'private\\.tell_(community|user)\\(|''(community|user):'' \\|\\| '
       ),
       'JobName', array(select j.name from private.jobs() as j)
     )
@@ -325,10 +325,12 @@ def hold_against_the_lists(house: Cluster, shapes: dict[str, Any]) -> None:
 def broadcasts(bodies: list[str]) -> dict[str, dict[str, list[str]]]:
     """The kinds told to each sort of topic, with the names of their ids."""
     told: dict[str, dict[str, list[str]]] = {"Community": {}, "User": {}}
-    call = r"tell_(community|user)\(\s*[^']*?'(\w+)',\s*jsonb_build_object\((.*?)\)\s*\);"
+    # Told alone, or as a row among what one act tells together.
+    topic = r"(?:tell_(community|user)\(\s*[^']*?|\(\s*'(community|user):' \|\| [^']*?, )"
+    call = topic + r"'(\w+)',\s*jsonb_build_object\((.*?)\)\s*\)"
     for body in bodies:
-        for topic, kind, pairs in re.findall(call, body, flags=re.DOTALL):
-            told[topic.title()][kind] = re.findall(r"'(\w+)',", pairs)
+        for alone, among, kind, pairs in re.findall(call, body, flags=re.DOTALL):
+            told[(alone or among).title()][kind] = re.findall(r"'(\w+)',", pairs)
     return told
 
 

@@ -8,7 +8,6 @@
 --
 -- Advisory locks, the only list of them. Each family has a class of its own, the first of two keys, so that no lock of
 -- another program and no lock of another family is ever mistaken for one of these:
---   1128792065  a repeat: one person's call with one request_id (050_repeats)
 --   1128792066  a position: a line of a Chamber is being written (250_lines)
 --   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)
@@ -662,55 +661,6 @@ for it outlives nothing and must be cheap.';
 create index repeats_created_at_idx on private.repeats (created_at);
 alter table private.repeats enable row level security;
 create policy nobody_reads_repeats on private.repeats for select to authenticated using (false);
-
-create function private.recall(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_repeat private.repeats;
-begin
-  if p_request_id is null then
-    return null;
-  end if;
-  -- Two deliveries of one call wait for each other here; the second then finds what the first one made.
-  perform pg_advisory_xact_lock(1128792065, hashtext(p_user_id::text || p_rpc || p_request_id::text));
-  select r.* into v_repeat
-  from private.repeats as r
-  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
-  if not found then
-    return null;
-  elsif v_repeat.created_at <= private.clock() - interval '7 days' then
-    -- Housekeeping has not come by yet.
-    delete from private.repeats as r
-    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
-    return null;
-  elsif v_repeat.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
-    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
-      jsonb_build_object('request_id', p_request_id));
-  end if;
-  return v_repeat.made;
-end;
-$$;
-comment on function private.recall is
-'Returns what a call with this request_id made, by id, or null if it is new; locks the id until the transaction ends.
-
-Refuses: CONFLICT {request_id} (the same id with other arguments).';
-
-create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_made jsonb)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_request_id is not null then
-    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
-    values (p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_made, private.clock());
-  end if;
-end;
-$$;
-comment on function private.remember is
-'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
-Refusals never get here.';
 
 create function private.claim(
   p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_makes jsonb,
@@ -3108,7 +3058,7 @@ grant select on private.notification_mutes to authenticated;
 create function private.notify(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_id uuid,
   p_facts jsonb default '{}', p_by uuid default null, p_is_ask boolean default false,
-  p_at timestamptz default private.clock()
+  p_at timestamptz default private.clock(), p_besides private.broadcast default null
 )
 returns void
 language plpgsql security definer set search_path = ''
@@ -3142,7 +3092,13 @@ begin
     updated_at = excluded.updated_at,
     people = (excluded.people || array_remove(n.people, excluded.people[1]))[:3];
   if found and cardinality(p_user_ids) = 1 then
-    perform private.tell_user(p_user_ids[1], 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id));
+    perform private.tell(variadic array_remove(array[
+      (
+        'user:' || p_user_ids[1]::text, 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id)
+      )::private.broadcast, p_besides
+    ], null));
+  elsif p_besides is not null then
+    perform private.tell(p_besides);
   end if;
 end;
 $$;
@@ -3152,7 +3108,7 @@ folds. Who has left is not told.
 
 p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a loan request, their own removal), which
 no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
-topic; what is told to many, the community''s topic carries already.';
+topic, p_besides another topic together with it; what is told to many, the community''s topic carries already.';
 
 create function private.notify_each(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_ids uuid[],
@@ -3610,7 +3566,7 @@ comment on function private.write_line is
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
   p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
-  p_until timestamptz default 'infinity'
+  p_until timestamptz default 'infinity', p_id bigint default null
 )
 returns bigint
 language plpgsql security definer set search_path = ''
@@ -3633,7 +3589,7 @@ begin
   if v_maker is not null and p_event is distinct from 'member_left' then
     perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
-  v_id := private.next_line_id();
+  v_id := coalesce(p_id, private.next_line_id());
   perform private.write_line(
     v_id, p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, v_maker, p_at
   );
@@ -3642,7 +3598,8 @@ begin
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, tells everyone there, and returns its id. p_until as private.require_line_rate.
+'Puts one line into a Chamber, under p_id where an id was taken before, tells everyone there, and returns its id.
+p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 
@@ -6510,8 +6467,8 @@ returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at
+  v_purse private.purses := private.move_coins(
+    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at, p_amount, null
   );
 begin
   if v_purse.user_id is not null then
@@ -6522,7 +6479,7 @@ begin
 end;
 $$;
 comment on function private.stake_coins is
-'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little.';
+'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little. It tells nobody.';
 
 create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
 returns void
@@ -6775,8 +6732,6 @@ create table private.streaks (
   longest integer not null default 1,
   last_lived integer not null,
   constraint streaks_pkey primary key (community_id, user_id),
-  constraint streaks_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
   constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
 )
 with (fillfactor = 80);
@@ -6794,11 +6749,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   -- Away, one may still have a stake that came back; a streak does not grow from it.
-  if (private.absence_of(p_day.community_id, p_user_id, p_day.day)).from_day <= p_day.day then
-    return;
-  end if;
   insert into private.streaks as s (community_id, user_id, last_lived)
-  values (p_day.community_id, p_user_id, p_day.days_lived)
+  select p_day.community_id, p_user_id, p_day.days_lived
+  where not exists (
+    select from private.absences as a
+    where a.community_id = p_day.community_id and a.user_id = p_user_id and p_day.day between a.from_day and a.to_day
+  )
   on conflict (community_id, user_id) do update
   set
     days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
@@ -8220,7 +8176,7 @@ begin
   end if;
   -- One glance for what most joys are; only what does not pass it is looked at closely.
   if (
-    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    p_title ~ '^[ -~]*[!-~][ -~]*$'
     and char_length(p_title) <= 120 and char_length(p_description) <= 1000
     and p_cc_spent between 1 and 1000000000 and p_image_url is null
   ) is not true then
@@ -8337,12 +8293,12 @@ begin
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
-  if private.is_member(v_joy.community_id, v_joy.user_id) then
-    perform private.notify(
-      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
-    );
-  end if;
-  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
+  perform private.notify(
+    array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me,
+    p_besides => (
+      'community:' || v_joy.community_id::text, 'witness', jsonb_build_object('declaration_id', v_joy.id)
+    )
+  );
   return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;
 $$;
@@ -8770,7 +8726,7 @@ Refuses: NOT_FOUND, CONFLICT {borrow_request_id}, RATE_LIMITED {most, possible_a
 limit, short_by, largest_possible, possible_at}.';
 
 create function private.open_request(
-  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text,
+  p_id uuid, p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text,
   p_at timestamptz
 )
 returns private.borrow_requests
@@ -8780,9 +8736,9 @@ declare
   v_request private.borrow_requests;
 begin
   insert into private.borrow_requests (
-    community_id, borrower_id, lender_id, amount, reason, lapses_at, created_at
+    community_id, id, borrower_id, lender_id, amount, reason, lapses_at, created_at
   )
-  values (p_day.community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at, p_at)
+  values (p_day.community_id, p_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at, p_at)
   on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
   returning * into v_request;
   if not found then
@@ -8791,7 +8747,7 @@ begin
     update private.borrow_requests as r set status = 'lapsed'
     where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
       and r.status = 'pending' and r.lapses_at <= p_at;
-    return private.open_request(p_day, p_borrower_id, p_lender_id, p_amount, p_reason, p_at);
+    return private.open_request(p_id, p_day, p_borrower_id, p_lender_id, p_amount, p_reason, p_at);
   end if;
   return v_request;
 end;
@@ -8807,41 +8763,40 @@ returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := (private.require_member(p_community_id)).user_id;
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_made jsonb := private.recall(v_me, 'request_borrow', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
-  v_day private.community_days;
+  v_act private.act := private.begin_act(p_community_id);
+  v_person private.users := v_act.me;
+  v_me uuid := v_person.id;
+  v_now timestamptz := v_act.at;
+  v_day private.community_days := v_act.day;
+  v_id uuid := gen_random_uuid();
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me, 'request_borrow', p_request_id, jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason),
+    jsonb_build_object('borrow_request_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_request private.borrow_requests;
-  v_message_id bigint;
-  v_person private.users;
   v_card json;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_input_of_request(p_amount, p_reason);
   if p_lender_id = v_me then
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
-  v_day := private.require_open_day(p_community_id, v_now);
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
   perform private.require_askable(v_day, v_me, p_lender_id, p_amount, v_now);
 
-  v_request := private.open_request(v_day, v_me, p_lender_id, p_amount, p_reason, v_now);
-  v_message_id := private.post_message(
-    p_community_id, v_me, 'borrow_request', '', v_request.id, p_at => v_now, p_until => v_day.sunset_at
+  v_request := private.open_request(v_id, v_day, v_me, p_lender_id, p_amount, p_reason, v_now);
+  perform private.post_message(
+    p_community_id, v_me, 'borrow_request', '', v_id, p_at => v_now, p_until => v_day.sunset_at, p_id => v_message_id
   );
   perform private.notify(
     array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_request.id,
     jsonb_build_object('amount', p_amount), p_by => v_me, p_is_ask => true, p_at => v_now
   );
-  perform private.remember(
-    v_me, 'request_borrow', p_request_id, v_arguments,
-    jsonb_build_object('borrow_request_id', v_request.id, 'message_id', v_message_id)
-  );
-
-  v_person := private.find_person(v_me);
   v_card := row_to_json(private.show_borrow_request(v_request, v_person, private.find_person(p_lender_id)));
   return json_build_object(
     'borrow_request', v_card,
@@ -9191,11 +9146,13 @@ declare
   v_now timestamptz := private.clock();
   v_loan private.loans := private.require_loan(p_loan_id);
   v_me uuid := private.caller_id();
-  v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
+  v_made jsonb := private.claim(
+    v_me, 'repay_loan', p_request_id, jsonb_build_array(p_loan_id, p_amount), jsonb_build_object('loan_id', p_loan_id), v_now
+  );
   v_day private.community_days;
   v_purse private.purses;
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+  if v_made is not null then
     v_day := private.hold_day(v_loan.community_id, v_now);
     v_loan := private.require_loan(p_loan_id);
     select b.* into v_purse from private.purses as b
@@ -9218,9 +9175,6 @@ begin
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
       jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now
-    );
-    perform private.remember(
-      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
     );
   end if;
   return json_build_object(
@@ -9754,7 +9708,7 @@ Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}, CONFLICT {away}, N
 RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
 
 create function private.open_proposal(
-  p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_id uuid, p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
   p_amendment jsonb, p_electors integer, p_at timestamptz
 )
 returns private.tip_to_tip_proposals
@@ -9764,11 +9718,11 @@ declare
   v_proposal private.tip_to_tip_proposals;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting,
+    community_id, id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting,
     created_at
   )
   values (
-    p_day.community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
+    p_day.community_id, p_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
     p_at + interval '4 hours', p_at + interval '3 hours', p_electors, p_electors - 1, p_at
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
@@ -9778,7 +9732,7 @@ begin
     perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
     perform private.require_proposal_rate(p_day, p_proposer_id, p_stake_amount);
     return private.open_proposal(
-      p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
+      p_id, p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
     );
   end if;
   return v_proposal;
@@ -9814,57 +9768,63 @@ returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := (private.require_member(p_community_id)).user_id;
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment);
-  v_made jsonb := private.recall(v_me, 'propose_tip_to_tip', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
-  v_day private.community_days;
+  v_act private.act := private.begin_act(p_community_id);
+  v_me uuid := (v_act.me).id;
+  v_now timestamptz := v_act.at;
+  v_day private.community_days := v_act.day;
+  v_id uuid := gen_random_uuid();
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me, 'propose_tip_to_tip', p_request_id,
+    jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment),
+    jsonb_build_object('proposal_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_amendment jsonb;
   v_electors uuid[];
   v_proposal private.tip_to_tip_proposals;
   v_purse private.purses;
-  v_message_id bigint;
   v_shape private.proposal;
   v_card json;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me, v_made);
   end if;
   perform private.require_input_of_proposal(p_title, p_description, p_stake_amount);
   if p_amendment is not null then
     v_amendment := private.require_amendment(p_amendment);
   end if;
-  v_day := private.require_open_day(p_community_id, v_now);
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
   if v_amendment is not null then
     perform private.require_change(p_community_id, v_amendment);
   end if;
   v_electors := private.find_electors(v_day, v_me, p_stake_amount, v_now);
 
   v_proposal := private.open_proposal(
-    v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors), v_now
+    v_id, v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors), v_now
   );
-  v_purse := private.stake_coins(v_proposal.id, p_community_id, v_me, p_stake_amount, v_now);
+  v_purse := private.stake_coins(v_id, p_community_id, v_me, p_stake_amount, v_now);
   if v_purse.user_id is null then
     perform private.refuse_shortage(
       p_community_id, v_me, p_stake_amount, private.when_affordable(p_community_id, v_me, p_stake_amount)
     );
   end if;
-  v_message_id := private.post_message(
-    p_community_id, v_me, 'tip_to_tip', '', v_proposal.id, p_at => v_now
+  perform private.write_line(
+    v_message_id, p_community_id, v_me, 'tip_to_tip', '', v_id, null, null, null, v_now
+  );
+  perform private.tell(
+    ('user:' || v_me::text, 'balance', jsonb_build_object('community_id', p_community_id)),
+    ('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))
   );
   perform private.open_roll(v_proposal, v_electors);
-  perform private.remember(
-    v_me, 'propose_tip_to_tip', p_request_id, v_arguments,
-    jsonb_build_object('proposal_id', v_proposal.id, 'message_id', v_message_id)
-  );
 
   v_shape := private.show_proposal(v_proposal);
   v_card := row_to_json(v_shape);
   return json_build_object(
     'proposal', v_card,
     'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
   );
 end;
 $$;

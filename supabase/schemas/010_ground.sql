@@ -6,7 +6,6 @@
 --
 -- Advisory locks, the only list of them. Each family has a class of its own, the first of two keys, so that no lock of
 -- another program and no lock of another family is ever mistaken for one of these:
---   1128792065  a repeat: one person's call with one request_id (050_repeats)
 --   1128792066  a position: a line of a Chamber is being written (250_lines)
 --   1128792067  a day: shared by whoever acts in it, alone for whoever turns it or changes its members (330_days)
 --   1128792068  a member's lines: counted against the limits one after the other (250_lines)

@@ -17,55 +17,6 @@ create index repeats_created_at_idx on private.repeats (created_at);
 alter table private.repeats enable row level security;
 create policy nobody_reads_repeats on private.repeats for select to authenticated using (false);
 
-create function private.recall(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb)
-returns jsonb
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_repeat private.repeats;
-begin
-  if p_request_id is null then
-    return null;
-  end if;
-  -- Two deliveries of one call wait for each other here; the second then finds what the first one made.
-  perform pg_advisory_xact_lock(1128792065, hashtext(p_user_id::text || p_rpc || p_request_id::text));
-  select r.* into v_repeat
-  from private.repeats as r
-  where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
-  if not found then
-    return null;
-  elsif v_repeat.created_at <= private.clock() - interval '7 days' then
-    -- Housekeeping has not come by yet.
-    delete from private.repeats as r
-    where r.user_id = p_user_id and r.rpc = p_rpc and r.request_id = p_request_id;
-    return null;
-  elsif v_repeat.arguments_hash <> sha256(convert_to(p_arguments::text, 'UTF8')) then
-    perform private.refuse('CONFLICT', 'This request_id was used before with other arguments.',
-      jsonb_build_object('request_id', p_request_id));
-  end if;
-  return v_repeat.made;
-end;
-$$;
-comment on function private.recall is
-'Returns what a call with this request_id made, by id, or null if it is new; locks the id until the transaction ends.
-
-Refuses: CONFLICT {request_id} (the same id with other arguments).';
-
-create function private.remember(p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_made jsonb)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_request_id is not null then
-    insert into private.repeats (user_id, rpc, request_id, arguments_hash, made, created_at)
-    values (p_user_id, p_rpc, p_request_id, sha256(convert_to(p_arguments::text, 'UTF8')), p_made, private.clock());
-  end if;
-end;
-$$;
-comment on function private.remember is
-'Keeps what a call made under its request_id, if there is one. private.recall has asked before, and holds the id.
-Refusals never get here.';
-
 create function private.claim(
   p_user_id uuid, p_rpc text, p_request_id uuid, p_arguments jsonb, p_makes jsonb,
   p_at timestamptz default private.clock()

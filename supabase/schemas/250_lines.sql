@@ -268,7 +268,7 @@ comment on function private.write_line is
 create function private.post_message(
   p_community_id uuid, p_user_id uuid, p_type text, p_content text, p_reference_id uuid default null,
   p_event text default null, p_facts jsonb default null, p_at timestamptz default private.clock(),
-  p_until timestamptz default 'infinity'
+  p_until timestamptz default 'infinity', p_id bigint default null
 )
 returns bigint
 language plpgsql security definer set search_path = ''
@@ -291,7 +291,7 @@ begin
   if v_maker is not null and p_event is distinct from 'member_left' then
     perform private.require_line_rate(p_community_id, v_maker, p_until);
   end if;
-  v_id := private.next_line_id();
+  v_id := coalesce(p_id, private.next_line_id());
   perform private.write_line(
     v_id, p_community_id, p_user_id, p_type, p_content, p_reference_id, p_event, p_facts, v_maker, p_at
   );
@@ -300,7 +300,8 @@ begin
 end;
 $$;
 comment on function private.post_message is
-'Puts one line into a Chamber, tells everyone there, and returns its id. p_until as private.require_line_rate.
+'Puts one line into a Chamber, under p_id where an id was taken before, tells everyone there, and returns its id.
+p_until as private.require_line_rate.
 
 Refuses: RATE_LIMITED {most, possible_at, retry_after}: 30 a minute of a member''s lines that cost no coins.';
 

@@ -29,8 +29,8 @@ returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at
+  v_purse private.purses := private.move_coins(
+    p_community_id, p_user_id, 'tip_to_tip', -p_amount, p_proposal_id, p_at, p_amount, null
   );
 begin
   if v_purse.user_id is not null then
@@ -41,7 +41,7 @@ begin
 end;
 $$;
 comment on function private.stake_coins is
-'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little.';
+'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little. It tells nobody.';
 
 create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
 returns void

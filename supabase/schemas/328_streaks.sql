@@ -7,8 +7,6 @@ create table private.streaks (
   longest integer not null default 1,
   last_lived integer not null,
   constraint streaks_pkey primary key (community_id, user_id),
-  constraint streaks_member_fkey foreign key (community_id, user_id)
-  references private.community_members (community_id, user_id),
   constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
 )
 with (fillfactor = 80);
@@ -26,11 +24,12 @@ language plpgsql security definer set search_path = ''
 as $$
 begin
   -- Away, one may still have a stake that came back; a streak does not grow from it.
-  if (private.absence_of(p_day.community_id, p_user_id, p_day.day)).from_day <= p_day.day then
-    return;
-  end if;
   insert into private.streaks as s (community_id, user_id, last_lived)
-  values (p_day.community_id, p_user_id, p_day.days_lived)
+  select p_day.community_id, p_user_id, p_day.days_lived
+  where not exists (
+    select from private.absences as a
+    where a.community_id = p_day.community_id and a.user_id = p_user_id and p_day.day between a.from_day and a.to_day
+  )
   on conflict (community_id, user_id) do update
   set
     days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,

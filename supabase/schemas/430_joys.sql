@@ -65,7 +65,7 @@ begin
   end if;
   -- One glance for what most joys are; only what does not pass it is looked at closely.
   if (
-    p_title ~ e'^[^\u0001-\u001f\u007f-\u009f\u2028\u2029]*[A-Za-z0-9][^\u0001-\u001f\u007f-\u009f\u2028\u2029]*$'
+    p_title ~ '^[ -~]*[!-~][ -~]*$'
     and char_length(p_title) <= 120 and char_length(p_description) <= 1000
     and p_cc_spent between 1 and 1000000000 and p_image_url is null
   ) is not true then
@@ -182,12 +182,12 @@ begin
     perform private.refuse('CONFLICT', 'You have already witnessed this declaration.');
   end if;
 
-  if private.is_member(v_joy.community_id, v_joy.user_id) then
-    perform private.notify(
-      array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me
-    );
-  end if;
-  perform private.tell_community(v_joy.community_id, 'witness', jsonb_build_object('declaration_id', v_joy.id));
+  perform private.notify(
+    array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me,
+    p_besides => (
+      'community:' || v_joy.community_id::text, 'witness', jsonb_build_object('declaration_id', v_joy.id)
+    )
+  );
   return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;
 $$;

@@ -316,7 +316,7 @@ Refuses: NOT_FOUND, CONFLICT {borrow_request_id}, RATE_LIMITED {most, possible_a
 limit, short_by, largest_possible, possible_at}.';
 
 create function private.open_request(
-  p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text,
+  p_id uuid, p_day private.community_days, p_borrower_id uuid, p_lender_id uuid, p_amount integer, p_reason text,
   p_at timestamptz
 )
 returns private.borrow_requests
@@ -326,9 +326,9 @@ declare
   v_request private.borrow_requests;
 begin
   insert into private.borrow_requests (
-    community_id, borrower_id, lender_id, amount, reason, lapses_at, created_at
+    community_id, id, borrower_id, lender_id, amount, reason, lapses_at, created_at
   )
-  values (p_day.community_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at, p_at)
+  values (p_day.community_id, p_id, p_borrower_id, p_lender_id, p_amount, p_reason, p_day.sunset_at, p_at)
   on conflict (community_id, borrower_id, lender_id) where status = 'pending' do nothing
   returning * into v_request;
   if not found then
@@ -337,7 +337,7 @@ begin
     update private.borrow_requests as r set status = 'lapsed'
     where r.community_id = p_day.community_id and r.borrower_id = p_borrower_id and r.lender_id = p_lender_id
       and r.status = 'pending' and r.lapses_at <= p_at;
-    return private.open_request(p_day, p_borrower_id, p_lender_id, p_amount, p_reason, p_at);
+    return private.open_request(p_id, p_day, p_borrower_id, p_lender_id, p_amount, p_reason, p_at);
   end if;
   return v_request;
 end;
@@ -353,41 +353,40 @@ returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := (private.require_member(p_community_id)).user_id;
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason);
-  v_made jsonb := private.recall(v_me, 'request_borrow', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
-  v_day private.community_days;
+  v_act private.act := private.begin_act(p_community_id);
+  v_person private.users := v_act.me;
+  v_me uuid := v_person.id;
+  v_now timestamptz := v_act.at;
+  v_day private.community_days := v_act.day;
+  v_id uuid := gen_random_uuid();
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me, 'request_borrow', p_request_id, jsonb_build_array(p_community_id, p_lender_id, p_amount, p_reason),
+    jsonb_build_object('borrow_request_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_request private.borrow_requests;
-  v_message_id bigint;
-  v_person private.users;
   v_card json;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
     return private.show_asked(p_community_id, v_made);
   end if;
   perform private.require_input_of_request(p_amount, p_reason);
   if p_lender_id = v_me then
     perform private.refuse('INVALID_INPUT', 'One does not borrow from oneself.', '{"field": "lender_id"}');
   end if;
-  v_day := private.require_open_day(p_community_id, v_now);
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
   perform private.require_askable(v_day, v_me, p_lender_id, p_amount, v_now);
 
-  v_request := private.open_request(v_day, v_me, p_lender_id, p_amount, p_reason, v_now);
-  v_message_id := private.post_message(
-    p_community_id, v_me, 'borrow_request', '', v_request.id, p_at => v_now, p_until => v_day.sunset_at
+  v_request := private.open_request(v_id, v_day, v_me, p_lender_id, p_amount, p_reason, v_now);
+  perform private.post_message(
+    p_community_id, v_me, 'borrow_request', '', v_id, p_at => v_now, p_until => v_day.sunset_at, p_id => v_message_id
   );
   perform private.notify(
     array[p_lender_id], p_community_id, 'borrow_request', 'borrow_requested', 'borrow_request', v_request.id,
     jsonb_build_object('amount', p_amount), p_by => v_me, p_is_ask => true, p_at => v_now
   );
-  perform private.remember(
-    v_me, 'request_borrow', p_request_id, v_arguments,
-    jsonb_build_object('borrow_request_id', v_request.id, 'message_id', v_message_id)
-  );
-
-  v_person := private.find_person(v_me);
   v_card := row_to_json(private.show_borrow_request(v_request, v_person, private.find_person(p_lender_id)));
   return json_build_object(
     'borrow_request', v_card,
@@ -737,11 +736,13 @@ declare
   v_now timestamptz := private.clock();
   v_loan private.loans := private.require_loan(p_loan_id);
   v_me uuid := private.caller_id();
-  v_arguments jsonb := jsonb_build_array(p_loan_id, p_amount);
+  v_made jsonb := private.claim(
+    v_me, 'repay_loan', p_request_id, jsonb_build_array(p_loan_id, p_amount), jsonb_build_object('loan_id', p_loan_id), v_now
+  );
   v_day private.community_days;
   v_purse private.purses;
 begin
-  if private.recall(v_me, 'repay_loan', p_request_id, v_arguments) is not null then
+  if v_made is not null then
     v_day := private.hold_day(v_loan.community_id, v_now);
     v_loan := private.require_loan(p_loan_id);
     select b.* into v_purse from private.purses as b
@@ -764,9 +765,6 @@ begin
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
       jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now
-    );
-    perform private.remember(
-      v_me, 'repay_loan', p_request_id, v_arguments, jsonb_build_object('loan_id', p_loan_id)
     );
   end if;
   return json_build_object(

@@ -453,7 +453,7 @@ Refuses: ACTIVE_TIP_TO_TIP_EXISTS {proposal_id, possible_at}, CONFLICT {away}, N
 RATE_LIMITED {most, possible_at, retry_after}, NOT_FOUND.';
 
 create function private.open_proposal(
-  p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
+  p_id uuid, p_day private.community_days, p_proposer_id uuid, p_title text, p_description text, p_stake_amount integer,
   p_amendment jsonb, p_electors integer, p_at timestamptz
 )
 returns private.tip_to_tip_proposals
@@ -463,11 +463,11 @@ declare
   v_proposal private.tip_to_tip_proposals;
 begin
   insert into private.tip_to_tip_proposals (
-    community_id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting,
+    community_id, id, proposer_id, title, description, stake_amount, amendment, deadline, remind_at, electors, awaiting,
     created_at
   )
   values (
-    p_day.community_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
+    p_day.community_id, p_id, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment,
     p_at + interval '4 hours', p_at + interval '3 hours', p_electors, p_electors - 1, p_at
   )
   on conflict (community_id, proposer_id) where status = 'active' do nothing
@@ -477,7 +477,7 @@ begin
     perform private.require_no_active_proposal(p_day.community_id, p_proposer_id, p_day);
     perform private.require_proposal_rate(p_day, p_proposer_id, p_stake_amount);
     return private.open_proposal(
-      p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
+      p_id, p_day, p_proposer_id, p_title, p_description, p_stake_amount, p_amendment, p_electors, p_at
     );
   end if;
   return v_proposal;
@@ -513,57 +513,63 @@ returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := (private.require_member(p_community_id)).user_id;
-  v_arguments jsonb := jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment);
-  v_made jsonb := private.recall(v_me, 'propose_tip_to_tip', p_request_id, v_arguments);
-  v_now timestamptz := private.clock();
-  v_day private.community_days;
+  v_act private.act := private.begin_act(p_community_id);
+  v_me uuid := (v_act.me).id;
+  v_now timestamptz := v_act.at;
+  v_day private.community_days := v_act.day;
+  v_id uuid := gen_random_uuid();
+  v_message_id bigint := private.next_line_id();
+  v_made jsonb := private.claim(
+    v_me, 'propose_tip_to_tip', p_request_id,
+    jsonb_build_array(p_community_id, p_title, p_stake_amount, p_description, p_amendment),
+    jsonb_build_object('proposal_id', v_id, 'message_id', v_message_id), v_now
+  );
   v_amendment jsonb;
   v_electors uuid[];
   v_proposal private.tip_to_tip_proposals;
   v_purse private.purses;
-  v_message_id bigint;
   v_shape private.proposal;
   v_card json;
 begin
   if v_made is not null then
-    perform private.settle_day(p_community_id);
     return private.show_proposed(p_community_id, v_me, v_made);
   end if;
   perform private.require_input_of_proposal(p_title, p_description, p_stake_amount);
   if p_amendment is not null then
     v_amendment := private.require_amendment(p_amendment);
   end if;
-  v_day := private.require_open_day(p_community_id, v_now);
+  if not v_day.is_open then
+    perform private.require_open(v_day);
+  end if;
   if v_amendment is not null then
     perform private.require_change(p_community_id, v_amendment);
   end if;
   v_electors := private.find_electors(v_day, v_me, p_stake_amount, v_now);
 
   v_proposal := private.open_proposal(
-    v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors), v_now
+    v_id, v_day, v_me, p_title, p_description, p_stake_amount, v_amendment, cardinality(v_electors), v_now
   );
-  v_purse := private.stake_coins(v_proposal.id, p_community_id, v_me, p_stake_amount, v_now);
+  v_purse := private.stake_coins(v_id, p_community_id, v_me, p_stake_amount, v_now);
   if v_purse.user_id is null then
     perform private.refuse_shortage(
       p_community_id, v_me, p_stake_amount, private.when_affordable(p_community_id, v_me, p_stake_amount)
     );
   end if;
-  v_message_id := private.post_message(
-    p_community_id, v_me, 'tip_to_tip', '', v_proposal.id, p_at => v_now
+  perform private.write_line(
+    v_message_id, p_community_id, v_me, 'tip_to_tip', '', v_id, null, null, null, v_now
+  );
+  perform private.tell(
+    ('user:' || v_me::text, 'balance', jsonb_build_object('community_id', p_community_id)),
+    ('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_message_id))
   );
   perform private.open_roll(v_proposal, v_electors);
-  perform private.remember(
-    v_me, 'propose_tip_to_tip', p_request_id, v_arguments,
-    jsonb_build_object('proposal_id', v_proposal.id, 'message_id', v_message_id)
-  );
 
   v_shape := private.show_proposal(v_proposal);
   v_card := row_to_json(v_shape);
   return json_build_object(
     'proposal', v_card,
     'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
   );
 end;
 $$;
