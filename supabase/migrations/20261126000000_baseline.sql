@@ -3058,7 +3058,7 @@ grant select on private.notification_mutes to authenticated;
 create function private.notify(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_id uuid,
   p_facts jsonb default '{}', p_by uuid default null, p_is_ask boolean default false,
-  p_at timestamptz default private.clock(), p_besides private.broadcast default null
+  p_at timestamptz default private.clock(), p_besides private.broadcast[] default '{}'
 )
 returns void
 language plpgsql security definer set search_path = ''
@@ -3092,13 +3092,11 @@ begin
     updated_at = excluded.updated_at,
     people = (excluded.people || array_remove(n.people, excluded.people[1]))[:3];
   if found and cardinality(p_user_ids) = 1 then
-    perform private.tell(variadic array_remove(array[
-      (
-        'user:' || p_user_ids[1]::text, 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id)
-      )::private.broadcast, p_besides
-    ], null));
-  elsif p_besides is not null then
-    perform private.tell(p_besides);
+    perform private.tell(variadic p_besides || (
+      'user:' || p_user_ids[1]::text, 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id)
+    )::private.broadcast);
+  elsif p_besides <> '{}' then
+    perform private.tell(variadic p_besides);
   end if;
 end;
 $$;
@@ -3108,7 +3106,7 @@ folds. Who has left is not told.
 
 p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a loan request, their own removal), which
 no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
-topic, p_besides another topic together with it; what is told to many, the community''s topic carries already.';
+topic, together with what else the act tells, p_besides; what is told to many, the community''s topic carries already.';
 
 create function private.notify_each(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_ids uuid[],
@@ -5939,17 +5937,27 @@ begin
     v_taker.community_id, v_taker.user_id, p_taken, p_amount, p_amount, v_taker.remaining, v_giver.user_id,
     p_reference_id, v_taker.day, p_at
   );
-  perform private.tell(
-    ('user:' || v_giver.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id)),
-    ('user:' || v_taker.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id))
-  );
   return v_giver;
 end;
 $$;
 comment on function private.give_coins is
 'Moves coins from one purse to another and writes both entries, in two statements: p_given says what the giver did,
 p_taken what the taker got. Returns the giver''s purse as it then is, or null and nothing written where it holds too
-little. Refuses: CONFLICT {most} (the taker''s is full).';
+little. It tells nobody: private.purses_told says what is to be told. Refuses: CONFLICT {most} (the taker''s is full).';
+
+create function private.purses_told(p_community_id uuid, p_one_id uuid, p_other_id uuid)
+returns private.broadcast[]
+language plpgsql immutable security definer set search_path = ''
+as $$
+declare
+  v_ids jsonb := jsonb_build_object('community_id', p_community_id);
+begin
+  return array[
+    ('user:' || p_one_id::text, 'balance', v_ids), ('user:' || p_other_id::text, 'balance', v_ids)
+  ]::private.broadcast[];
+end;
+$$;
+comment on function private.purses_told is 'What the two between whom coins moved are told.';
 
 create function private.post_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
@@ -6974,7 +6982,10 @@ as $$
 declare
   v_day private.community_days;
 begin
-  perform private.settle_day(p_community_id, p_now);
+  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= p_now;
+  if found then
+    perform private.settle_day(p_community_id, p_now);
+  end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
@@ -8295,9 +8306,9 @@ begin
 
   perform private.notify(
     array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me,
-    p_besides => (
+    p_besides => array[(
       'community:' || v_joy.community_id::text, 'witness', jsonb_build_object('declaration_id', v_joy.id)
-    )
+    )::private.broadcast]
   );
   return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;
@@ -8910,17 +8921,27 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
-  v_line bigint := private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
+  v_told private.broadcast[];
+  v_line bigint;
 begin
+  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at);
+  v_line := private.next_line_id();
+  perform private.write_line(
+    v_line, p_request.community_id, null, 'system', '', null, v_event, p_facts, p_request.lender_id, p_at
+  );
+  v_told := array[(
+    'community:' || p_request.community_id::text, 'message', jsonb_build_object('message_id', v_line)
+  )::private.broadcast];
   if p_facts ? 'loan_id' then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
+    v_told := v_told || private.purses_told(p_request.community_id, p_request.lender_id, p_request.borrower_id);
   end if;
   perform private.notify(
     array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
     case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
-    p_by => p_request.lender_id, p_at => p_at
+    p_by => p_request.lender_id, p_at => p_at, p_besides => v_told
   );
   return v_line;
 end;
@@ -8970,8 +8991,8 @@ begin
   end if;
   v_line := private.note_answer(v_request, v_facts, v_now);
 
-  v_lender := private.find_person(v_me);
-  v_borrower := private.find_person(v_request.borrower_id);
+  select u.* into v_lender from private.users as u where u.id = v_me;
+  select u.* into v_borrower from private.users as u where u.id = v_request.borrower_id;
   return json_build_object(
     'borrow_request', private.show_borrow_request(v_request, v_borrower, v_lender),
     'system_message', private.show_new_line(
@@ -9174,7 +9195,8 @@ begin
     v_loan := private.reduce_loan(v_loan, p_amount, 'repaid');
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
-      jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now
+      jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now,
+      p_besides => private.purses_told(v_loan.community_id, v_me, v_loan.lender_id)
     );
   end if;
   return json_build_object(

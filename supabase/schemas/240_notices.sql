@@ -82,7 +82,7 @@ grant select on private.notification_mutes to authenticated;
 create function private.notify(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_id uuid,
   p_facts jsonb default '{}', p_by uuid default null, p_is_ask boolean default false,
-  p_at timestamptz default private.clock(), p_besides private.broadcast default null
+  p_at timestamptz default private.clock(), p_besides private.broadcast[] default '{}'
 )
 returns void
 language plpgsql security definer set search_path = ''
@@ -116,13 +116,11 @@ begin
     updated_at = excluded.updated_at,
     people = (excluded.people || array_remove(n.people, excluded.people[1]))[:3];
   if found and cardinality(p_user_ids) = 1 then
-    perform private.tell(variadic array_remove(array[
-      (
-        'user:' || p_user_ids[1]::text, 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id)
-      )::private.broadcast, p_besides
-    ], null));
-  elsif p_besides is not null then
-    perform private.tell(p_besides);
+    perform private.tell(variadic p_besides || (
+      'user:' || p_user_ids[1]::text, 'notification', jsonb_build_object('ref_kind', p_ref_kind, 'ref_id', p_ref_id)
+    )::private.broadcast);
+  elsif p_besides <> '{}' then
+    perform private.tell(variadic p_besides);
   end if;
 end;
 $$;
@@ -132,7 +130,7 @@ folds. Who has left is not told.
 
 p_by is the person it is about. p_is_ask: what is addressed to them (a vote, a loan request, their own removal), which
 no mute silences and which reaches who has just left too. One person told alone also hears a broadcast on their own
-topic, p_besides another topic together with it; what is told to many, the community''s topic carries already.';
+topic, together with what else the act tells, p_besides; what is told to many, the community''s topic carries already.';
 
 create function private.notify_each(
   p_user_ids uuid[], p_community_id uuid, p_type text, p_event text, p_ref_kind text, p_ref_ids uuid[],

@@ -326,17 +326,27 @@ begin
     v_taker.community_id, v_taker.user_id, p_taken, p_amount, p_amount, v_taker.remaining, v_giver.user_id,
     p_reference_id, v_taker.day, p_at
   );
-  perform private.tell(
-    ('user:' || v_giver.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id)),
-    ('user:' || v_taker.user_id::text, 'balance', jsonb_build_object('community_id', v_giver.community_id))
-  );
   return v_giver;
 end;
 $$;
 comment on function private.give_coins is
 'Moves coins from one purse to another and writes both entries, in two statements: p_given says what the giver did,
 p_taken what the taker got. Returns the giver''s purse as it then is, or null and nothing written where it holds too
-little. Refuses: CONFLICT {most} (the taker''s is full).';
+little. It tells nobody: private.purses_told says what is to be told. Refuses: CONFLICT {most} (the taker''s is full).';
+
+create function private.purses_told(p_community_id uuid, p_one_id uuid, p_other_id uuid)
+returns private.broadcast[]
+language plpgsql immutable security definer set search_path = ''
+as $$
+declare
+  v_ids jsonb := jsonb_build_object('community_id', p_community_id);
+begin
+  return array[
+    ('user:' || p_one_id::text, 'balance', v_ids), ('user:' || p_other_id::text, 'balance', v_ids)
+  ]::private.broadcast[];
+end;
+$$;
+comment on function private.purses_told is 'What the two between whom coins moved are told.';
 
 create function private.post_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,

@@ -174,7 +174,10 @@ as $$
 declare
   v_day private.community_days;
 begin
-  perform private.settle_day(p_community_id, p_now);
+  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= p_now;
+  if found then
+    perform private.settle_day(p_community_id, p_now);
+  end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id;

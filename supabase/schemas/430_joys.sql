@@ -184,9 +184,9 @@ begin
 
   perform private.notify(
     array[v_joy.user_id], v_joy.community_id, 'witnessed', 'joy_witnessed', 'declaration', v_joy.id, p_by => v_me,
-    p_besides => (
+    p_besides => array[(
       'community:' || v_joy.community_id::text, 'witness', jsonb_build_object('declaration_id', v_joy.id)
-    )
+    )::private.broadcast]
   );
   return jsonb_build_object('witnessed', true, 'witnessed_count', v_count);
 end;

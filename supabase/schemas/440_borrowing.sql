@@ -500,17 +500,27 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
-  v_line bigint := private.announce(p_request.community_id, v_event, p_facts, p_at, p_request.lapses_at);
+  v_told private.broadcast[];
+  v_line bigint;
 begin
+  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at);
+  v_line := private.next_line_id();
+  perform private.write_line(
+    v_line, p_request.community_id, null, 'system', '', null, v_event, p_facts, p_request.lender_id, p_at
+  );
+  v_told := array[(
+    'community:' || p_request.community_id::text, 'message', jsonb_build_object('message_id', v_line)
+  )::private.broadcast];
   if p_facts ? 'loan_id' then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
+    v_told := v_told || private.purses_told(p_request.community_id, p_request.lender_id, p_request.borrower_id);
   end if;
   perform private.notify(
     array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
     case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
-    p_by => p_request.lender_id, p_at => p_at
+    p_by => p_request.lender_id, p_at => p_at, p_besides => v_told
   );
   return v_line;
 end;
@@ -560,8 +570,8 @@ begin
   end if;
   v_line := private.note_answer(v_request, v_facts, v_now);
 
-  v_lender := private.find_person(v_me);
-  v_borrower := private.find_person(v_request.borrower_id);
+  select u.* into v_lender from private.users as u where u.id = v_me;
+  select u.* into v_borrower from private.users as u where u.id = v_request.borrower_id;
   return json_build_object(
     'borrow_request', private.show_borrow_request(v_request, v_borrower, v_lender),
     'system_message', private.show_new_line(
@@ -764,7 +774,8 @@ begin
     v_loan := private.reduce_loan(v_loan, p_amount, 'repaid');
     perform private.notify(
       array[v_loan.lender_id], v_loan.community_id, 'system', 'loan_repaid', 'loan', p_loan_id,
-      jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now
+      jsonb_build_object('amount', p_amount), p_by => v_me, p_at => v_now,
+      p_besides => private.purses_told(v_loan.community_id, v_me, v_loan.lender_id)
     );
   end if;
   return json_build_object(
