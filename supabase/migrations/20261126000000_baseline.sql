@@ -3729,6 +3729,8 @@ declare
     select c.last_read_id from private.chamber_marks as c
     where c.community_id = p_community_id and c.user_id = p_user_id
   ), 0);
+  -- Nearly always nobody: asked once, not for each line.
+  v_erased uuid[] := array(select e.user_id from private.erasures as e);
 begin
   return (
     select count(*)::integer
@@ -3736,7 +3738,7 @@ begin
       select from private.chat_messages as m
       where
         m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id and m.deleted_at is null
-        and not exists (select from private.erasures as e where e.user_id = m.user_id)
+        and m.user_id <> all(v_erased)
       order by m.id
       limit 1000
     ) as unread
@@ -5567,6 +5569,37 @@ open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_
 retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
+create function private.show_community_to(p_community_id uuid, p_is_moderator boolean)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
+        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
+        'member_count', (
+          select count(*) from private.community_members as m
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
+        )
+      )
+      || case
+        when p_is_moderator
+          then jsonb_build_object(
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+          )
+        else '{}'
+      end
+    from private.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.show_community_to is
+'The shape community, with invite_code for a moderator. Only for who has asked who looks.';
+
 create function private.show_community(p_community_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -5582,27 +5615,7 @@ begin
       return null;
     end if;
   end if;
-  return (
-    select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
-        when 'moderator' = any(private.roles_now(v_member))
-          then jsonb_build_object(
-            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
-          )
-        else '{}'
-      end
-    from private.communities as c
-    where c.id = p_community_id
-  );
+  return private.show_community_to(p_community_id, coalesce('moderator' = any(private.roles_now(v_member)), false));
 end;
 $$;
 comment on function private.show_community is
@@ -11634,17 +11647,31 @@ grant execute on function public.mark_chamber_read, private.mark_chamber_read to
 -- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
 
 create function private.get_balance(p_community_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member_today(p_community_id);
+  v_me private.users := private.able_person(private.caller_id());
+  v_now timestamptz := private.clock();
+  v_found record;
 begin
-  return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
+  select b as purse, d as day, c.daily_cc_budget as daily_budget into v_found
+  from private.community_members as m
+  join private.purses as b on b.community_id = m.community_id and b.user_id = m.user_id
+  join private.community_days as d on d.community_id = m.community_id
+  join private.communities as c on c.id = m.community_id
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  if not found then
+    perform private.require_member(p_community_id);
+  elsif (v_found.day).due_at <= v_now then
+    perform private.settle_day(p_community_id, v_now);
+    return json_build_object('balance', private.show_balance_of(p_community_id, v_me.id));
+  end if;
+  return json_build_object('balance', private.balance_on(v_found.purse, v_found.day, v_found.daily_budget));
 end;
 $$;
 create function public.get_balance(community_id uuid)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin
@@ -13476,9 +13503,9 @@ declare
 begin
   return jsonb_build_object('communities', (
     select coalesce(jsonb_agg(
-      private.show_community(m.community_id) || jsonb_build_object(
+      private.show_community_to(m.community_id, 'moderator' = any(r.roles)) || jsonb_build_object(
         'balance', private.show_balance_of(m.community_id, v_me),
-        'roles', private.roles_now(m),
+        'roles', r.roles,
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
@@ -13492,6 +13519,7 @@ begin
       order by m.joined_at, m.community_id
     ), '[]')
     from private.community_members as m
+    cross join lateral (select private.roles_now(m) as roles limit 1) as r
     where m.user_id = v_me and m.left_at is null
   ));
 end;

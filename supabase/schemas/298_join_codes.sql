@@ -137,6 +137,37 @@ open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_
 retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
+create function private.show_community_to(p_community_id uuid, p_is_moderator boolean)
+returns jsonb
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select
+      jsonb_build_object(
+        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
+        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
+        'member_count', (
+          select count(*) from private.community_members as m
+          where m.community_id = c.id and m.left_at is null
+            and not exists (select from private.erasures as e where e.user_id = m.user_id)
+        )
+      )
+      || case
+        when p_is_moderator
+          then jsonb_build_object(
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+          )
+        else '{}'
+      end
+    from private.communities as c
+    where c.id = p_community_id
+  );
+end;
+$$;
+comment on function private.show_community_to is
+'The shape community, with invite_code for a moderator. Only for who has asked who looks.';
+
 create function private.show_community(p_community_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -152,27 +183,7 @@ begin
       return null;
     end if;
   end if;
-  return (
-    select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
-        when 'moderator' = any(private.roles_now(v_member))
-          then jsonb_build_object(
-            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
-          )
-        else '{}'
-      end
-    from private.communities as c
-    where c.id = p_community_id
-  );
+  return private.show_community_to(p_community_id, coalesce('moderator' = any(private.roles_now(v_member)), false));
 end;
 $$;
 comment on function private.show_community is

@@ -1,17 +1,31 @@
 -- Looking into one's purse, the books and the Sunset list (RULES 5 and 6).
 
 create function private.get_balance(p_community_id uuid)
-returns jsonb
+returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me private.community_members := private.require_member_today(p_community_id);
+  v_me private.users := private.able_person(private.caller_id());
+  v_now timestamptz := private.clock();
+  v_found record;
 begin
-  return jsonb_build_object('balance', private.show_balance_of(p_community_id, v_me.user_id));
+  select b as purse, d as day, c.daily_cc_budget as daily_budget into v_found
+  from private.community_members as m
+  join private.purses as b on b.community_id = m.community_id and b.user_id = m.user_id
+  join private.community_days as d on d.community_id = m.community_id
+  join private.communities as c on c.id = m.community_id
+  where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
+  if not found then
+    perform private.require_member(p_community_id);
+  elsif (v_found.day).due_at <= v_now then
+    perform private.settle_day(p_community_id, v_now);
+    return json_build_object('balance', private.show_balance_of(p_community_id, v_me.id));
+  end if;
+  return json_build_object('balance', private.balance_on(v_found.purse, v_found.day, v_found.daily_budget));
 end;
 $$;
 create function public.get_balance(community_id uuid)
-returns jsonb
+returns json
 language plpgsql security invoker set search_path = ''
 as $$
 begin

@@ -9,9 +9,9 @@ declare
 begin
   return jsonb_build_object('communities', (
     select coalesce(jsonb_agg(
-      private.show_community(m.community_id) || jsonb_build_object(
+      private.show_community_to(m.community_id, 'moderator' = any(r.roles)) || jsonb_build_object(
         'balance', private.show_balance_of(m.community_id, v_me),
-        'roles', private.roles_now(m),
+        'roles', r.roles,
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
           select c.created_at from private.chat_messages as c
@@ -25,6 +25,7 @@ begin
       order by m.joined_at, m.community_id
     ), '[]')
     from private.community_members as m
+    cross join lateral (select private.roles_now(m) as roles limit 1) as r
     where m.user_id = v_me and m.left_at is null
   ));
 end;
