@@ -39,11 +39,11 @@ def editions(house, rain, asha, bram, service):
     carol = house.admit(house.sign_up("carol@chas.test", "Carol"))
     code = asha.get_community(community_id=rain)["community"]["invite_code"]
     carol.join_community(invite_code=code)
-    for day, title in enumerate(("Regen — “endlich” 🌧️", "line\u2028break", 'a "quote" \\', "雨")):
+    for day, title in enumerate(("Regen — “endlich” 🌧️", "left \u200f right", 'a "quote" \\', "雨")):
         house.clock.at(f"2026-03-0{day + 2} 12:00+00:00")
         for person in (bram, carol):
             told = person.declare_joy(
-                community_id=rain, title=title, cc_spent=3, description="Zwei\nZeilen\t✓"
+                community_id=rain, title=title, cc_spent=3, description="Zwei\nZeilen\t\u2028✓"
             )
             if day == 1 and person is bram:
                 struck = told["message"]["id"]
