@@ -327,7 +327,7 @@ class Bench:
         ):
             deep = one(
                 member,
-                f"select id from public.{rows} where community_id = %s"
+                f"select id from private.{rows} where community_id = %s"
                 f" order by {key} desc offset 19980 limit 1",
                 where,
             )
