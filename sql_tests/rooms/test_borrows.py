@@ -246,6 +246,18 @@ def test_members_lending_to_each_other_at_once_never_deadlock(rain, asha, bram, 
 # ------------------------------------------------------------------------------ the closed day
 
 
+def test_who_asked_a_moment_before_a_sunset_settled_since_lends_nothing(
+    rain, asha, bram, ask, clock, service
+):
+    request = ask(bram, asha, 20)
+    clock.at("2026-03-02 23:59:30+00:00")
+    service.post_correction(community_id=rain, user_id=asha.id, amount=50, reason="By night")
+    before = asha.at("2026-03-02 23:58:59+00:00")
+    with refused("DAY_CLOSED"):
+        before.respond_borrow(borrow_request_id=request["id"], action="approved")
+    assert purse(asha, rain) == 50
+
+
 def test_a_request_lapses_at_sunset(rain, asha, bram, ask, clock):
     request = ask(bram, asha, 20)
     clock.at("2026-03-02 23:59:30+00:00")

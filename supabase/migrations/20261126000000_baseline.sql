@@ -8991,6 +8991,10 @@ begin
   end if;
 
   v_day := private.hold_day(v_request.community_id, v_now);
+  if p_action = 'approved' and not v_day.is_open then
+    -- Also where it was asked a moment before a Sunset that another has settled meanwhile.
+    perform private.refuse_request(v_request.community_id, v_request.id, p_action);
+  end if;
   v_request := private.end_request(v_request, p_action, v_lent, v_now);
   v_facts := jsonb_build_object(
     'borrow_request_id', v_request.id, 'lender_id', v_me, 'borrower_id', v_request.borrower_id
