@@ -37,7 +37,7 @@ class RunningClock(Clock):
         self.ahead = ahead
 
     @property
-    def now(self) -> datetime:  # type: ignore[override]
+    def now(self) -> datetime:  # type: ignore[override]  # elsewhere it is set, here it runs
         return datetime.now(UTC) + self.ahead
 
 

@@ -1216,25 +1216,6 @@ comment on function private.lock_me is
 'Locks the caller''s own row and returns it: how an act begins that no membership holds yet (founding, joining, a new
 name). An erasure of theirs is waited for, or waits (RULES 13.4). Refuses: as require_admitted.';
 
-create function private.require_user()
-returns private.users
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_id uuid := private.require_admitted();
-  v_me private.users;
-begin
-  select u.* into v_me from private.users as u
-  where u.id = v_id;
-  return v_me;
-end;
-$$;
-comment on function private.require_user is
-'Returns the caller''s profile if they are signed in and admitted.
-
-Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
-grant execute on function private.require_user to authenticated;
-
 create function private.take_turn()
 returns void
 language plpgsql volatile security definer set search_path = ''
@@ -2243,16 +2224,6 @@ end;
 $$;
 comment on function private.able_member_ids is
 'The ids of everyone in a community who can act now, in id order: of whom rolls, candidates and heirs are made.';
-
-create function private.is_able_member(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.is_member(p_community_id, p_user_id) and private.is_able(p_user_id);
-end;
-$$;
-comment on function private.is_able_member is 'Whether a person is in a community and can act now.';
 
 create function private.next_budget(p_community_id uuid)
 returns integer
@@ -7236,19 +7207,6 @@ Pages make json of it, not jsonb: text written once, where jsonb would be taken 
 (measured: a page of the Chamber in a third of the time). The limit has authors looked up one by one, so that no page is
 ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
-
-create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
-returns json
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select row_to_json(s.declaration) from private.shown_declarations as s
-    where s.community_id = p_community_id and s.id = p_declaration_id
-  );
-end;
-$$;
-comment on function private.show_declaration is 'The shape declaration of one joy.';
 
 create function private.said_lines(
   p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb

@@ -221,25 +221,6 @@ comment on function private.lock_me is
 'Locks the caller''s own row and returns it: how an act begins that no membership holds yet (founding, joining, a new
 name). An erasure of theirs is waited for, or waits (RULES 13.4). Refuses: as require_admitted.';
 
-create function private.require_user()
-returns private.users
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_id uuid := private.require_admitted();
-  v_me private.users;
-begin
-  select u.* into v_me from private.users as u
-  where u.id = v_id;
-  return v_me;
-end;
-$$;
-comment on function private.require_user is
-'Returns the caller''s profile if they are signed in and admitted.
-
-Refuses: UNAUTHORIZED, FORBIDDEN, INVITE_REQUIRED.';
-grant execute on function private.require_user to authenticated;
-
 create function private.take_turn()
 returns void
 language plpgsql volatile security definer set search_path = ''

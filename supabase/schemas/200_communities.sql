@@ -218,16 +218,6 @@ $$;
 comment on function private.able_member_ids is
 'The ids of everyone in a community who can act now, in id order: of whom rolls, candidates and heirs are made.';
 
-create function private.is_able_member(p_community_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.is_member(p_community_id, p_user_id) and private.is_able(p_user_id);
-end;
-$$;
-comment on function private.is_able_member is 'Whether a person is in a community and can act now.';
-
 create function private.next_budget(p_community_id uuid)
 returns integer
 language plpgsql stable security definer set search_path = ''

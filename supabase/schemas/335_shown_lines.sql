@@ -55,19 +55,6 @@ Pages make json of it, not jsonb: text written once, where jsonb would be taken 
 ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
 
-create function private.show_declaration(p_community_id uuid, p_declaration_id uuid)
-returns json
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return (
-    select row_to_json(s.declaration) from private.shown_declarations as s
-    where s.community_id = p_community_id and s.id = p_declaration_id
-  );
-end;
-$$;
-comment on function private.show_declaration is 'The shape declaration of one joy.';
-
 create function private.said_lines(
   p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
 )
