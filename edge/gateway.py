@@ -21,6 +21,8 @@ from edge.settings import Settings
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3
+# All are kept: the pool closes a spare one even in the moment it was promised to a request.
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 # A proxy in the environment is for the way out, not for a project on this machine.
 NO_PROXY = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 
@@ -32,6 +34,7 @@ class Gateway:
         self._patience = settings.house_timeout_seconds
         self.http = httpx.AsyncClient(
             timeout=httpx.Timeout(self._patience, connect=min(self._patience, CONNECT_SECONDS)),
+            limits=LIMITS,
             mounts=NO_PROXY,
             event_hooks={"request": [keep_key_apart]},
         )

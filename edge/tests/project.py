@@ -28,6 +28,9 @@ from programs import gateway, postgrest
 from edge.app import create_app
 from edge.settings import Settings
 
+# A pool that closes a spare connection may take one that another thread has just been promised.
+NEVER_SPARE = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+
 # ------------------------------------------------------------------------------ programs
 
 
@@ -196,7 +199,7 @@ class Project:
         command: list[str | Path] = [sys.executable, "-m", "edge"]
         with (
             running(command, log, f"{url}/health", environment) as process,
-            httpx.Client(base_url=url, timeout=20) as http,
+            httpx.Client(base_url=url, timeout=20, limits=NEVER_SPARE) as http,
         ):
             yield Edge(self, http, log, process)
 
