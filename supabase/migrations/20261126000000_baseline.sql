@@ -922,10 +922,12 @@ select
   u.id,
   u.display_name,
   u.person,
-  u.erased_at is not null as is_erased
+  u.erased_at is not null as is_erased,
+  case when u.erased_at is null then '“' || u.display_name || '”' else 'a former member' end as called
 from private.users as u;
 comment on view private.shown_people is
-'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
+'The shape person of everyone the reader may see, and what sentences call them. Words of somebody who is_erased are
+shown to nobody.';
 grant select on private.shown_people to authenticated;
 
 create function private.erase_profile(p_user_id uuid)
@@ -3917,8 +3919,8 @@ begin
 end;
 $$;
 comment on function private.events is
-'Everything the house says: the one list, from which private.say makes sentences. By place (a line of the Chamber, a
-notice, an entry of the audit log) and event: what is said, for a notice also what stands below its title. Of several
+'Everything the house says: the one list, from which private.say_each makes sentences. By place (a line of the Chamber,
+a notice, an entry of the audit log) and event: what is said, for a notice also what stands below its title. Of several
 sentences for one event the first holds whose condition, when, the facts contain; the last has none.
 
 In braces what is filled in from the facts; what stands in square brackets is left out where a thing it names is gone
@@ -3956,7 +3958,7 @@ returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (select private.called(u) from private.users as u where u.id = p_user_id);
+  return (select p.called from private.shown_people as p where p.id = p_user_id);
 end;
 $$;
 comment on function private.call_person is 'What a sentence calls a person now; null for nobody.';
@@ -4006,116 +4008,93 @@ begin
       '%s %s CC', case when (p_facts ->> 'amount')::integer > 0 then 'up by' else 'down by' end,
       abs((p_facts ->> 'amount')::integer)
     )
-    when 'others' then case
-      when (p_facts ->> 'count')::integer = 2 then 'one other'
-      when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
-    end
     when 'joys' then case
       when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
       else (p_facts ->> 'total_declarations') || ' joys'
     end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
-    when 'words' then coalesce(p_facts ->> 'words', '')
-    when 'changed' then private.list_settings(p_facts -> 'changed')
-    when 'pending' then private.list_settings(p_facts -> 'pending')
-    else coalesce(private.call_person((p_facts ->> (p_key || '_id'))::uuid), p_facts ->> p_key)
+    else private.call_person((p_facts ->> (p_key || '_id'))::uuid)
   end;
 end;
 $$;
 comment on function private.fill_in is
-'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
-fact as it is; null where it is gone.';
+'What stands for a word in braces of a sentence that is no fact itself: a person as they are called now, or words as
+they may be read now; null where it is gone.';
 
-create function private.fill_piece(
-  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+create type private.saying as (community_id uuid, event text, facts jsonb);
+comment on type private.saying is 'Something the house says: an event of private.events, and its facts.';
+
+create function private.say_each(
+  p_place text, p_sayings private.saying[], p_called jsonb default '{}', p_part text default 'say'
 )
-returns text
+returns text[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_said text;
-  v_part text;
+  v_events jsonb := private.events() -> p_place;
+  v_one private.saying;
+  v_cases jsonb;
+  v_template text;
+  v_pieces text[];
+  v_parts text[];
   v_key text;
+  v_piece text;
+  v_sentence text;
+  v_said text[] := array[]::text[];
 begin
-  if p_piece = '' then
-    return '';
-  end if;
-  foreach v_part in array string_to_array(p_piece, '{') loop
-    if v_said is null then
-      v_said := v_part;
-    else
-      v_key := split_part(v_part, '}', 1);
-      v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')),
-        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
-        private.fill_in(p_community_id, p_facts, v_key), p_default
-      ) || split_part(v_part, '}', 2);
-    end if;
+  foreach v_one in array p_sayings loop
+    v_cases := v_events -> v_one.event;
+    v_template := v_cases -> -1 ->> p_part;
+    for n in reverse coalesce(jsonb_array_length(v_cases), 0) - 2 .. 0 loop
+      if v_one.facts @> (v_cases -> n -> 'when') then
+        v_template := v_cases -> n ->> p_part;
+      end if;
+    end loop;
+    -- Taken apart before anything is filled in, so that no name and no words can be mistaken for a part of it. Every
+    -- second piece stood in square brackets.
+    v_pieces := string_to_array(replace(v_template, ']', '['), '[');
+    v_sentence := '';
+    for n in 1 .. coalesce(cardinality(v_pieces), 0) loop
+      v_parts := string_to_array(v_pieces[n], '{');
+      v_piece := v_parts[1];
+      for m in 2 .. cardinality(v_parts) loop
+        v_key := split_part(v_parts[m], '}', 1);
+        v_piece := v_piece || coalesce(
+          case
+            when jsonb_typeof(v_one.facts -> v_key) in ('array', 'object')
+              then private.list_settings(v_one.facts -> v_key)
+            when v_one.facts ? v_key then v_one.facts ->> v_key
+            else coalesce(
+              p_called ->> (v_one.facts ->> (v_key || '_id')), private.fill_in(v_one.community_id, v_one.facts, v_key)
+            )
+          end,
+          case when n % 2 = 1 then 'somebody' end
+        ) || split_part(v_parts[m], '}', 2);
+      end loop;
+      v_sentence := v_sentence || coalesce(v_piece, '');
+    end loop;
+    v_said := v_said || v_sentence;
   end loop;
   return v_said;
 end;
 $$;
-comment on function private.fill_piece is
-'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+comment on function private.say_each is
+'The sentences of these events, made of their facts with the names and words of this moment: many at once, for a page is
+full of them. What stands in square brackets is left out where it names something that is gone; a fact stands as it is.
+p_called holds people who were looked up already: their ids and what they are called. p_part below is what stands below
+a notice''s title. Only for a door that has asked whose communities these are.';
 
-create function private.make_sentence(
-  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+create function private.say(
+  p_place text, p_community_id uuid, p_event text, p_facts jsonb, p_called jsonb default '{}'
 )
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_said text := '';
-  v_part text;
 begin
-  -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
-  if strpos(p_template, '[') = 0 then
-    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
-  end if;
-  for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_said := v_said || coalesce(
-      private.fill_piece(
-        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
-        case when not starts_with(v_part, '[') then 'somebody' end
-      ), ''
-    );
-  end loop;
-  return v_said;
+  return (private.say_each(p_place, array[(p_community_id, p_event, p_facts)::private.saying], p_called))[1];
 end;
 $$;
-comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
-out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
-called.';
-
-create function private.template_of(p_place text, p_event text, p_facts jsonb)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  v_cases jsonb := private.events() -> p_place -> p_event;
-begin
-  for n in 0 .. coalesce(jsonb_array_length(v_cases), 0) - 2 loop
-    if p_facts @> (v_cases -> n -> 'when') then
-      return v_cases -> n ->> 'say';
-    end if;
-  end loop;
-  return v_cases -> -1 ->> 'say';
-end;
-$$;
-comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
-
-create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
-end;
-$$;
-comment on function private.say is
-'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
-whose community it is.';
+comment on function private.say is 'One sentence, as private.say_each.';
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]
@@ -4155,9 +4134,6 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  if not p_facts ?| array['reason_id', 'title_id'] then
-    return p_facts;
-  end if;
   return p_facts
     || case when p_facts ? 'reason_id'
       then jsonb_build_object('reason', private.read_words(p_community_id, (p_facts ->> 'reason_id')::bigint)) else '{}'
@@ -7209,47 +7185,39 @@ ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
 
 create function private.said_lines(
-  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people json
 )
 returns setof record
 language plpgsql stable security definer rows 20 set search_path = ''
 as $$
-declare
-  v_people jsonb;
-  v_called jsonb;
-  v_line record;
-  v_id uuid;
 begin
-  -- Everybody whom any of these lines names is looked up once.
-  select
-    jsonb_object_agg(p.id, p.person),
-    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || p.display_name || '”' end)
-  into v_people, v_called
-  from private.shown_people as p
-  where p.id = any(array(
-    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+  return query
+  with lines as materialized (
+    select
+      m.id, m.event, m.facts, m.deleted_at is not null as is_gone, private.people_in(m.facts) as named,
+      row_number() over (order by m.id) as place
+    from private.chat_messages as m
     where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-  ));
-  for v_line in
-    select m.id, m.event, m.facts, m.deleted_at is not null as is_gone from private.chat_messages as m
-    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-  loop
-    id := v_line.id;
-    facts := private.show_facts(p_community_id, v_line.facts);
-    content := case
-      when v_line.is_gone then ''
-      else private.make_sentence(
-        private.template_of('line', v_line.event, v_line.facts), p_community_id, v_line.facts, v_called
+  ), said as materialized (
+    -- All at once, and everybody whom any of them names looked up once.
+    select private.say_each(
+      'line', array(select (p_community_id, l.event, l.facts)::private.saying from lines as l order by l.place),
+      (
+        select jsonb_object_agg(p.id, p.called) from private.shown_people as p
+        where p.id = any(array(select unnest(l.named) from lines as l))
       )
-    end;
-    people := '[]'::jsonb;
-    foreach v_id in array private.people_in(v_line.facts) loop
-      if not people @> jsonb_build_array(v_people -> v_id::text) then
-        people := people || (v_people -> v_id::text);
-      end if;
-    end loop;
-    return next;
-  end loop;
+    ) as sentences
+  )
+  select
+    l.id,
+    case when l.is_gone then '' else s.sentences[l.place] end,
+    case when l.facts ?| '{reason_id,title_id}' then private.show_facts(p_community_id, l.facts) else l.facts end,
+    (
+      select coalesce(json_agg(p.person order by array_position(l.named, p.id)), '[]')
+      from private.shown_people as p where p.id = any(l.named)
+    )
+  from lines as l
+  cross join said as s;
 end;
 $$;
 comment on function private.said_lines is
@@ -7385,8 +7353,8 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    p_message_id, p_community_id, 'system', null, private.make_sentence(
-      private.template_of('line', p_event, p_facts), p_community_id, p_facts,
+    p_message_id, p_community_id, 'system', null, private.say(
+      'line', p_community_id, p_event, p_facts,
       jsonb_build_object(p_one.id, private.called(p_one), p_other.id, private.called(p_other))
     ), p_event, p_facts, json_build_array(p_one.person, p_other.person), null, null, null, null, p_at, null, false, null
   )::private.message;
@@ -13213,47 +13181,6 @@ grant execute on function public.get_last_light, private.get_last_light to authe
 
 -- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
 
-create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  -- Statements of their own: all in one would be set up together at every notice.
-  case p_ref_kind
-    when 'declaration' then
-      return (
-        select (d.declaration).title from private.shown_declarations as d
-        where d.community_id = p_community_id and d.id = p_ref_id
-      );
-    when 'borrow_request' then
-      return (
-        select (r.borrow_request).reason from private.shown_borrow_requests as r
-        where r.community_id = p_community_id and r.id = p_ref_id
-      );
-    when 'tip_to_tip' then
-      return (
-        select (t.proposal).title from private.shown_proposals as t
-        where t.community_id = p_community_id and t.id = p_ref_id
-      );
-    when 'election' then
-      return (
-        select private.read_words(e.community_id, e.title_id) from private.elections as e
-        where e.community_id = p_community_id and e.id = p_ref_id
-      );
-    when 'jashn' then
-      return (
-        select (c.celebration).message from private.shown_celebrations as c
-        where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
-      );
-    else
-      return null;
-  end case;
-end;
-$$;
-comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
-reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
-
 create type private.notification as (
   id bigint,
   community_id uuid,
@@ -13262,7 +13189,7 @@ create type private.notification as (
   title text,
   body text,
   facts jsonb,
-  people jsonb [],
+  people json [],
   read boolean,
   count integer,
   ref_kind text,
@@ -13272,44 +13199,78 @@ create type private.notification as (
 );
 comment on type private.notification is 'The shape notification, key by attribute.';
 
+create function private.sayings_of(p_notices private.notifications[])
+returns private.saying[]
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return array(
+    select
+      row(n.community_id, n.event, n.facts || jsonb_build_object(
+        'by', b.called, 'words', coalesce(w.words, ''), 'event', n.event,
+        'others', case n.count when 1 then null when 2 then 'one other' else format('%s others', n.count - 1) end
+      ))::private.saying
+    from unnest(p_notices) with ordinality as n
+    left join private.shown_people as b on b.id = n.people[1]
+    -- The words of what a notice is about, as they may be read now: gone with whoever gave them.
+    left join lateral (
+      select d.title as words
+      from private.declarations as d
+      join private.users as u on u.id = d.user_id and u.erased_at is null
+      where n.ref_kind = 'declaration' and d.community_id = n.community_id and d.id = n.ref_id
+      union all
+      select r.reason
+      from private.borrow_requests as r
+      join private.users as u on u.id = r.borrower_id and u.erased_at is null
+      where n.ref_kind = 'borrow_request' and r.community_id = n.community_id and r.id = n.ref_id
+      union all
+      select t.title
+      from private.tip_to_tip_proposals as t
+      join private.users as u on u.id = t.proposer_id and u.erased_at is null
+      where n.ref_kind = 'tip_to_tip' and t.community_id = n.community_id and t.id = n.ref_id
+      union all
+      select private.read_words(e.community_id, e.title_id)
+      from private.elections as e
+      where n.ref_kind = 'election' and e.community_id = n.community_id and e.id = n.ref_id
+      union all
+      select c.message
+      from private.jashn_celebrations as c
+      join private.users as u on u.id = c.user_id and u.erased_at is null
+      where n.ref_kind = 'jashn' and c.community_id = n.community_id and c.jashn_id = n.ref_id
+        and c.user_id = n.people[1]
+    ) as w on true
+    order by n.ordinality
+  );
+end;
+$$;
+comment on function private.sayings_of is
+'What these notices have to say: their own facts and, of this moment, who did it last, how many others, and the words
+of the thing: a joy''s, a proposal''s or an election''s title, a request''s reason, what somebody wrote to the honoured one.';
+
 create function private.show_notices(p_notices private.notifications[])
 returns private.notification[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_events jsonb := private.events() -> 'notice';
-  v_people jsonb;
-  v_called jsonb;
-  v_notice private.notifications;
-  v_said jsonb;
-  v_facts jsonb;
-  v_shown private.notification[] := array[]::private.notification[];
+  v_sayings private.saying[] := private.sayings_of(p_notices);
+  v_titles text[] := private.say_each('notice', v_sayings);
+  v_bodies text[] := private.say_each('notice', v_sayings, p_part => 'below');
 begin
-  -- Everybody whom any of these notices is about is looked up once.
-  select jsonb_object_agg(u.id, u.person), jsonb_object_agg(u.id, private.called(u)) into v_people, v_called
-  from private.users as u
-  where u.id = any(array(select distinct unnest(n.people) from unnest(p_notices) as n));
-  foreach v_notice in array p_notices loop
-    v_said := v_events -> v_notice.event -> 0;
-    v_facts := v_notice.facts || jsonb_build_object(
-      'by_id', v_notice.people[1], 'count', v_notice.count, 'event', v_notice.event,
-      'words', private.words_of(v_notice.community_id, v_notice.ref_kind, v_notice.ref_id, v_notice.people[1])
-    );
-    v_shown := v_shown || row(
-      v_notice.id, v_notice.community_id, v_notice.type, v_notice.event,
-      private.make_sentence(v_said ->> 'say', v_notice.community_id, v_facts, v_called),
-      private.make_sentence(v_said ->> 'below', v_notice.community_id, v_facts, v_called),
-      private.show_facts(v_notice.community_id, v_notice.facts),
-      array_remove(
-        array[
-          v_people -> v_notice.people[1]::text, v_people -> v_notice.people[2]::text, v_people -> v_notice.people[3]::text
-        ], null
-      ),
-      v_notice.read_at is not null, v_notice.count, v_notice.ref_kind, v_notice.ref_id, v_notice.created_at,
-      v_notice.updated_at
-    )::private.notification;
-  end loop;
-  return v_shown;
+  return array(
+    select
+      row(
+        n.id, n.community_id, n.type, n.event, v_titles[n.ordinality], v_bodies[n.ordinality],
+        case when n.facts ?| '{reason_id,title_id}' then private.show_facts(n.community_id, n.facts) else n.facts end,
+        array(
+          select p.person from unnest(n.people) with ordinality as o (id, place)
+          join private.shown_people as p on p.id = o.id
+          order by o.place
+        ),
+        n.read_at is not null, n.count, n.ref_kind, n.ref_id, n.created_at, n.updated_at
+      )::private.notification
+    from unnest(p_notices) with ordinality as n
+    order by n.ordinality
+  );
 end;
 $$;
 comment on function private.show_notices is

@@ -183,10 +183,12 @@ select
   u.id,
   u.display_name,
   u.person,
-  u.erased_at is not null as is_erased
+  u.erased_at is not null as is_erased,
+  case when u.erased_at is null then '“' || u.display_name || '”' else 'a former member' end as called
 from private.users as u;
 comment on view private.shown_people is
-'The shape person of everyone the reader may see. Words of somebody who is_erased are shown to nobody.';
+'The shape person of everyone the reader may see, and what sentences call them. Words of somebody who is_erased are
+shown to nobody.';
 grant select on private.shown_people to authenticated;
 
 create function private.erase_profile(p_user_id uuid)

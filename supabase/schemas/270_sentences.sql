@@ -111,8 +111,8 @@ begin
 end;
 $$;
 comment on function private.events is
-'Everything the house says: the one list, from which private.say makes sentences. By place (a line of the Chamber, a
-notice, an entry of the audit log) and event: what is said, for a notice also what stands below its title. Of several
+'Everything the house says: the one list, from which private.say_each makes sentences. By place (a line of the Chamber,
+a notice, an entry of the audit log) and event: what is said, for a notice also what stands below its title. Of several
 sentences for one event the first holds whose condition, when, the facts contain; the last has none.
 
 In braces what is filled in from the facts; what stands in square brackets is left out where a thing it names is gone
@@ -150,7 +150,7 @@ returns text
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (select private.called(u) from private.users as u where u.id = p_user_id);
+  return (select p.called from private.shown_people as p where p.id = p_user_id);
 end;
 $$;
 comment on function private.call_person is 'What a sentence calls a person now; null for nobody.';
@@ -200,116 +200,93 @@ begin
       '%s %s CC', case when (p_facts ->> 'amount')::integer > 0 then 'up by' else 'down by' end,
       abs((p_facts ->> 'amount')::integer)
     )
-    when 'others' then case
-      when (p_facts ->> 'count')::integer = 2 then 'one other'
-      when (p_facts ->> 'count')::integer > 2 then format('%s others', (p_facts ->> 'count')::integer - 1)
-    end
     when 'joys' then case
       when (p_facts ->> 'total_declarations')::integer = 1 then '1 joy'
       else (p_facts ->> 'total_declarations') || ' joys'
     end
     when 'line' then private.say('line', p_community_id, p_facts ->> 'event', p_facts)
-    when 'words' then coalesce(p_facts ->> 'words', '')
-    when 'changed' then private.list_settings(p_facts -> 'changed')
-    when 'pending' then private.list_settings(p_facts -> 'pending')
-    else coalesce(private.call_person((p_facts ->> (p_key || '_id'))::uuid), p_facts ->> p_key)
+    else private.call_person((p_facts ->> (p_key || '_id'))::uuid)
   end;
 end;
 $$;
 comment on function private.fill_in is
-'What stands for one word in braces of a sentence: a person as they are called now, words as they may be read now, or a
-fact as it is; null where it is gone.';
+'What stands for a word in braces of a sentence that is no fact itself: a person as they are called now, or words as
+they may be read now; null where it is gone.';
 
-create function private.fill_piece(
-  p_piece text, p_community_id uuid, p_facts jsonb, p_called jsonb, p_default text
+create type private.saying as (community_id uuid, event text, facts jsonb);
+comment on type private.saying is 'Something the house says: an event of private.events, and its facts.';
+
+create function private.say_each(
+  p_place text, p_sayings private.saying[], p_called jsonb default '{}', p_part text default 'say'
 )
-returns text
+returns text[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_said text;
-  v_part text;
+  v_events jsonb := private.events() -> p_place;
+  v_one private.saying;
+  v_cases jsonb;
+  v_template text;
+  v_pieces text[];
+  v_parts text[];
   v_key text;
+  v_piece text;
+  v_sentence text;
+  v_said text[] := array[]::text[];
 begin
-  if p_piece = '' then
-    return '';
-  end if;
-  foreach v_part in array string_to_array(p_piece, '{') loop
-    if v_said is null then
-      v_said := v_part;
-    else
-      v_key := split_part(v_part, '}', 1);
-      v_said := v_said || coalesce(
-        p_called ->> (p_facts ->> (v_key || '_id')),
-        case when v_key in ('amount', 'stake_amount') then p_facts ->> v_key end,
-        private.fill_in(p_community_id, p_facts, v_key), p_default
-      ) || split_part(v_part, '}', 2);
-    end if;
+  foreach v_one in array p_sayings loop
+    v_cases := v_events -> v_one.event;
+    v_template := v_cases -> -1 ->> p_part;
+    for n in reverse coalesce(jsonb_array_length(v_cases), 0) - 2 .. 0 loop
+      if v_one.facts @> (v_cases -> n -> 'when') then
+        v_template := v_cases -> n ->> p_part;
+      end if;
+    end loop;
+    -- Taken apart before anything is filled in, so that no name and no words can be mistaken for a part of it. Every
+    -- second piece stood in square brackets.
+    v_pieces := string_to_array(replace(v_template, ']', '['), '[');
+    v_sentence := '';
+    for n in 1 .. coalesce(cardinality(v_pieces), 0) loop
+      v_parts := string_to_array(v_pieces[n], '{');
+      v_piece := v_parts[1];
+      for m in 2 .. cardinality(v_parts) loop
+        v_key := split_part(v_parts[m], '}', 1);
+        v_piece := v_piece || coalesce(
+          case
+            when jsonb_typeof(v_one.facts -> v_key) in ('array', 'object')
+              then private.list_settings(v_one.facts -> v_key)
+            when v_one.facts ? v_key then v_one.facts ->> v_key
+            else coalesce(
+              p_called ->> (v_one.facts ->> (v_key || '_id')), private.fill_in(v_one.community_id, v_one.facts, v_key)
+            )
+          end,
+          case when n % 2 = 1 then 'somebody' end
+        ) || split_part(v_parts[m], '}', 2);
+      end loop;
+      v_sentence := v_sentence || coalesce(v_piece, '');
+    end loop;
+    v_said := v_said || v_sentence;
   end loop;
   return v_said;
 end;
 $$;
-comment on function private.fill_piece is
-'Fills in a piece of a sentence; null if something in it is gone and p_default, which stands for it, is null.';
+comment on function private.say_each is
+'The sentences of these events, made of their facts with the names and words of this moment: many at once, for a page is
+full of them. What stands in square brackets is left out where it names something that is gone; a fact stands as it is.
+p_called holds people who were looked up already: their ids and what they are called. p_part below is what stands below
+a notice''s title. Only for a door that has asked whose communities these are.';
 
-create function private.make_sentence(
-  p_template text, p_community_id uuid, p_facts jsonb, p_called jsonb default '{}'
+create function private.say(
+  p_place text, p_community_id uuid, p_event text, p_facts jsonb, p_called jsonb default '{}'
 )
 returns text
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_said text := '';
-  v_part text;
 begin
-  -- The template is taken apart before anything is filled in: no name and no words can be mistaken for a part of it.
-  if strpos(p_template, '[') = 0 then
-    return private.fill_piece(p_template, p_community_id, p_facts, p_called, 'somebody');
-  end if;
-  for v_part in select m[1] from regexp_matches(p_template, '(\[[^]]*\]|[^[]+)', 'g') as m loop
-    v_said := v_said || coalesce(
-      private.fill_piece(
-        btrim(v_part, '[]'), p_community_id, p_facts, p_called,
-        case when not starts_with(v_part, '[') then 'somebody' end
-      ), ''
-    );
-  end loop;
-  return v_said;
+  return (private.say_each(p_place, array[(p_community_id, p_event, p_facts)::private.saying], p_called))[1];
 end;
 $$;
-comment on function private.make_sentence is
-'Fills a sentence of private.events in with facts, as names and words are now. What stands in square brackets is left
-out where it names something that is gone. p_called holds people who were looked up already: their ids and what they are
-called.';
-
-create function private.template_of(p_place text, p_event text, p_facts jsonb)
-returns text
-language plpgsql immutable set search_path = ''
-as $$
-declare
-  v_cases jsonb := private.events() -> p_place -> p_event;
-begin
-  for n in 0 .. coalesce(jsonb_array_length(v_cases), 0) - 2 loop
-    if p_facts @> (v_cases -> n -> 'when') then
-      return v_cases -> n ->> 'say';
-    end if;
-  end loop;
-  return v_cases -> -1 ->> 'say';
-end;
-$$;
-comment on function private.template_of is 'The sentence of private.events for an event with these facts.';
-
-create function private.say(p_place text, p_community_id uuid, p_event text, p_facts jsonb)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return private.make_sentence(private.template_of(p_place, p_event, p_facts), p_community_id, p_facts);
-end;
-$$;
-comment on function private.say is
-'The sentence of an event, made of its facts with the names and words of this moment. Only for a door that has asked
-whose community it is.';
+comment on function private.say is 'One sentence, as private.say_each.';
 
 create function private.people_in(p_facts jsonb)
 returns uuid[]
@@ -349,9 +326,6 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  if not p_facts ?| array['reason_id', 'title_id'] then
-    return p_facts;
-  end if;
   return p_facts
     || case when p_facts ? 'reason_id'
       then jsonb_build_object('reason', private.read_words(p_community_id, (p_facts ->> 'reason_id')::bigint)) else '{}'

@@ -56,47 +56,39 @@ ever read by a scan of everybody.';
 grant select on private.shown_declarations to authenticated;
 
 create function private.said_lines(
-  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people jsonb
+  p_community_id uuid, p_message_ids bigint[], out id bigint, out content text, out facts jsonb, out people json
 )
 returns setof record
 language plpgsql stable security definer rows 20 set search_path = ''
 as $$
-declare
-  v_people jsonb;
-  v_called jsonb;
-  v_line record;
-  v_id uuid;
 begin
-  -- Everybody whom any of these lines names is looked up once.
-  select
-    jsonb_object_agg(p.id, p.person),
-    jsonb_object_agg(p.id, case when p.is_erased then 'a former member' else '“' || p.display_name || '”' end)
-  into v_people, v_called
-  from private.shown_people as p
-  where p.id = any(array(
-    select distinct unnest(private.people_in(m.facts)) from private.chat_messages as m
+  return query
+  with lines as materialized (
+    select
+      m.id, m.event, m.facts, m.deleted_at is not null as is_gone, private.people_in(m.facts) as named,
+      row_number() over (order by m.id) as place
+    from private.chat_messages as m
     where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-  ));
-  for v_line in
-    select m.id, m.event, m.facts, m.deleted_at is not null as is_gone from private.chat_messages as m
-    where m.community_id = p_community_id and m.id = any(p_message_ids) and m.type = 'system'
-  loop
-    id := v_line.id;
-    facts := private.show_facts(p_community_id, v_line.facts);
-    content := case
-      when v_line.is_gone then ''
-      else private.make_sentence(
-        private.template_of('line', v_line.event, v_line.facts), p_community_id, v_line.facts, v_called
+  ), said as materialized (
+    -- All at once, and everybody whom any of them names looked up once.
+    select private.say_each(
+      'line', array(select (p_community_id, l.event, l.facts)::private.saying from lines as l order by l.place),
+      (
+        select jsonb_object_agg(p.id, p.called) from private.shown_people as p
+        where p.id = any(array(select unnest(l.named) from lines as l))
       )
-    end;
-    people := '[]'::jsonb;
-    foreach v_id in array private.people_in(v_line.facts) loop
-      if not people @> jsonb_build_array(v_people -> v_id::text) then
-        people := people || (v_people -> v_id::text);
-      end if;
-    end loop;
-    return next;
-  end loop;
+    ) as sentences
+  )
+  select
+    l.id,
+    case when l.is_gone then '' else s.sentences[l.place] end,
+    case when l.facts ?| '{reason_id,title_id}' then private.show_facts(p_community_id, l.facts) else l.facts end,
+    (
+      select coalesce(json_agg(p.person order by array_position(l.named, p.id)), '[]')
+      from private.shown_people as p where p.id = any(l.named)
+    )
+  from lines as l
+  cross join said as s;
 end;
 $$;
 comment on function private.said_lines is
@@ -232,8 +224,8 @@ language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    p_message_id, p_community_id, 'system', null, private.make_sentence(
-      private.template_of('line', p_event, p_facts), p_community_id, p_facts,
+    p_message_id, p_community_id, 'system', null, private.say(
+      'line', p_community_id, p_event, p_facts,
       jsonb_build_object(p_one.id, private.called(p_one), p_other.id, private.called(p_other))
     ), p_event, p_facts, json_build_array(p_one.person, p_other.person), null, null, null, null, p_at, null, false, null
   )::private.message;

@@ -1,46 +1,5 @@
 -- Notices and the audit log as they are read: what they say is made of facts here (RULES 3.1, 11.1).
 
-create function private.words_of(p_community_id uuid, p_ref_kind text, p_ref_id uuid, p_by uuid)
-returns text
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  -- Statements of their own: all in one would be set up together at every notice.
-  case p_ref_kind
-    when 'declaration' then
-      return (
-        select (d.declaration).title from private.shown_declarations as d
-        where d.community_id = p_community_id and d.id = p_ref_id
-      );
-    when 'borrow_request' then
-      return (
-        select (r.borrow_request).reason from private.shown_borrow_requests as r
-        where r.community_id = p_community_id and r.id = p_ref_id
-      );
-    when 'tip_to_tip' then
-      return (
-        select (t.proposal).title from private.shown_proposals as t
-        where t.community_id = p_community_id and t.id = p_ref_id
-      );
-    when 'election' then
-      return (
-        select private.read_words(e.community_id, e.title_id) from private.elections as e
-        where e.community_id = p_community_id and e.id = p_ref_id
-      );
-    when 'jashn' then
-      return (
-        select (c.celebration).message from private.shown_celebrations as c
-        where c.community_id = p_community_id and c.jashn_id = p_ref_id and c.user_id = p_by
-      );
-    else
-      return null;
-  end case;
-end;
-$$;
-comment on function private.words_of is
-'The words of the thing a notice is about, as they may be read now: a joy''s or a proposal''s title, a request''s
-reason, an election''s title, what p_by wrote to the honoured one. Null where they are gone, or the thing has none.';
-
 create type private.notification as (
   id bigint,
   community_id uuid,
@@ -49,7 +8,7 @@ create type private.notification as (
   title text,
   body text,
   facts jsonb,
-  people jsonb [],
+  people json [],
   read boolean,
   count integer,
   ref_kind text,
@@ -59,44 +18,78 @@ create type private.notification as (
 );
 comment on type private.notification is 'The shape notification, key by attribute.';
 
+create function private.sayings_of(p_notices private.notifications[])
+returns private.saying[]
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return array(
+    select
+      row(n.community_id, n.event, n.facts || jsonb_build_object(
+        'by', b.called, 'words', coalesce(w.words, ''), 'event', n.event,
+        'others', case n.count when 1 then null when 2 then 'one other' else format('%s others', n.count - 1) end
+      ))::private.saying
+    from unnest(p_notices) with ordinality as n
+    left join private.shown_people as b on b.id = n.people[1]
+    -- The words of what a notice is about, as they may be read now: gone with whoever gave them.
+    left join lateral (
+      select d.title as words
+      from private.declarations as d
+      join private.users as u on u.id = d.user_id and u.erased_at is null
+      where n.ref_kind = 'declaration' and d.community_id = n.community_id and d.id = n.ref_id
+      union all
+      select r.reason
+      from private.borrow_requests as r
+      join private.users as u on u.id = r.borrower_id and u.erased_at is null
+      where n.ref_kind = 'borrow_request' and r.community_id = n.community_id and r.id = n.ref_id
+      union all
+      select t.title
+      from private.tip_to_tip_proposals as t
+      join private.users as u on u.id = t.proposer_id and u.erased_at is null
+      where n.ref_kind = 'tip_to_tip' and t.community_id = n.community_id and t.id = n.ref_id
+      union all
+      select private.read_words(e.community_id, e.title_id)
+      from private.elections as e
+      where n.ref_kind = 'election' and e.community_id = n.community_id and e.id = n.ref_id
+      union all
+      select c.message
+      from private.jashn_celebrations as c
+      join private.users as u on u.id = c.user_id and u.erased_at is null
+      where n.ref_kind = 'jashn' and c.community_id = n.community_id and c.jashn_id = n.ref_id
+        and c.user_id = n.people[1]
+    ) as w on true
+    order by n.ordinality
+  );
+end;
+$$;
+comment on function private.sayings_of is
+'What these notices have to say: their own facts and, of this moment, who did it last, how many others, and the words
+of the thing: a joy''s, a proposal''s or an election''s title, a request''s reason, what somebody wrote to the honoured one.';
+
 create function private.show_notices(p_notices private.notifications[])
 returns private.notification[]
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_events jsonb := private.events() -> 'notice';
-  v_people jsonb;
-  v_called jsonb;
-  v_notice private.notifications;
-  v_said jsonb;
-  v_facts jsonb;
-  v_shown private.notification[] := array[]::private.notification[];
+  v_sayings private.saying[] := private.sayings_of(p_notices);
+  v_titles text[] := private.say_each('notice', v_sayings);
+  v_bodies text[] := private.say_each('notice', v_sayings, p_part => 'below');
 begin
-  -- Everybody whom any of these notices is about is looked up once.
-  select jsonb_object_agg(u.id, u.person), jsonb_object_agg(u.id, private.called(u)) into v_people, v_called
-  from private.users as u
-  where u.id = any(array(select distinct unnest(n.people) from unnest(p_notices) as n));
-  foreach v_notice in array p_notices loop
-    v_said := v_events -> v_notice.event -> 0;
-    v_facts := v_notice.facts || jsonb_build_object(
-      'by_id', v_notice.people[1], 'count', v_notice.count, 'event', v_notice.event,
-      'words', private.words_of(v_notice.community_id, v_notice.ref_kind, v_notice.ref_id, v_notice.people[1])
-    );
-    v_shown := v_shown || row(
-      v_notice.id, v_notice.community_id, v_notice.type, v_notice.event,
-      private.make_sentence(v_said ->> 'say', v_notice.community_id, v_facts, v_called),
-      private.make_sentence(v_said ->> 'below', v_notice.community_id, v_facts, v_called),
-      private.show_facts(v_notice.community_id, v_notice.facts),
-      array_remove(
-        array[
-          v_people -> v_notice.people[1]::text, v_people -> v_notice.people[2]::text, v_people -> v_notice.people[3]::text
-        ], null
-      ),
-      v_notice.read_at is not null, v_notice.count, v_notice.ref_kind, v_notice.ref_id, v_notice.created_at,
-      v_notice.updated_at
-    )::private.notification;
-  end loop;
-  return v_shown;
+  return array(
+    select
+      row(
+        n.id, n.community_id, n.type, n.event, v_titles[n.ordinality], v_bodies[n.ordinality],
+        case when n.facts ?| '{reason_id,title_id}' then private.show_facts(n.community_id, n.facts) else n.facts end,
+        array(
+          select p.person from unnest(n.people) with ordinality as o (id, place)
+          join private.shown_people as p on p.id = o.id
+          order by o.place
+        ),
+        n.read_at is not null, n.count, n.ref_kind, n.ref_id, n.created_at, n.updated_at
+      )::private.notification
+    from unnest(p_notices) with ordinality as n
+    order by n.ordinality
+  );
 end;
 $$;
 comment on function private.show_notices is
