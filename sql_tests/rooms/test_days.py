@@ -75,6 +75,26 @@ def test_spending_settles_an_overdue_day_by_itself(rain, asha, clock, books):
     assert books(rain)["spent"] == 100
 
 
+def test_a_night_passed_in_one_go_leaves_what_an_evening_and_a_morning_do(rain, asha, bram, clock):
+    asha.declare_joy(community_id=rain, title="Something", cc_spent=30)
+    mist = bram.create_community(name="Mist")["community"]["id"]
+    bram.declare_joy(community_id=mist, title="Something", cc_spent=30)
+    clock.at("2026-03-02 23:59+00:00")
+    assert purse(asha, rain) == 0
+    clock.at(DAWN)
+    assert purse(asha, rain) == purse(bram, mist) == 100
+
+    def night(member, community):
+        entries = member.list_ledger(community_id=community)["entries"]
+        told = [(entry["type"], entry["balance_after"], entry["day"]) for entry in entries]
+        sunset = member.get_sunset(community_id=community)["entries"]
+        edition = member.get_edition(community_id=community, number=1)["edition"]
+        lost = next(entry["unspent_cc"] for entry in sunset if entry["user"]["id"] == member.id)
+        return told, lost, edition["day"]
+
+    assert night(asha, rain) == night(bram, mist)
+
+
 def test_days_missed_whole_are_not_replayed(rain, asha, clock, books):
     asha.declare_joy(community_id=rain, title="Something", cc_spent=30)
     clock.at("2026-03-06 12:00+00:00")

@@ -2524,6 +2524,8 @@ begin
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
     last_light_at = v_dawn - interval '1 hour 1 minute',
+    -- Where nobody has turned to night before, the day that was open is closed by this.
+    last_closed_day = case when p_day.is_open then p_day.day else d.last_closed_day end,
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at
@@ -5991,31 +5993,33 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
+  v_gone uuid[] := array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is not null
+  );
+  v_ungranted uuid[] := v_gone || private.away_ids(p_community_id, p_day, p_day);
   v_granted integer;
 begin
-  with granted as (
+  with begun as (
     update private.purses as b
     set
-      remaining = b.remaining + case when b.user_id = any(v_away) then 0 else p_budget end,
+      remaining = case when b.user_id = any(v_ungranted) then 0 else p_budget end,
       spent_today = 0, joys_today = 0, day = p_day,
-      granted_at = case when b.user_id = any(v_away) then b.granted_at else p_at end
-    from private.community_members as m
-    where b.community_id = p_community_id
-      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
+      granted_at = case when b.user_id = any(v_ungranted) then b.granted_at else p_at end
+    where b.community_id = p_community_id and (b.remaining > 0 or b.user_id <> all(v_gone))
     returning b.user_id, b.remaining
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
-  from granted as g
-  where g.user_id <> all(v_away);
+  from begun as g
+  where g.remaining > 0;
   get diagnostics v_granted = row_count;
   return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To
-the purses of who is away the day begins too, with nothing.';
+'Grants the budget of a new day to every member present and not away; returns to how many. To the purses of who is away
+the day begins too, with nothing. What a purse still holds goes: private.post_expiry has written so just before.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
@@ -6030,28 +6034,31 @@ $$;
 comment on function private.post_first_grant is
 'Grants the budget of the day to somebody who has just come for the first time.';
 
-create function private.post_expiry(p_community_id uuid, p_at timestamptz, out user_id uuid, out amount integer)
-returns setof record
+create function private.post_expiry(p_community_id uuid, p_at timestamptz)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
-  return query
-  with emptied as (
-    update private.purses as b
-    set remaining = 0
-    from private.purses as o
-    where b.community_id = p_community_id and b.remaining > 0
-      and o.community_id = p_community_id and o.user_id = b.user_id
-    returning b.user_id, o.remaining::integer as amount, b.day
-  ), entered as (
-    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
-  )
-  select e.user_id, e.amount from emptied as e;
+  insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+  select p_community_id, b.user_id, 'expired', -b.remaining, b.remaining, 0, b.day, p_at
+  from private.purses as b
+  where b.community_id = p_community_id and b.remaining > 0;
 end;
 $$;
-comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
+comment on function private.post_expiry is
+'Writes that what every purse of a community holds expires. Its caller has the day alone, and empties the purses next:
+with private.empty_purses, or with the grants of a Dawn, so that a night passed in one go changes each purse once.';
+
+create function private.empty_purses(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.purses as b set remaining = 0
+  where b.community_id = p_community_id and b.remaining > 0;
+end;
+$$;
+comment on function private.empty_purses is 'Empties the purses of a community after private.post_expiry.';
 
 create function private.expire_purse(p_community_id uuid, p_user_id uuid)
 returns integer
@@ -6786,45 +6793,42 @@ grant select on private.sunset_entries to authenticated;
 create type private.turned_day as (day private.community_days, purses integer);
 comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
 
-create function private.close_day(p_day private.community_days, p_now timestamptz)
-returns private.turned_day
+create function private.end_day(p_day private.community_days, p_now timestamptz)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_timezone text := private.next_timezone(p_day.community_id);
-  v_turned private.turned_day;
+  v_purses integer;
   v_expired bigint;
 begin
   with kept as (
     insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    select b.community_id, p_day.day, b.user_id, b.remaining from private.purses as b
+    where b.community_id = p_day.community_id and b.remaining > 0
     returning unspent_cc
   )
-  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_purses, v_expired from kept as k;
+  perform private.post_expiry(p_day.community_id, p_now);
   -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
   perform private.close_elections(p_day.community_id, p_day.sunset_at);
   perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
-  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
-  return v_turned;
+  return v_purses;
 end;
 $$;
-comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
-that is over is closed, then the edition.';
+comment on function private.end_day is
+'What a Sunset writes, but for calendar and purses: what expires goes into the Sunset list and the ledger, the election
+that is over is closed, then the edition. Returns how many purses held something.';
 
-create function private.open_day(p_day private.community_days, p_now timestamptz)
+create function private.begin_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
   v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer;
+  v_purses integer := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
 begin
-  -- A correction made in the night may have left something: it expires before anything is granted.
-  perform from private.post_expiry(v_day.community_id, p_now);
-  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(
     v_day.community_id, v_day.day, v_community.daily_cc_budget,
@@ -6836,9 +6840,53 @@ begin
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
-comment on function private.open_day is
-'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
+comment on function private.begin_day is
+'What a Dawn does, once all that purses hold is written off: pending settings take force, everyone is granted the
+budget, refunds that waited are booked, then debts are collected; a moderator''s seat that nobody who can act holds is
+filled.';
+
+create function private.close_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purses integer := private.end_day(p_day, p_now);
+begin
+  perform private.empty_purses(p_day.community_id);
+  return (
+    private.turn_to_night(p_day, private.next_timezone(p_day.community_id), p_day.day), v_purses
+  )::private.turned_day;
+end;
+$$;
+comment on function private.close_day is 'Sunset, for an open day that is locked: every unspent purse expires.';
+
+create function private.open_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform private.post_expiry(p_day.community_id, p_now);
+  return private.begin_day(p_day, p_now);
+end;
+$$;
+comment on function private.open_day is 'Dawn, for a closed day that is locked.';
+
+create function private.pass_night(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_expired integer := private.end_day(p_day, p_now);
+  v_turned private.turned_day := private.begin_day(p_day, p_now);
+begin
+  v_turned.purses := v_turned.purses + v_expired;
+  return v_turned;
+end;
+$$;
+comment on function private.pass_night is
+'Sunset and Dawn in one, for an open day that is locked and whose Dawn has come too: as one after the other, but purses
+and calendar are written once. A row changed twice in a transaction leaves its page, and its foreign key is asked again.';
 
 create function private.day_of(p_community_id uuid)
 returns private.community_days
@@ -6900,12 +6948,14 @@ begin
   end if;
   -- Whoever waits here for another to turn the day finds it turned.
   v_day := private.take_day_alone(p_community_id);
-  -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
+  -- A night, or its morning, and, so late that today's own Sunset has passed as well, an evening; or that alone.
   while v_day.due_at <= p_now loop
-    if v_day.is_open then
-      v_turn := private.close_day(v_day, p_now);
-    else
+    if not v_day.is_open then
       v_turn := private.open_day(v_day, p_now);
+    elsif v_day.dawn_at <= p_now then
+      v_turn := private.pass_night(v_day, p_now);
+    else
+      v_turn := private.close_day(v_day, p_now);
     end if;
     v_day := v_turn.day;
     v_purses := v_purses + v_turn.purses;

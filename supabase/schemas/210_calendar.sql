@@ -132,6 +132,8 @@ begin
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
     last_light_at = v_dawn - interval '1 hour 1 minute',
+    -- Where nobody has turned to night before, the day that was open is closed by this.
+    last_closed_day = case when p_day.is_open then p_day.day else d.last_closed_day end,
     -- One that should have been held in the days before this Dawn is owed still.
     jashn_look_at = case
       when p_day.jashn_look_at < p_day.dawn_at then p_day.jashn_look_at

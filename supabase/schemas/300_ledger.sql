@@ -420,31 +420,33 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
+  v_gone uuid[] := array(
+    select m.user_id from private.community_members as m
+    where m.community_id = p_community_id and m.left_at is not null
+  );
+  v_ungranted uuid[] := v_gone || private.away_ids(p_community_id, p_day, p_day);
   v_granted integer;
 begin
-  with granted as (
+  with begun as (
     update private.purses as b
     set
-      remaining = b.remaining + case when b.user_id = any(v_away) then 0 else p_budget end,
+      remaining = case when b.user_id = any(v_ungranted) then 0 else p_budget end,
       spent_today = 0, joys_today = 0, day = p_day,
-      granted_at = case when b.user_id = any(v_away) then b.granted_at else p_at end
-    from private.community_members as m
-    where b.community_id = p_community_id
-      and m.community_id = p_community_id and m.user_id = b.user_id and m.left_at is null
+      granted_at = case when b.user_id = any(v_ungranted) then b.granted_at else p_at end
+    where b.community_id = p_community_id and (b.remaining > 0 or b.user_id <> all(v_gone))
     returning b.user_id, b.remaining
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
   select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
-  from granted as g
-  where g.user_id <> all(v_away);
+  from begun as g
+  where g.remaining > 0;
   get diagnostics v_granted = row_count;
   return v_granted;
 end;
 $$;
 comment on function private.post_grants is
-'Grants the budget of a new day to every member present and not away, each purse being empty; returns to how many. To
-the purses of who is away the day begins too, with nothing.';
+'Grants the budget of a new day to every member present and not away; returns to how many. To the purses of who is away
+the day begins too, with nothing. What a purse still holds goes: private.post_expiry has written so just before.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
@@ -459,28 +461,31 @@ $$;
 comment on function private.post_first_grant is
 'Grants the budget of the day to somebody who has just come for the first time.';
 
-create function private.post_expiry(p_community_id uuid, p_at timestamptz, out user_id uuid, out amount integer)
-returns setof record
+create function private.post_expiry(p_community_id uuid, p_at timestamptz)
+returns void
 language plpgsql security definer set search_path = ''
 as $$
 begin
-  -- Under the lock of the day: the old amount, read beside the update, is the amount emptied.
-  return query
-  with emptied as (
-    update private.purses as b
-    set remaining = 0
-    from private.purses as o
-    where b.community_id = p_community_id and b.remaining > 0
-      and o.community_id = p_community_id and o.user_id = b.user_id
-    returning b.user_id, o.remaining::integer as amount, b.day
-  ), entered as (
-    insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-    select p_community_id, e.user_id, 'expired', -e.amount, e.amount, 0, e.day, p_at from emptied as e
-  )
-  select e.user_id, e.amount from emptied as e;
+  insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
+  select p_community_id, b.user_id, 'expired', -b.remaining, b.remaining, 0, b.day, p_at
+  from private.purses as b
+  where b.community_id = p_community_id and b.remaining > 0;
 end;
 $$;
-comment on function private.post_expiry is 'Lets every purse of a community expire; returns who lost how much.';
+comment on function private.post_expiry is
+'Writes that what every purse of a community holds expires. Its caller has the day alone, and empties the purses next:
+with private.empty_purses, or with the grants of a Dawn, so that a night passed in one go changes each purse once.';
+
+create function private.empty_purses(p_community_id uuid)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  update private.purses as b set remaining = 0
+  where b.community_id = p_community_id and b.remaining > 0;
+end;
+$$;
+comment on function private.empty_purses is 'Empties the purses of a community after private.post_expiry.';
 
 create function private.expire_purse(p_community_id uuid, p_user_id uuid)
 returns integer

@@ -18,45 +18,42 @@ grant select on private.sunset_entries to authenticated;
 create type private.turned_day as (day private.community_days, purses integer);
 comment on type private.turned_day is 'A day as it is after its Sunset or Dawn, and how many purses that changed.';
 
-create function private.close_day(p_day private.community_days, p_now timestamptz)
-returns private.turned_day
+create function private.end_day(p_day private.community_days, p_now timestamptz)
+returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_timezone text := private.next_timezone(p_day.community_id);
-  v_turned private.turned_day;
+  v_purses integer;
   v_expired bigint;
 begin
   with kept as (
     insert into private.sunset_entries (community_id, day, user_id, unspent_cc)
-    select p_day.community_id, p_day.day, e.user_id, e.amount from private.post_expiry(p_day.community_id, p_now) as e
+    select b.community_id, p_day.day, b.user_id, b.remaining from private.purses as b
+    where b.community_id = p_day.community_id and b.remaining > 0
     returning unspent_cc
   )
-  select count(*), coalesce(sum(k.unspent_cc), 0) into v_turned.purses, v_expired from kept as k;
+  select count(*), coalesce(sum(k.unspent_cc), 0) into v_purses, v_expired from kept as k;
+  perform private.post_expiry(p_day.community_id, p_now);
   -- An election that ended before this Sunset belongs to its day, however late anybody writes it down.
   perform private.close_elections(p_day.community_id, p_day.sunset_at);
   perform private.seal_edition(p_day, private.joys_of_day(p_day), v_expired, p_now);
-  v_turned.day := private.turn_to_night(p_day, v_timezone, p_day.day);
   perform private.tell_community(p_day.community_id, 'sunset', jsonb_build_object('day', p_day.day));
-  return v_turned;
+  return v_purses;
 end;
 $$;
-comment on function private.close_day is
-'Sunset, for an open day that is locked: every unspent purse expires into the ledger and the Sunset list, the election
-that is over is closed, then the edition.';
+comment on function private.end_day is
+'What a Sunset writes, but for calendar and purses: what expires goes into the Sunset list and the ledger, the election
+that is over is closed, then the edition. Returns how many purses held something.';
 
-create function private.open_day(p_day private.community_days, p_now timestamptz)
+create function private.begin_day(p_day private.community_days, p_now timestamptz)
 returns private.turned_day
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
   v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer;
+  v_purses integer := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
 begin
-  -- A correction made in the night may have left something: it expires before anything is granted.
-  perform from private.post_expiry(v_day.community_id, p_now);
-  v_purses := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(
     v_day.community_id, v_day.day, v_community.daily_cc_budget,
@@ -68,9 +65,53 @@ begin
   return (v_day, v_purses)::private.turned_day;
 end;
 $$;
-comment on function private.open_day is
-'Dawn, for a closed day that is locked: pending settings take force, everyone is granted the budget, refunds that waited
-are booked, then debts are collected; a moderator''s seat that nobody who can act holds is filled.';
+comment on function private.begin_day is
+'What a Dawn does, once all that purses hold is written off: pending settings take force, everyone is granted the
+budget, refunds that waited are booked, then debts are collected; a moderator''s seat that nobody who can act holds is
+filled.';
+
+create function private.close_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_purses integer := private.end_day(p_day, p_now);
+begin
+  perform private.empty_purses(p_day.community_id);
+  return (
+    private.turn_to_night(p_day, private.next_timezone(p_day.community_id), p_day.day), v_purses
+  )::private.turned_day;
+end;
+$$;
+comment on function private.close_day is 'Sunset, for an open day that is locked: every unspent purse expires.';
+
+create function private.open_day(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A correction made in the night may have left something: it expires before anything is granted.
+  perform private.post_expiry(p_day.community_id, p_now);
+  return private.begin_day(p_day, p_now);
+end;
+$$;
+comment on function private.open_day is 'Dawn, for a closed day that is locked.';
+
+create function private.pass_night(p_day private.community_days, p_now timestamptz)
+returns private.turned_day
+language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_expired integer := private.end_day(p_day, p_now);
+  v_turned private.turned_day := private.begin_day(p_day, p_now);
+begin
+  v_turned.purses := v_turned.purses + v_expired;
+  return v_turned;
+end;
+$$;
+comment on function private.pass_night is
+'Sunset and Dawn in one, for an open day that is locked and whose Dawn has come too: as one after the other, but purses
+and calendar are written once. A row changed twice in a transaction leaves its page, and its foreign key is asked again.';
 
 create function private.day_of(p_community_id uuid)
 returns private.community_days
@@ -132,12 +173,14 @@ begin
   end if;
   -- Whoever waits here for another to turn the day finds it turned.
   v_day := private.take_day_alone(p_community_id);
-  -- The evening, the morning and, so late that today's own Sunset has passed as well, an evening again.
+  -- A night, or its morning, and, so late that today's own Sunset has passed as well, an evening; or that alone.
   while v_day.due_at <= p_now loop
-    if v_day.is_open then
-      v_turn := private.close_day(v_day, p_now);
-    else
+    if not v_day.is_open then
       v_turn := private.open_day(v_day, p_now);
+    elsif v_day.dawn_at <= p_now then
+      v_turn := private.pass_night(v_day, p_now);
+    else
+      v_turn := private.close_day(v_day, p_now);
     end if;
     v_day := v_turn.day;
     v_purses := v_purses + v_turn.purses;
