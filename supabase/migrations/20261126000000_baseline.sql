@@ -2260,15 +2260,18 @@ as $$
 declare
   v_community private.communities;
 begin
-  update private.communities as c
-  set
-    timezone = coalesce(c.pending ->> 'timezone', c.timezone),
-    daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
-    electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}',
-    willed = '{}'
-  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
+  if v_community.pending <> '{}' or v_community.willed <> '{}' then
+    update private.communities as c
+    set
+      timezone = coalesce(c.pending ->> 'timezone', c.timezone),
+      daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
+      electorate = coalesce(c.pending ->> 'electorate', c.electorate),
+      pending = '{}',
+      willed = '{}'
+    where c.id = p_community_id
+    returning c.* into v_community;
+  end if;
   return v_community;
 end;
 $$;
@@ -5993,20 +5996,19 @@ returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_gone uuid[] := array(
-    select m.user_id from private.community_members as m
-    where m.community_id = p_community_id and m.left_at is not null
-  );
-  v_ungranted uuid[] := v_gone || private.away_ids(p_community_id, p_day, p_day);
+  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
   v_granted integer;
 begin
   with begun as (
     update private.purses as b
     set
-      remaining = case when b.user_id = any(v_ungranted) then 0 else p_budget end,
+      remaining = case when g.is_granted then p_budget else 0 end,
       spent_today = 0, joys_today = 0, day = p_day,
-      granted_at = case when b.user_id = any(v_ungranted) then b.granted_at else p_at end
-    where b.community_id = p_community_id and (b.remaining > 0 or b.user_id <> all(v_gone))
+      granted_at = case when g.is_granted then p_at else b.granted_at end
+    from private.community_members as m
+    cross join lateral (select m.left_at is null and m.user_id <> all(v_away)) as g (is_granted)
+    where b.community_id = p_community_id
+      and m.community_id = p_community_id and m.user_id = b.user_id and (m.left_at is null or b.remaining > 0)
     returning b.user_id, b.remaining
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)

@@ -251,15 +251,18 @@ as $$
 declare
   v_community private.communities;
 begin
-  update private.communities as c
-  set
-    timezone = coalesce(c.pending ->> 'timezone', c.timezone),
-    daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
-    electorate = coalesce(c.pending ->> 'electorate', c.electorate),
-    pending = '{}',
-    willed = '{}'
-  where c.id = p_community_id and (c.pending <> '{}' or c.willed <> '{}');
   select c.* into v_community from private.communities as c where c.id = p_community_id;
+  if v_community.pending <> '{}' or v_community.willed <> '{}' then
+    update private.communities as c
+    set
+      timezone = coalesce(c.pending ->> 'timezone', c.timezone),
+      daily_cc_budget = coalesce((c.pending ->> 'daily_cc_budget')::integer, c.daily_cc_budget),
+      electorate = coalesce(c.pending ->> 'electorate', c.electorate),
+      pending = '{}',
+      willed = '{}'
+    where c.id = p_community_id
+    returning c.* into v_community;
+  end if;
   return v_community;
 end;
 $$;
