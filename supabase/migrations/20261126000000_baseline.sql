@@ -1141,7 +1141,7 @@ returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when private.is_able(private.caller_id()) then private.caller_id() end;
+  return (private.able_person(private.caller_id())).id;
 end;
 $$;
 comment on function private.my_id is
@@ -1183,7 +1183,7 @@ returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.my_id();
+  v_me uuid := (private.able_person(private.caller_id())).id;
 begin
   if v_me is null then
     v_me := (private.require_signed_in()).id;
@@ -1235,13 +1235,15 @@ many connections. Refuses: RATE_LIMITED {most, possible_at: null, retry_after: n
 
 create function private.is_steward()
 returns boolean
-language sql stable security definer set search_path = ''
-begin atomic
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
   -- app_metadata is written by the server alone; user_metadata is the person's own and proves nothing.
-  select coalesce(
+  return coalesce(
     nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' ->> 'chas_role' = 'steward', false
   );
 end;
+$$;
 comment on function private.is_steward is
 'Whether the caller''s token names them a steward, an operator of the whole Bureau.';
 
@@ -1413,10 +1415,12 @@ $$;
 
 create function public.get_access()
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.get_access();
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_access();
 end;
+$$;
 comment on function public.get_access is
 'Tells the caller whether they are admitted; works before admission.
 
@@ -1444,10 +1448,12 @@ comment on function private.get_me is
 
 create function public.get_me()
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.get_me();
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_me();
 end;
+$$;
 comment on function public.get_me is
 'The caller''s own profile.
 
@@ -3702,21 +3708,19 @@ create function private.count_unread(p_community_id uuid, p_user_id uuid)
 returns integer
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_mark bigint := coalesce((
-    select c.last_read_id from private.chamber_marks as c
-    where c.community_id = p_community_id and c.user_id = p_user_id
-  ), 0);
-  -- Nearly always nobody: asked once, not for each line.
-  v_erased uuid[] := array(select e.user_id from private.erasures as e);
 begin
   return (
     select count(*)::integer
     from (
       select from private.chat_messages as m
       where
-        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id and m.deleted_at is null
-        and m.user_id <> all(v_erased)
+        m.community_id = p_community_id and m.user_id <> p_user_id and m.deleted_at is null
+        and m.id > coalesce((
+          select c.last_read_id from private.chamber_marks as c
+          where c.community_id = p_community_id and c.user_id = p_user_id
+        ), 0)
+        -- Nearly always nobody: asked once, not for each line.
+        and m.user_id <> all(array(select e.user_id from private.erasures as e))
       order by m.id
       limit 1000
     ) as unread
@@ -5339,11 +5343,22 @@ can.
 When a seat falls vacant, and at each Dawn: so a seat that Auth emptied by a ban stays so until the next Dawn at most.
 Only with the community''s day in hand.';
 
+create type private.member as (
+  "user" json,
+  community_id uuid,
+  roles text [],
+  joined_at timestamptz,
+  able boolean,
+  away json
+);
+comment on type private.member is 'The shape member, key by attribute.';
+
 create function private.shown_members(
-  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member private.member
 )
 returns setof record
-language plpgsql stable security definer set search_path = ''
+-- As private.able_among: one plan for few and for many.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_able uuid[] := private.able_among(p_user_ids);
@@ -5354,15 +5369,18 @@ begin
   select
     m.user_id,
     m.joined_at,
-    jsonb_build_object(
-      'user', p.person, 'community_id', m.community_id,
-      'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able),
-      'away', (
-        select jsonb_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
+    row(
+      p.person, m.community_id,
+      case
+        when v_outcome.winner_id is null then m.roles
+        else private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule)
+      end,
+      m.joined_at, m.user_id in (select unnest(v_able)),
+      (
+        select json_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
         where a.community_id = m.community_id and a.user_id = m.user_id and a.to_day >= v_today
       )
-    )
+    )::private.member
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
   where m.community_id = p_community_id and m.user_id = any(p_user_ids);
@@ -5377,7 +5395,7 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
+  return (select to_jsonb(s.member) from private.shown_members(p_community_id, array[p_user_id]) as s);
 end;
 $$;
 comment on function private.show_member is 'The shape member of one person.';
@@ -5521,6 +5539,43 @@ open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_
 retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
+create type private.community as (
+  id uuid,
+  name text,
+  description text,
+  timezone text,
+  daily_cc_budget integer,
+  electorate text,
+  created_at timestamptz,
+  member_count integer
+);
+comment on type private.community is
+'The shape community, key by attribute, but for the code that its moderators see.';
+
+create view private.shown_communities with (security_invoker = on) as
+select
+  c.id,
+  row(
+    c.id,
+    c.name,
+    c.description,
+    c.timezone,
+    c.daily_cc_budget,
+    c.electorate,
+    c.created_at,
+    (
+      select count(*) from private.community_members as m
+      where
+        m.community_id = c.id and m.left_at is null
+        and not exists (
+          select from private.erasures as e
+          where e.user_id = m.user_id
+        )
+    )
+  )::private.community as community
+from private.communities as c;
+comment on view private.shown_communities is 'The shape community of every community. Only for the kernel.';
+
 create function private.show_community_to(p_community_id uuid, p_is_moderator boolean)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -5528,24 +5583,15 @@ as $$
 begin
   return (
     select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
+      to_jsonb(s.community) || case
         when p_is_moderator
           then jsonb_build_object(
-            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = s.id)
           )
         else '{}'
       end
-    from private.communities as c
-    where c.id = p_community_id
+    from private.shown_communities as s
+    where s.id = p_community_id
   );
 end;
 $$;
@@ -7163,16 +7209,38 @@ $$;
 comment on function private.show_balance is
 'The shape balance of a purse on a day, both in hand, with the budget in force.';
 
+create view private.shown_balances with (security_invoker = on) as
+select
+  b.community_id,
+  b.user_id,
+  d.due_at,
+  row(
+    b.community_id,
+    b.user_id,
+    c.daily_cc_budget,
+    b.remaining,
+    b.spent_today,
+    b.debt,
+    b.granted_at,
+    d.day,
+    d.is_open,
+    d.sunset_at,
+    d.dawn_at
+  )::private.balance as balance
+from private.purses as b
+inner join private.community_days as d on b.community_id = d.community_id
+inner join private.communities as c on b.community_id = c.id;
+comment on view private.shown_balances is
+'The shape balance of every purse as it is stored, and when its day is due to be settled. Only for the kernel.';
+
 create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select private.show_balance(b, d)
-    from private.purses as b
-    inner join private.community_days as d on b.community_id = d.community_id
-    where b.community_id = p_community_id and b.user_id = p_user_id
+    select to_jsonb(s.balance) from private.shown_balances as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
   );
 end;
 $$;
@@ -11635,21 +11703,20 @@ as $$
 declare
   v_me private.users := private.able_person(private.caller_id());
   v_now timestamptz := private.clock();
-  v_found record;
+  v_due_at timestamptz;
+  v_answer json;
 begin
-  select b as purse, d as day, c.daily_cc_budget as daily_budget into v_found
+  select s.due_at, json_build_object('balance', s.balance) into v_due_at, v_answer
   from private.community_members as m
-  join private.purses as b on b.community_id = m.community_id and b.user_id = m.user_id
-  join private.community_days as d on d.community_id = m.community_id
-  join private.communities as c on c.id = m.community_id
+  join private.shown_balances as s on s.community_id = m.community_id and s.user_id = m.user_id
   where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
   if not found then
     perform private.require_member(p_community_id);
-  elsif (v_found.day).due_at <= v_now then
+  elsif v_due_at <= v_now then
     perform private.settle_day(p_community_id, v_now);
     return json_build_object('balance', private.show_balance_of(p_community_id, v_me.id));
   end if;
-  return json_build_object('balance', private.balance_on(v_found.purse, v_found.day, v_found.daily_budget));
+  return v_answer;
 end;
 $$;
 create function public.get_balance(community_id uuid)
@@ -11909,24 +11976,26 @@ grant execute on function public.get_sunset to authenticated;
 -- Members: who is in a community, and what each has declared and witnessed (RULES 2).
 
 create function private.list_members(p_community_id uuid)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   perform private.require_member(p_community_id);
-  return jsonb_build_object('members', (
-    select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
+  return json_build_object('members', (
+    select coalesce(json_agg(s.member order by s.joined_at, s.user_id), '[]')
     from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
   ));
 end;
 $$;
 
 create function public.list_members(community_id uuid)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_members(list_members.community_id);
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_members(list_members.community_id);
 end;
+$$;
 comment on function public.list_members is
 'Everyone in a community, longest-standing first; able is false for who cannot act now.
 
@@ -11934,13 +12003,16 @@ Returns {members: [member]}. Refuses: NOT_FOUND.';
 grant execute on function public.list_members, private.list_members to authenticated;
 
 create function public.get_community(community_id uuid)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select
-    private.list_members(get_community.community_id)
-    || jsonb_build_object('community', private.show_community(get_community.community_id));
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return json_build_object(
+    'members', private.list_members(get_community.community_id) -> 'members',
+    'community', private.show_community(get_community.community_id)
+  );
 end;
+$$;
 comment on function public.get_community is
 'One community and everyone in it.
 
@@ -13363,12 +13435,14 @@ create function public.list_notifications(
   unread_only boolean default false, page_size integer default 50, before_id bigint default null
 )
 returns json
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_notifications(
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_notifications(
     list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
   );
 end;
+$$;
 comment on function public.list_notifications is
 'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
 
@@ -13471,30 +13545,57 @@ grant execute on function public.list_audit, private.list_audit to authenticated
 
 create function private.list_my_communities()
 returns jsonb
-language plpgsql stable security definer set search_path = ''
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_me uuid := private.require_admitted();
+  v_now timestamptz := private.clock();
 begin
+  -- What costs is asked only where there is something to ask: of roles where an election is over and not written down,
+  -- of votes where there is one to cast.
   return jsonb_build_object('communities', (
     select coalesce(jsonb_agg(
-      private.show_community_to(m.community_id, 'moderator' = any(r.roles)) || jsonb_build_object(
-        'balance', private.show_balance_of(m.community_id, v_me),
+      to_jsonb(c.community) || jsonb_build_object(
+        'balance', b.balance,
         'roles', r.roles,
         'unread', private.count_unread(m.community_id, v_me),
         'last_activity', (
-          select c.created_at from private.chat_messages as c
-          where c.community_id = m.community_id
-          order by c.id desc
+          select l.created_at from private.chat_messages as l
+          where l.community_id = m.community_id
+          order by l.id desc
           limit 1
         ),
         'awaiting_my_vote',
-        private.proposals_awaiting(m.community_id, v_me) + private.elections_awaiting(m.community_id, v_me)
+        case when e.id is null then 0 else private.elections_awaiting(m.community_id, v_me) end
+        + case
+          when exists (
+            select from private.tip_to_tip_proposals as t
+            where t.community_id = m.community_id and t.status = 'active'
+          )
+            then private.proposals_awaiting(m.community_id, v_me)
+          else 0
+        end
       )
+      || case
+        when 'moderator' = any(r.roles)
+          then jsonb_build_object(
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = m.community_id)
+          )
+        else '{}'
+      end
       order by m.joined_at, m.community_id
     ), '[]')
     from private.community_members as m
-    cross join lateral (select private.roles_now(m) as roles limit 1) as r
+    join private.shown_communities as c on c.id = m.community_id
+    join private.shown_balances as b on b.community_id = m.community_id and b.user_id = v_me
+    left join lateral (
+      select o.id, o.ends_at from private.elections as o
+      where o.community_id = m.community_id and o.status = 'active'
+      limit 1
+    ) as e on true
+    cross join lateral (
+      select case when e.ends_at <= v_now then private.roles_now(m) else m.roles end as roles limit 1
+    ) as r
     where m.user_id = v_me and m.left_at is null
   ));
 end;
@@ -13502,10 +13603,12 @@ $$;
 
 create function public.list_my_communities()
 returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_my_communities();
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_my_communities();
 end;
+$$;
 comment on function public.list_my_communities is
 'The caller''s communities, first joined first. It settles no day: balance.day says which day it shows.
 

@@ -144,7 +144,7 @@ returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return case when private.is_able(private.caller_id()) then private.caller_id() end;
+  return (private.able_person(private.caller_id())).id;
 end;
 $$;
 comment on function private.my_id is
@@ -186,7 +186,7 @@ returns uuid
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_me uuid := private.my_id();
+  v_me uuid := (private.able_person(private.caller_id())).id;
 begin
   if v_me is null then
     v_me := (private.require_signed_in()).id;
@@ -238,13 +238,15 @@ many connections. Refuses: RATE_LIMITED {most, possible_at: null, retry_after: n
 
 create function private.is_steward()
 returns boolean
-language sql stable security definer set search_path = ''
-begin atomic
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
   -- app_metadata is written by the server alone; user_metadata is the person's own and proves nothing.
-  select coalesce(
+  return coalesce(
     nullif(current_setting('request.jwt.claims', true), '')::jsonb -> 'app_metadata' ->> 'chas_role' = 'steward', false
   );
 end;
+$$;
 comment on function private.is_steward is
 'Whether the caller''s token names them a steward, an operator of the whole Bureau.';
 
@@ -416,10 +418,12 @@ $$;
 
 create function public.get_access()
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.get_access();
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_access();
 end;
+$$;
 comment on function public.get_access is
 'Tells the caller whether they are admitted; works before admission.
 
@@ -447,10 +451,12 @@ comment on function private.get_me is
 
 create function public.get_me()
 returns jsonb
-language sql security invoker set search_path = ''
-begin atomic
-  select private.get_me();
+language plpgsql security invoker set search_path = ''
+as $$
+begin
+  return private.get_me();
 end;
+$$;
 comment on function public.get_me is
 'The caller''s own profile.
 

@@ -428,21 +428,19 @@ create function private.count_unread(p_community_id uuid, p_user_id uuid)
 returns integer
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_mark bigint := coalesce((
-    select c.last_read_id from private.chamber_marks as c
-    where c.community_id = p_community_id and c.user_id = p_user_id
-  ), 0);
-  -- Nearly always nobody: asked once, not for each line.
-  v_erased uuid[] := array(select e.user_id from private.erasures as e);
 begin
   return (
     select count(*)::integer
     from (
       select from private.chat_messages as m
       where
-        m.community_id = p_community_id and m.id > v_mark and m.user_id <> p_user_id and m.deleted_at is null
-        and m.user_id <> all(v_erased)
+        m.community_id = p_community_id and m.user_id <> p_user_id and m.deleted_at is null
+        and m.id > coalesce((
+          select c.last_read_id from private.chamber_marks as c
+          where c.community_id = p_community_id and c.user_id = p_user_id
+        ), 0)
+        -- Nearly always nobody: asked once, not for each line.
+        and m.user_id <> all(array(select e.user_id from private.erasures as e))
       order by m.id
       limit 1000
     ) as unread

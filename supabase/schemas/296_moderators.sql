@@ -168,11 +168,22 @@ can.
 When a seat falls vacant, and at each Dawn: so a seat that Auth emptied by a ban stays so until the next Dawn at most.
 Only with the community''s day in hand.';
 
+create type private.member as (
+  "user" json,
+  community_id uuid,
+  roles text [],
+  joined_at timestamptz,
+  able boolean,
+  away json
+);
+comment on type private.member is 'The shape member, key by attribute.';
+
 create function private.shown_members(
-  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member jsonb
+  p_community_id uuid, p_user_ids uuid[], out user_id uuid, out joined_at timestamptz, out member private.member
 )
 returns setof record
-language plpgsql stable security definer set search_path = ''
+-- As private.able_among: one plan for few and for many.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_able uuid[] := private.able_among(p_user_ids);
@@ -183,15 +194,18 @@ begin
   select
     m.user_id,
     m.joined_at,
-    jsonb_build_object(
-      'user', p.person, 'community_id', m.community_id,
-      'roles', private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule), 'joined_at', m.joined_at,
-      'able', m.user_id = any(v_able),
-      'away', (
-        select jsonb_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
+    row(
+      p.person, m.community_id,
+      case
+        when v_outcome.winner_id is null then m.roles
+        else private.roles_after(m, v_outcome.winner_id, v_outcome.seat_rule)
+      end,
+      m.joined_at, m.user_id in (select unnest(v_able)),
+      (
+        select json_build_object('from', a.from_day, 'to', a.to_day) from private.absences as a
         where a.community_id = m.community_id and a.user_id = m.user_id and a.to_day >= v_today
       )
-    )
+    )::private.member
   from private.community_members as m
   join private.shown_people as p on p.id = m.user_id
   where m.community_id = p_community_id and m.user_id = any(p_user_ids);
@@ -206,7 +220,7 @@ returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
-  return (select s.member from private.shown_members(p_community_id, array[p_user_id]) as s);
+  return (select to_jsonb(s.member) from private.shown_members(p_community_id, array[p_user_id]) as s);
 end;
 $$;
 comment on function private.show_member is 'The shape member of one person.';

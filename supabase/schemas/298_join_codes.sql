@@ -137,6 +137,43 @@ open, expires_at}. Refuses: FORBIDDEN, NOT_FOUND, INVALID_INPUT {field: expires_
 retry_after} (thirty changes a minute).';
 grant execute on function public.set_join_code, private.set_join_code to authenticated;
 
+create type private.community as (
+  id uuid,
+  name text,
+  description text,
+  timezone text,
+  daily_cc_budget integer,
+  electorate text,
+  created_at timestamptz,
+  member_count integer
+);
+comment on type private.community is
+'The shape community, key by attribute, but for the code that its moderators see.';
+
+create view private.shown_communities with (security_invoker = on) as
+select
+  c.id,
+  row(
+    c.id,
+    c.name,
+    c.description,
+    c.timezone,
+    c.daily_cc_budget,
+    c.electorate,
+    c.created_at,
+    (
+      select count(*) from private.community_members as m
+      where
+        m.community_id = c.id and m.left_at is null
+        and not exists (
+          select from private.erasures as e
+          where e.user_id = m.user_id
+        )
+    )
+  )::private.community as community
+from private.communities as c;
+comment on view private.shown_communities is 'The shape community of every community. Only for the kernel.';
+
 create function private.show_community_to(p_community_id uuid, p_is_moderator boolean)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -144,24 +181,15 @@ as $$
 begin
   return (
     select
-      jsonb_build_object(
-        'id', c.id, 'name', c.name, 'description', c.description, 'timezone', c.timezone,
-        'daily_cc_budget', c.daily_cc_budget, 'electorate', c.electorate, 'created_at', c.created_at,
-        'member_count', (
-          select count(*) from private.community_members as m
-          where m.community_id = c.id and m.left_at is null
-            and not exists (select from private.erasures as e where e.user_id = m.user_id)
-        )
-      )
-      || case
+      to_jsonb(s.community) || case
         when p_is_moderator
           then jsonb_build_object(
-            'invite_code', (select j.code from private.join_codes as j where j.community_id = c.id)
+            'invite_code', (select j.code from private.join_codes as j where j.community_id = s.id)
           )
         else '{}'
       end
-    from private.communities as c
-    where c.id = p_community_id
+    from private.shown_communities as s
+    where s.id = p_community_id
   );
 end;
 $$;

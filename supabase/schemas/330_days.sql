@@ -386,16 +386,38 @@ $$;
 comment on function private.show_balance is
 'The shape balance of a purse on a day, both in hand, with the budget in force.';
 
+create view private.shown_balances with (security_invoker = on) as
+select
+  b.community_id,
+  b.user_id,
+  d.due_at,
+  row(
+    b.community_id,
+    b.user_id,
+    c.daily_cc_budget,
+    b.remaining,
+    b.spent_today,
+    b.debt,
+    b.granted_at,
+    d.day,
+    d.is_open,
+    d.sunset_at,
+    d.dawn_at
+  )::private.balance as balance
+from private.purses as b
+inner join private.community_days as d on b.community_id = d.community_id
+inner join private.communities as c on b.community_id = c.id;
+comment on view private.shown_balances is
+'The shape balance of every purse as it is stored, and when its day is due to be settled. Only for the kernel.';
+
 create function private.show_balance_of(p_community_id uuid, p_user_id uuid)
 returns jsonb
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    select private.show_balance(b, d)
-    from private.purses as b
-    inner join private.community_days as d on b.community_id = d.community_id
-    where b.community_id = p_community_id and b.user_id = p_user_id
+    select to_jsonb(s.balance) from private.shown_balances as s
+    where s.community_id = p_community_id and s.user_id = p_user_id
   );
 end;
 $$;

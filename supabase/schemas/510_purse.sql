@@ -7,21 +7,20 @@ as $$
 declare
   v_me private.users := private.able_person(private.caller_id());
   v_now timestamptz := private.clock();
-  v_found record;
+  v_due_at timestamptz;
+  v_answer json;
 begin
-  select b as purse, d as day, c.daily_cc_budget as daily_budget into v_found
+  select s.due_at, json_build_object('balance', s.balance) into v_due_at, v_answer
   from private.community_members as m
-  join private.purses as b on b.community_id = m.community_id and b.user_id = m.user_id
-  join private.community_days as d on d.community_id = m.community_id
-  join private.communities as c on c.id = m.community_id
+  join private.shown_balances as s on s.community_id = m.community_id and s.user_id = m.user_id
   where m.community_id = p_community_id and m.user_id = v_me.id and m.left_at is null;
   if not found then
     perform private.require_member(p_community_id);
-  elsif (v_found.day).due_at <= v_now then
+  elsif v_due_at <= v_now then
     perform private.settle_day(p_community_id, v_now);
     return json_build_object('balance', private.show_balance_of(p_community_id, v_me.id));
   end if;
-  return json_build_object('balance', private.balance_on(v_found.purse, v_found.day, v_found.daily_budget));
+  return v_answer;
 end;
 $$;
 create function public.get_balance(community_id uuid)

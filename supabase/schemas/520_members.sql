@@ -1,24 +1,26 @@
 -- Members: who is in a community, and what each has declared and witnessed (RULES 2).
 
 create function private.list_members(p_community_id uuid)
-returns jsonb
+returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   perform private.require_member(p_community_id);
-  return jsonb_build_object('members', (
-    select coalesce(jsonb_agg(s.member order by s.joined_at, s.user_id), '[]')
+  return json_build_object('members', (
+    select coalesce(json_agg(s.member order by s.joined_at, s.user_id), '[]')
     from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
   ));
 end;
 $$;
 
 create function public.list_members(community_id uuid)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_members(list_members.community_id);
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_members(list_members.community_id);
 end;
+$$;
 comment on function public.list_members is
 'Everyone in a community, longest-standing first; able is false for who cannot act now.
 
@@ -26,13 +28,16 @@ Returns {members: [member]}. Refuses: NOT_FOUND.';
 grant execute on function public.list_members, private.list_members to authenticated;
 
 create function public.get_community(community_id uuid)
-returns jsonb
-language sql stable security invoker set search_path = ''
-begin atomic
-  select
-    private.list_members(get_community.community_id)
-    || jsonb_build_object('community', private.show_community(get_community.community_id));
+returns json
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return json_build_object(
+    'members', private.list_members(get_community.community_id) -> 'members',
+    'community', private.show_community(get_community.community_id)
+  );
 end;
+$$;
 comment on function public.get_community is
 'One community and everyone in it.
 

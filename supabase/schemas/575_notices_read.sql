@@ -130,12 +130,14 @@ create function public.list_notifications(
   unread_only boolean default false, page_size integer default 50, before_id bigint default null
 )
 returns json
-language sql stable security invoker set search_path = ''
-begin atomic
-  select private.list_notifications(
+language plpgsql stable security invoker set search_path = ''
+as $$
+begin
+  return private.list_notifications(
     list_notifications.unread_only, list_notifications.page_size, list_notifications.before_id
   );
 end;
+$$;
 comment on function public.list_notifications is
 'The caller''s notices from all their communities, newest first; one that folds more in moves to the top.
 
