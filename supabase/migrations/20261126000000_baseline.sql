@@ -2912,21 +2912,19 @@ returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '450ms'
 as $$
 declare
-  v_begun timestamptz := clock_timestamp();
-  v_told private.broadcast;
+  v_until timestamptz := clock_timestamp() + interval '400 ms';
 begin
   if current_setting('chas.silent', true) = 'on' then
     return;
   end if;
-  foreach v_told in array p_broadcasts loop
-    -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
-    perform realtime.send(jsonb_build_object('kind', v_told.kind, 'ids', v_told.ids), v_told.kind, v_told.topic, true);
-    if clock_timestamp() - v_begun > interval '400 ms' then
-      -- Whoever waited once does not wait again for the other topics of the same act.
-      perform set_config('chas.silent', 'on', true);
-      return;
-    end if;
-  end loop;
+  -- One after the other: whoever waited once does not wait again for the other topics of the same act. realtime.send
+  -- makes a warning of every error of its own, a lock it did not get in time among them.
+  perform realtime.send(jsonb_build_object('kind', b.kind, 'ids', b.ids), b.kind, b.topic, true)
+  from unnest(p_broadcasts) as b
+  where clock_timestamp() < v_until;
+  if clock_timestamp() > v_until then
+    perform set_config('chas.silent', 'on', true);
+  end if;
 exception
   when others then
     -- It is missing, or closed to us, or its own net has a hole.
@@ -4190,15 +4188,15 @@ create table private.gazette_items (
   salt text,
   content text,
   constraint gazette_items_pkey primary key (community_id, number, position),
-  constraint gazette_items_community_id_fkey foreign key (community_id) references private.communities (id),
   constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
   constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
 );
 comment on table private.gazette_items is
 'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the
 next Sunset to give them number, position, salt and digest. author_id is whose words an item holds, null where it holds
-none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign keys but
-the community''s: a digest vouches for what an item says, whatever becomes of the rest.';
+none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign
+keys: whoever notes an item has its community in hand, and a digest vouches for what it says, whatever becomes of the
+rest.';
 create unique index gazette_items_words_once on private.gazette_items (community_id, subject_id)
 where author_id is not null;
 create index gazette_items_community_id_author_id_idx on private.gazette_items (community_id, author_id)
@@ -5889,14 +5887,14 @@ leaves today''s spending alone (RULES 5.6).';
 
 create function private.try_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+  p_at timestamptz default private.clock()
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.move_coins(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, coalesce(p_moved, abs(p_amount)), p_spent_on
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, abs(p_amount), null
   );
 begin
   if v_purse.user_id is not null then
@@ -5972,15 +5970,13 @@ comment on function private.purses_told is 'What the two between whom coins move
 
 create function private.post_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+  p_at timestamptz default private.clock()
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, p_moved, p_spent_on
-  );
+  v_purse private.purses := private.try_entry(p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at);
 begin
   if v_purse.user_id is null then
     raise exception 'an entry of % CC does not fit the purse of % in %', p_amount, p_user_id, p_community_id;
@@ -6504,61 +6500,38 @@ $$;
 comment on function private.stake_coins is
 'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little. It tells nobody.';
 
-create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
+create function private.settle_stake(
+  p_community_id uuid, p_proposal_id uuid, p_status private.stake_state, p_at timestamptz
+)
+returns private.broadcast[]
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_stake private.stakes;
+  v_purse private.purses;
 begin
-  update private.stakes as s set status = 'refunded'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status in ('held', 'due')
+  update private.stakes as s set status = p_status
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id
+    and (s.status = 'held' or s.status = 'due' and p_status = 'refunded')
   returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, p_at => p_at,
-      p_spent_on => v_stake.day
-    );
+  if not found or p_status = 'due' then
+    return array[]::private.broadcast[];
   end if;
+  v_purse := private.move_coins(
+    p_community_id, v_stake.user_id, case p_status when 'refunded' then 'stake_refund' else 'stake_forfeit' end,
+    case p_status when 'refunded' then v_stake.amount else 0 end, p_proposal_id, p_at, v_stake.amount, v_stake.day
+  );
+  if v_purse.user_id is null then
+    raise exception 'the stake of proposal % does not fit a purse', p_proposal_id;
+  end if;
+  return array[(
+    'user:' || v_stake.user_id::text, 'balance', jsonb_build_object('community_id', p_community_id)
+  )::private.broadcast];
 end;
 $$;
-comment on function private.pay_stake is
-'Pays a stake back into its purse now; nothing if it was settled before.';
-
-create function private.refund_stake(p_day private.community_days, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_day.is_open then
-    perform private.pay_stake(p_day.community_id, p_proposal_id, p_at);
-  else
-    update private.stakes as s set status = 'due'
-    where s.community_id = p_day.community_id and s.proposal_id = p_proposal_id and s.status = 'held';
-  end if;
-end;
-$$;
-comment on function private.refund_stake is
-'Gives a stake back on a day that is held: at once while it is open, else at the next Dawn after the grant.';
-
-create function private.forfeit_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_stake private.stakes;
-begin
-  update private.stakes as s set status = 'forfeited'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status = 'held'
-  returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, p_at => p_at, p_moved => v_stake.amount
-    );
-  end if;
-end;
-$$;
-comment on function private.forfeit_stake is 'Loses a stake for good; nothing if it was settled before.';
+comment on function private.settle_stake is
+'Settles a stake: refunded, forfeited, or due, which is refunded at the next Dawn; nothing if it was settled before. It
+tells nobody, but returns what is to be told.';
 
 create function private.pay_stakes_due(p_community_id uuid, p_at timestamptz, p_user_id uuid default null)
 returns void
@@ -6572,7 +6545,7 @@ begin
     where s.community_id = p_community_id and s.status = 'due' and s.user_id = coalesce(p_user_id, s.user_id)
     order by s.user_id, s.proposal_id
   loop
-    perform private.pay_stake(p_community_id, v_proposal_id, p_at);
+    perform private.tell(variadic private.settle_stake(p_community_id, v_proposal_id, 'refunded', p_at));
   end loop;
 end;
 $$;
@@ -9516,29 +9489,45 @@ create function private.show_proposal(p_proposal private.tip_to_tip_proposals)
 returns private.proposal
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_shape private.proposal;
 begin
-  select
-    p_proposal.id, p_proposal.community_id, p.person,
-    case when p.is_erased then '' else p_proposal.title end,
-    case when p.is_erased then '' else p_proposal.description end,
-    p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
-    (
-      select json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number)
-      from private.tip_to_tip_votes as v
-      join private.shown_people as o on o.id = v.user_id
-      where v.community_id = p_proposal.community_id and v.proposal_id = p_proposal.id
-    ),
-    p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
-  into v_shape
-  from private.shown_people as p
-  where p.id = p_proposal.proposer_id;
-  return v_shape;
+  return (
+    select
+      row(
+        p_proposal.id, p_proposal.community_id, p.person,
+        case when p.is_erased then '' else p_proposal.title end,
+        case when p.is_erased then '' else p_proposal.description end,
+        p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
+        (
+          select json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number)
+          from private.tip_to_tip_votes as v
+          join private.shown_people as o on o.id = v.user_id
+          where v.community_id = p_proposal.community_id and v.proposal_id = p_proposal.id
+        ),
+        p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
+      )::private.proposal
+    from private.shown_people as p
+    where p.id = p_proposal.proposer_id
+  );
 end;
 $$;
 comment on function private.show_proposal is
 'The shape proposal, for somebody who has just voted, of a proposal in hand, as private.shown_proposals has it.';
+
+create function private.show_new_proposal(p_proposal private.tip_to_tip_proposals, p_proposer private.users)
+returns private.proposal
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_proposal.id, p_proposal.community_id, p_proposer.person, p_proposal.title, p_proposal.description,
+    p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
+    to_json(array[(p_proposer.person, 'accept', p_proposal.created_at)::private.vote_cast]),
+    p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
+  )::private.proposal;
+end;
+$$;
+comment on function private.show_new_proposal is
+'As private.show_proposal, of one just made: nobody has voted but its proposer.';
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
@@ -9577,30 +9566,32 @@ comment on function private.erase_proposals_of is
 'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
 
 create function private.note_outcome(
-  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz,
+  p_besides private.broadcast[] default '{}'
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
+    'stake_amount', p_proposal.stake_amount
+  );
+  v_told private.broadcast[] := private.settle_stake(
+    p_proposal.community_id, p_proposal.id, case
+      when p_proposal.status not in ('completed', 'void') then 'forfeited'
+      when p_day.is_open then 'refunded'
+      else 'due'
+    end, p_at
+  );
+  v_line bigint := private.next_line_id();
 begin
-  if p_proposal.status in ('completed', 'void') then
-    perform private.refund_stake(p_day, p_proposal.id, p_at);
-  else
-    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
-  end if;
-  perform private.announce(
-    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
-    jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
-      'stake_amount', p_proposal.stake_amount
-    ),
-    p_at
+  perform private.write_line(
+    v_line, p_proposal.community_id, null, 'system', '', null, 'tip_to_tip_' || p_proposal.status, v_facts, null, p_at
   );
   perform private.note_item(
-    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
-      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
-      'amendment', p_proposal.amendment
+    p_proposal.community_id, 'proposal', p_proposal.id, v_facts || jsonb_build_object(
+      'title', p_proposal.title, 'description', p_proposal.description, 'amendment', p_proposal.amendment
     ),
     p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
@@ -9609,13 +9600,17 @@ begin
   end if;
   perform private.notify(
     array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
-    p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
+    p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at,
+    p_besides => v_told || (
+      'community:' || p_proposal.community_id::text, 'message', jsonb_build_object('message_id', v_line)
+    )::private.broadcast || p_besides
   );
 end;
 $$;
 comment on function private.note_outcome is
-'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
-expired and withdrawn forfeit it; the Chamber and the proposer are told.';
+'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake (by night, at
+the next Dawn), declined, expired and withdrawn forfeit it; the Chamber and the proposer are told, together with what
+else the act tells, p_besides.';
 
 create function private.end_proposal(
   p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
@@ -9868,7 +9863,6 @@ declare
   v_electors uuid[];
   v_proposal private.tip_to_tip_proposals;
   v_purse private.purses;
-  v_shape private.proposal;
   v_card json;
 begin
   if v_made is not null then
@@ -9904,11 +9898,10 @@ begin
   );
   perform private.open_roll(v_proposal, v_electors);
 
-  v_shape := private.show_proposal(v_proposal);
-  v_card := row_to_json(v_shape);
+  v_card := row_to_json(private.show_new_proposal(v_proposal, v_act.me));
   return json_build_object(
     'proposal', v_card,
-    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
+    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', (v_act.me).person, v_card, v_now),
     'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
   );
 end;
@@ -10019,6 +10012,7 @@ declare
   v_proposal private.tip_to_tip_proposals;
   v_me uuid;
   v_day private.community_days;
+  v_told private.broadcast;
 begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
   v_me := private.require_seen(v_proposal.community_id, 'proposal');
@@ -10027,13 +10021,14 @@ begin
   end if;
   -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day, nor waits for who
   -- is refused.
-  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_proposal.community_id, p_proposal_id, v_me) then
-    perform private.refuse_vote(v_proposal.community_id, p_proposal_id, v_me);
+  if v_proposal.amendment ? 'timezone' then
+    if not private.awaits_vote(v_proposal.community_id, p_proposal_id, v_me) then
+      perform private.refuse_vote(v_proposal.community_id, p_proposal_id, v_me);
+    end if;
+    v_day := private.hold_day_alone(v_proposal.community_id, v_now);
+  else
+    v_day := private.hold_day(v_proposal.community_id, v_now);
   end if;
-  v_day := case
-    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_proposal.community_id, v_now)
-    else private.hold_day(v_proposal.community_id, v_now)
-  end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
@@ -10059,10 +10054,14 @@ begin
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
   end if;
 
-  if v_proposal.status <> 'active' then
-    perform private.note_outcome(v_proposal, v_day, v_now);
+  v_told := (
+    'community:' || v_day.community_id::text, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id)
+  );
+  if v_proposal.status = 'active' then
+    perform private.tell(v_told);
+  else
+    perform private.note_outcome(v_proposal, v_day, v_now, array[v_told]);
   end if;
-  perform private.tell_community(v_day.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
   return json_build_object(
     'proposal', private.show_proposal(v_proposal), 'resolved', v_proposal.status <> 'active',
     'outcome', nullif(v_proposal.status, 'active')
@@ -10266,7 +10265,9 @@ begin
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
-  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
+  perform private.tell(
+    variadic private.settle_stake(p_community_id, v_proposal.id, 'refunded', private.clock())
+  );
   perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
 end;
 $$;

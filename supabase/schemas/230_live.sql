@@ -10,21 +10,19 @@ returns void
 language plpgsql security definer set search_path = '' set lock_timeout = '450ms'
 as $$
 declare
-  v_begun timestamptz := clock_timestamp();
-  v_told private.broadcast;
+  v_until timestamptz := clock_timestamp() + interval '400 ms';
 begin
   if current_setting('chas.silent', true) = 'on' then
     return;
   end if;
-  foreach v_told in array p_broadcasts loop
-    -- realtime.send makes a warning of every error of its own, a lock it did not get in time among them.
-    perform realtime.send(jsonb_build_object('kind', v_told.kind, 'ids', v_told.ids), v_told.kind, v_told.topic, true);
-    if clock_timestamp() - v_begun > interval '400 ms' then
-      -- Whoever waited once does not wait again for the other topics of the same act.
-      perform set_config('chas.silent', 'on', true);
-      return;
-    end if;
-  end loop;
+  -- One after the other: whoever waited once does not wait again for the other topics of the same act. realtime.send
+  -- makes a warning of every error of its own, a lock it did not get in time among them.
+  perform realtime.send(jsonb_build_object('kind', b.kind, 'ids', b.ids), b.kind, b.topic, true)
+  from unnest(p_broadcasts) as b
+  where clock_timestamp() < v_until;
+  if clock_timestamp() > v_until then
+    perform set_config('chas.silent', 'on', true);
+  end if;
 exception
   when others then
     -- It is missing, or closed to us, or its own net has a hole.

@@ -32,15 +32,15 @@ create table private.gazette_items (
   salt text,
   content text,
   constraint gazette_items_pkey primary key (community_id, number, position),
-  constraint gazette_items_community_id_fkey foreign key (community_id) references private.communities (id),
   constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
   constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
 );
 comment on table private.gazette_items is
 'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the
 next Sunset to give them number, position, salt and digest. author_id is whose words an item holds, null where it holds
-none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign keys but
-the community''s: a digest vouches for what an item says, whatever becomes of the rest.';
+none; salt and content of a sealed one are null once its words were struck or its author is erased. No foreign
+keys: whoever notes an item has its community in hand, and a digest vouches for what it says, whatever becomes of the
+rest.';
 create unique index gazette_items_words_once on private.gazette_items (community_id, subject_id)
 where author_id is not null;
 create index gazette_items_community_id_author_id_idx on private.gazette_items (community_id, author_id)

@@ -267,14 +267,14 @@ leaves today''s spending alone (RULES 5.6).';
 
 create function private.try_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+  p_at timestamptz default private.clock()
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_purse private.purses := private.move_coins(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, coalesce(p_moved, abs(p_amount)), p_spent_on
+    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, abs(p_amount), null
   );
 begin
   if v_purse.user_id is not null then
@@ -350,15 +350,13 @@ comment on function private.purses_told is 'What the two between whom coins move
 
 create function private.post_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
-  p_at timestamptz default private.clock(), p_moved integer default null, p_spent_on date default null
+  p_at timestamptz default private.clock()
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_purse private.purses := private.try_entry(
-    p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at, p_moved, p_spent_on
-  );
+  v_purse private.purses := private.try_entry(p_community_id, p_user_id, p_type, p_amount, p_reference_id, p_at);
 begin
   if v_purse.user_id is null then
     raise exception 'an entry of % CC does not fit the purse of % in %', p_amount, p_user_id, p_community_id;

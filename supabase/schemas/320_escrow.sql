@@ -43,61 +43,38 @@ $$;
 comment on function private.stake_coins is
 'Moves a stake from a purse, which it returns, into escrow; a row of nulls where it holds too little. It tells nobody.';
 
-create function private.pay_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
+create function private.settle_stake(
+  p_community_id uuid, p_proposal_id uuid, p_status private.stake_state, p_at timestamptz
+)
+returns private.broadcast[]
 language plpgsql security definer set search_path = ''
 as $$
 declare
   v_stake private.stakes;
+  v_purse private.purses;
 begin
-  update private.stakes as s set status = 'refunded'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status in ('held', 'due')
+  update private.stakes as s set status = p_status
+  where s.community_id = p_community_id and s.proposal_id = p_proposal_id
+    and (s.status = 'held' or s.status = 'due' and p_status = 'refunded')
   returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_refund', v_stake.amount, p_proposal_id, p_at => p_at,
-      p_spent_on => v_stake.day
-    );
+  if not found or p_status = 'due' then
+    return array[]::private.broadcast[];
   end if;
+  v_purse := private.move_coins(
+    p_community_id, v_stake.user_id, case p_status when 'refunded' then 'stake_refund' else 'stake_forfeit' end,
+    case p_status when 'refunded' then v_stake.amount else 0 end, p_proposal_id, p_at, v_stake.amount, v_stake.day
+  );
+  if v_purse.user_id is null then
+    raise exception 'the stake of proposal % does not fit a purse', p_proposal_id;
+  end if;
+  return array[(
+    'user:' || v_stake.user_id::text, 'balance', jsonb_build_object('community_id', p_community_id)
+  )::private.broadcast];
 end;
 $$;
-comment on function private.pay_stake is
-'Pays a stake back into its purse now; nothing if it was settled before.';
-
-create function private.refund_stake(p_day private.community_days, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  if p_day.is_open then
-    perform private.pay_stake(p_day.community_id, p_proposal_id, p_at);
-  else
-    update private.stakes as s set status = 'due'
-    where s.community_id = p_day.community_id and s.proposal_id = p_proposal_id and s.status = 'held';
-  end if;
-end;
-$$;
-comment on function private.refund_stake is
-'Gives a stake back on a day that is held: at once while it is open, else at the next Dawn after the grant.';
-
-create function private.forfeit_stake(p_community_id uuid, p_proposal_id uuid, p_at timestamptz)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-declare
-  v_stake private.stakes;
-begin
-  update private.stakes as s set status = 'forfeited'
-  where s.community_id = p_community_id and s.proposal_id = p_proposal_id and s.status = 'held'
-  returning s.* into v_stake;
-  if found then
-    perform private.post_entry(
-      p_community_id, v_stake.user_id, 'stake_forfeit', 0, p_proposal_id, p_at => p_at, p_moved => v_stake.amount
-    );
-  end if;
-end;
-$$;
-comment on function private.forfeit_stake is 'Loses a stake for good; nothing if it was settled before.';
+comment on function private.settle_stake is
+'Settles a stake: refunded, forfeited, or due, which is refunded at the next Dawn; nothing if it was settled before. It
+tells nobody, but returns what is to be told.';
 
 create function private.pay_stakes_due(p_community_id uuid, p_at timestamptz, p_user_id uuid default null)
 returns void
@@ -111,7 +88,7 @@ begin
     where s.community_id = p_community_id and s.status = 'due' and s.user_id = coalesce(p_user_id, s.user_id)
     order by s.user_id, s.proposal_id
   loop
-    perform private.pay_stake(p_community_id, v_proposal_id, p_at);
+    perform private.tell(variadic private.settle_stake(p_community_id, v_proposal_id, 'refunded', p_at));
   end loop;
 end;
 $$;

@@ -176,29 +176,45 @@ create function private.show_proposal(p_proposal private.tip_to_tip_proposals)
 returns private.proposal
 language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_shape private.proposal;
 begin
-  select
-    p_proposal.id, p_proposal.community_id, p.person,
-    case when p.is_erased then '' else p_proposal.title end,
-    case when p.is_erased then '' else p_proposal.description end,
-    p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
-    (
-      select json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number)
-      from private.tip_to_tip_votes as v
-      join private.shown_people as o on o.id = v.user_id
-      where v.community_id = p_proposal.community_id and v.proposal_id = p_proposal.id
-    ),
-    p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
-  into v_shape
-  from private.shown_people as p
-  where p.id = p_proposal.proposer_id;
-  return v_shape;
+  return (
+    select
+      row(
+        p_proposal.id, p_proposal.community_id, p.person,
+        case when p.is_erased then '' else p_proposal.title end,
+        case when p.is_erased then '' else p_proposal.description end,
+        p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
+        (
+          select json_agg(row(o.person, v.vote, v.created_at)::private.vote_cast order by v.number)
+          from private.tip_to_tip_votes as v
+          join private.shown_people as o on o.id = v.user_id
+          where v.community_id = p_proposal.community_id and v.proposal_id = p_proposal.id
+        ),
+        p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
+      )::private.proposal
+    from private.shown_people as p
+    where p.id = p_proposal.proposer_id
+  );
 end;
 $$;
 comment on function private.show_proposal is
 'The shape proposal, for somebody who has just voted, of a proposal in hand, as private.shown_proposals has it.';
+
+create function private.show_new_proposal(p_proposal private.tip_to_tip_proposals, p_proposer private.users)
+returns private.proposal
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    p_proposal.id, p_proposal.community_id, p_proposer.person, p_proposal.title, p_proposal.description,
+    p_proposal.stake_amount, p_proposal.amendment, p_proposal.deadline, p_proposal.status,
+    to_json(array[(p_proposer.person, 'accept', p_proposal.created_at)::private.vote_cast]),
+    p_proposal.electors, p_proposal.awaiting, false, p_proposal.created_at
+  )::private.proposal;
+end;
+$$;
+comment on function private.show_new_proposal is
+'As private.show_proposal, of one just made: nobody has voted but its proposer.';
 
 create function private.strike_proposal(p_community_id uuid, p_proposal_id uuid)
 returns void
@@ -237,30 +253,32 @@ comment on function private.erase_proposals_of is
 'Takes the words of up to p_limit proposals of a person who is erased; returns how many.';
 
 create function private.note_outcome(
-  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz
+  p_proposal private.tip_to_tip_proposals, p_day private.community_days, p_at timestamptz,
+  p_besides private.broadcast[] default '{}'
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_facts jsonb := jsonb_build_object(
+    'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
+    'stake_amount', p_proposal.stake_amount
+  );
+  v_told private.broadcast[] := private.settle_stake(
+    p_proposal.community_id, p_proposal.id, case
+      when p_proposal.status not in ('completed', 'void') then 'forfeited'
+      when p_day.is_open then 'refunded'
+      else 'due'
+    end, p_at
+  );
+  v_line bigint := private.next_line_id();
 begin
-  if p_proposal.status in ('completed', 'void') then
-    perform private.refund_stake(p_day, p_proposal.id, p_at);
-  else
-    perform private.forfeit_stake(p_proposal.community_id, p_proposal.id, p_at);
-  end if;
-  perform private.announce(
-    p_proposal.community_id, 'tip_to_tip_' || p_proposal.status,
-    jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'outcome', p_proposal.status,
-      'stake_amount', p_proposal.stake_amount
-    ),
-    p_at
+  perform private.write_line(
+    v_line, p_proposal.community_id, null, 'system', '', null, 'tip_to_tip_' || p_proposal.status, v_facts, null, p_at
   );
   perform private.note_item(
-    p_proposal.community_id, 'proposal', p_proposal.id, jsonb_build_object(
-      'proposal_id', p_proposal.id, 'proposer_id', p_proposal.proposer_id, 'title', p_proposal.title,
-      'description', p_proposal.description, 'stake_amount', p_proposal.stake_amount, 'outcome', p_proposal.status,
-      'amendment', p_proposal.amendment
+    p_proposal.community_id, 'proposal', p_proposal.id, v_facts || jsonb_build_object(
+      'title', p_proposal.title, 'description', p_proposal.description, 'amendment', p_proposal.amendment
     ),
     p_proposal.proposer_id, least(p_at, p_proposal.deadline)
   );
@@ -269,13 +287,17 @@ begin
   end if;
   perform private.notify(
     array[p_proposal.proposer_id], p_proposal.community_id, 'tip_to_tip', 'proposal_ended', 'tip_to_tip',
-    p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at
+    p_proposal.id, jsonb_build_object('outcome', p_proposal.status), p_at => p_at,
+    p_besides => v_told || (
+      'community:' || p_proposal.community_id::text, 'message', jsonb_build_object('message_id', v_line)
+    )::private.broadcast || p_besides
   );
 end;
 $$;
 comment on function private.note_outcome is
-'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake, declined,
-expired and withdrawn forfeit it; the Chamber and the proposer are told.';
+'What follows when a proposal has just ended, on a day that is held: completed and void refund the stake (by night, at
+the next Dawn), declined, expired and withdrawn forfeit it; the Chamber and the proposer are told, together with what
+else the act tells, p_besides.';
 
 create function private.end_proposal(
   p_proposal private.tip_to_tip_proposals, p_outcome text, p_day private.community_days,
@@ -528,7 +550,6 @@ declare
   v_electors uuid[];
   v_proposal private.tip_to_tip_proposals;
   v_purse private.purses;
-  v_shape private.proposal;
   v_card json;
 begin
   if v_made is not null then
@@ -564,11 +585,10 @@ begin
   );
   perform private.open_roll(v_proposal, v_electors);
 
-  v_shape := private.show_proposal(v_proposal);
-  v_card := row_to_json(v_shape);
+  v_card := row_to_json(private.show_new_proposal(v_proposal, v_act.me));
   return json_build_object(
     'proposal', v_card,
-    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', v_shape.proposer, v_card, v_now),
+    'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', (v_act.me).person, v_card, v_now),
     'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
   );
 end;
@@ -679,6 +699,7 @@ declare
   v_proposal private.tip_to_tip_proposals;
   v_me uuid;
   v_day private.community_days;
+  v_told private.broadcast;
 begin
   select t.* into v_proposal from private.tip_to_tip_proposals as t where t.id = p_proposal_id;
   v_me := private.require_seen(v_proposal.community_id, 'proposal');
@@ -687,13 +708,14 @@ begin
   end if;
   -- An accept may be the last, and then another zone moves the next Dawn: nobody else holds the day, nor waits for who
   -- is refused.
-  if v_proposal.amendment ? 'timezone' and not private.awaits_vote(v_proposal.community_id, p_proposal_id, v_me) then
-    perform private.refuse_vote(v_proposal.community_id, p_proposal_id, v_me);
+  if v_proposal.amendment ? 'timezone' then
+    if not private.awaits_vote(v_proposal.community_id, p_proposal_id, v_me) then
+      perform private.refuse_vote(v_proposal.community_id, p_proposal_id, v_me);
+    end if;
+    v_day := private.hold_day_alone(v_proposal.community_id, v_now);
+  else
+    v_day := private.hold_day(v_proposal.community_id, v_now);
   end if;
-  v_day := case
-    when v_proposal.amendment ? 'timezone' then private.hold_day_alone(v_proposal.community_id, v_now)
-    else private.hold_day(v_proposal.community_id, v_now)
-  end;
   update private.tip_to_tip_proposals as t
   set
     awaiting = t.awaiting - 1,
@@ -719,10 +741,14 @@ begin
     perform private.refuse('ALREADY_VOTED', 'Your vote is cast, and final.');
   end if;
 
-  if v_proposal.status <> 'active' then
-    perform private.note_outcome(v_proposal, v_day, v_now);
+  v_told := (
+    'community:' || v_day.community_id::text, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id)
+  );
+  if v_proposal.status = 'active' then
+    perform private.tell(v_told);
+  else
+    perform private.note_outcome(v_proposal, v_day, v_now, array[v_told]);
   end if;
-  perform private.tell_community(v_day.community_id, 'tip_to_tip', jsonb_build_object('proposal_id', p_proposal_id));
   return json_build_object(
     'proposal', private.show_proposal(v_proposal), 'resolved', v_proposal.status <> 'active',
     'outcome', nullif(v_proposal.status, 'active')
@@ -926,7 +952,9 @@ begin
     return;
   end if;
   -- The purse is about to expire, so a refund that waited for Dawn would come to nobody.
-  perform private.pay_stake(p_community_id, v_proposal.id, private.clock());
+  perform private.tell(
+    variadic private.settle_stake(p_community_id, v_proposal.id, 'refunded', private.clock())
+  );
   perform private.end_proposal(v_proposal, 'void', v_day, private.clock());
 end;
 $$;
