@@ -35,9 +35,9 @@ select bench.community(p.c), p.id,
   case when p.i = 1 or (p.i > 50 and (p.i - 51) % :members = 0) then '{member,moderator}' else '{member}' end::text[],
   now() - interval '3 years', current_date - 1096
 from bench.people as p;
-insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, days_lived, last_closed_day)
+insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, days_lived, daily_budget, last_closed_day)
 select c.id, current_date, current_date + interval '1 day' - interval '1 minute', current_date + interval '1 day',
-  now() + interval '1 day', 1096, current_date - 1
+  now() + interval '1 day', 1096, c.daily_cc_budget, current_date - 1
 from private.communities as c;
 -- Deep purses: a benchmark that ran out of coins would measure refusals.
 insert into private.purses (community_id, user_id, remaining, day, granted_at)
@@ -60,19 +60,22 @@ select
   1 + j.n % 9, (j.c = 0 and j.n % 21 < 20)::integer, j.at::date, j.at
 from bench.joys as j
 order by j.at;
-insert into private.streaks (community_id, user_id, days, longest, last_lived)
-select distinct on (r.community_id, r.user_id) r.community_id, r.user_id, r.days,
-  max(r.days) over (partition by r.community_id, r.user_id), 1096 - (current_date - r.last_day)
+update private.purses as b set streak = r.days, longest_streak = r.longest, last_lived = 1096 - (current_date - r.last_day)
 from (
-  select d.community_id, d.user_id, count(*)::integer as days, max(d.day) as last_day
+  select distinct on (s.community_id, s.user_id) s.community_id, s.user_id, s.days, s.last_day,
+    max(s.days) over (partition by s.community_id, s.user_id) as longest
   from (
-    select o.community_id, o.user_id, o.day,
-      o.day - (row_number() over (partition by o.community_id, o.user_id order by o.day))::integer as island
-    from (select distinct j.community_id, j.user_id, j.day from private.declarations as j) as o
-  ) as d
-  group by d.community_id, d.user_id, d.island
+    select d.community_id, d.user_id, count(*)::integer as days, max(d.day) as last_day
+    from (
+      select o.community_id, o.user_id, o.day,
+        o.day - (row_number() over (partition by o.community_id, o.user_id order by o.day))::integer as island
+      from (select distinct j.community_id, j.user_id, j.day from private.declarations as j) as o
+    ) as d
+    group by d.community_id, d.user_id, d.island
+  ) as s
+  order by s.community_id, s.user_id, s.last_day desc
 ) as r
-order by r.community_id, r.user_id, r.last_day desc;
+where b.community_id = r.community_id and b.user_id = r.user_id;
 insert into private.chat_messages (community_id, user_id, type, content, reference_id, created_at)
 select l.community_id, l.user_id, l.type, l.content, l.reference_id, l.at
 from (

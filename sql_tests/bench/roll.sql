@@ -12,9 +12,9 @@ insert into private.communities (id, name, created_by)
 select distinct bench.community(r.c), 'Roll ' || r.c, bench.person(51) from rolls as r;
 insert into private.community_members (community_id, user_id, joined_at, joined_day)
 select bench.community(r.c), bench.person(r.i), now() - interval '1 year', current_date - 365 from rolls as r;
-insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at)
+insert into private.community_days (community_id, day, sunset_at, dawn_at, jashn_look_at, daily_budget)
 select distinct bench.community(r.c), current_date, current_date + interval '1 day' - interval '1 minute',
-  current_date + interval '1 day', now() + interval '1 day'
+  current_date + interval '1 day', now() + interval '1 day', 100
 from rolls as r;
 insert into private.purses (community_id, user_id, remaining, day, granted_at)
 select bench.community(r.c), bench.person(r.i), 100, current_date, current_date from rolls as r;

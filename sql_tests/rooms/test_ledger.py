@@ -106,16 +106,18 @@ def test_the_audit_shows_totals_to_any_member(rain, asha, bram, books):
     books(rain)
 
 
-COPIES = ["remaining", "spent_total", "joys_today", "debt"]
+OF_A_PURSE = ["remaining", "spent_total", "joys_today", "debt", "streak", "last_lived"]
+COPIES = [*(f"purses.{figure}" for figure in OF_A_PURSE), "community_days.daily_budget"]
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_the_audit_notices_a_purse_that_was_tampered_with(house, rain, asha, bram, books, copied):
+@pytest.mark.parametrize("copy", COPIES)
+def test_the_audit_notices_a_figure_that_was_tampered_with(house, rain, asha, bram, books, copy):
+    table, figure = copy.split(".")
     asha.declare_joy(community_id=rain, title="First rain", cc_spent=30)
     asked = bram.request_borrow(community_id=rain, lender_id=asha.id, amount=5, reason="Tea")
     asha.respond_borrow(borrow_request_id=asked["borrow_request"]["id"], action="approved")
     books(rain)
-    house.owner.sql(f"update private.purses set {copied} = {copied} + 1 where true")
+    house.owner.sql(f"update private.{table} set {figure} = {figure} + 1 where true")
     assert asha.audit_ledger(community_id=rain)["balanced"] is False
 
 

@@ -36,7 +36,6 @@ SHOWN_AS = {
     "private.borrow_requests": ".borrow_requests",
     "private.loans": ".loans",
     "private.declarations": ".declarations",
-    "private.streaks": ".streak",
     "private.witnesses": ".witnessed",
     "private.tip_to_tip_proposals": ".tip_to_tips",
     "private.tip_to_tip_rolls": ".tip_to_tip_rolls",

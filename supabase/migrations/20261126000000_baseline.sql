@@ -2411,6 +2411,7 @@ create table private.community_days (
   jashn_look_at timestamptz not null,
   last_light_at timestamptz,
   days_lived integer not null default 1,
+  daily_budget integer not null,
   last_closed_day date,
   editions integer not null default 0,
   constraint community_days_pkey primary key (community_id),
@@ -2422,7 +2423,8 @@ comment on table private.community_days is
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
 zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
-null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.
+daily_budget is the communitys, copied by each Dawn, for every act that tells a balance holds this row anyway.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -2517,7 +2519,9 @@ comment on function private.turn_to_night is
 'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
 Sunset is then that of the day it opens.';
 
-create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
+create function private.turn_to_day(
+  p_day private.community_days, p_timezone text, p_daily_budget integer, p_now timestamptz
+)
 returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
@@ -2530,6 +2534,7 @@ begin
   set
     day = v_date,
     days_lived = d.days_lived + 1,
+    daily_budget = p_daily_budget,
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
     last_light_at = v_dawn - interval '1 hour 1 minute',
@@ -2579,7 +2584,7 @@ comment on function private.await_zone is
 day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
 (RULES 5.5, 6.2).';
 
-create function private.begin_calendar(p_community_id uuid, p_timezone text)
+create function private.begin_calendar(p_community_id uuid, p_timezone text, p_daily_budget integer)
 returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
@@ -2588,9 +2593,12 @@ declare
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
   v_day private.community_days;
 begin
-  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at, last_light_at)
+  insert into private.community_days as d (
+    community_id, day, sunset_at, dawn_at, jashn_look_at, daily_budget, last_light_at
+  )
   values (
     p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today),
+    p_daily_budget,
     -- Founded within that hour, nobody has let anything lie.
     case when v_dawn - private.clock() > interval '1 hour 1 minute' then v_dawn - interval '1 hour 1 minute' end
   )
@@ -5636,6 +5644,9 @@ create table private.purses (
   spent_today bigint not null default 0,
   spent_total bigint not null default 0,
   joys_today integer not null default 0,
+  streak integer not null default 0,
+  longest_streak integer not null default 0,
+  last_lived integer not null default 0,
   debt private.coins not null default 0,
   day date not null,
   granted_at timestamptz,
@@ -5648,10 +5659,35 @@ with (fillfactor = 50);
 comment on table private.purses is
 'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
 its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
+comment on column private.purses.streak is
+'How many days in a row, the last of them last_lived, its member has declared a joy on (RULES 10.1).';
+comment on column private.purses.longest_streak is 'The most days in a row there ever were.';
+comment on column private.purses.last_lived is
+'The last day of the streak, or of an absence that followed it, counted in days the community lived: so neither a change
+of zone nor a date that nobody lived breaks a streak (RULES 6.2). 0 before the first. Counted from the joys themselves,
+streaks would cost every board and profile the whole history.';
 alter table private.purses enable row level security;
 create policy people_read_their_purses on private.purses for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
+
+create view private.shown_streaks with (security_invoker = on) as
+select
+  b.community_id,
+  b.user_id,
+  b.streak as days,
+  b.longest_streak as longest,
+  -- Where today has not been settled yet, the day stored is the one before.
+  case
+    when b.last_lived >= d.days_lived then date 'infinity'
+    when b.last_lived = d.days_lived - 1 then d.day
+  end as alive_through
+from private.purses as b
+inner join private.community_days as d on b.community_id = d.community_id;
+comment on view private.shown_streaks is
+'Each member''s latest run and the longest ever, in days lived, and the last date on which the latest, grown no more, is
+alive: as long as it can still grow, its last day being today or the day lived before. Null if it is broken. Only for
+the kernel.';
 
 create function private.entry_kinds(
   out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
@@ -5843,7 +5879,7 @@ comment on function private.refuse_full_purse is
 
 create function private.move_coins(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid, p_at timestamptz,
-  p_moved integer, p_spent_on date
+  p_moved integer, p_spent_on date, p_lived integer default null
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
@@ -5860,7 +5896,16 @@ begin
     remaining = b.remaining + p_amount,
     spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
     spent_total = b.spent_total + v_spent,
-    joys_today = b.joys_today + (p_type = 'declaration')::integer
+    joys_today = b.joys_today + (p_lived is not null)::integer,
+    streak = case
+      when b.last_lived = p_lived - 1 then b.streak + 1
+      when b.last_lived < p_lived then 1
+      else b.streak
+    end,
+    longest_streak = greatest(
+      b.longest_streak, case when b.last_lived = p_lived - 1 then b.streak when b.last_lived < p_lived then 0 end + 1
+    ),
+    last_lived = greatest(b.last_lived, p_lived)
   where b.community_id = p_community_id and b.user_id = p_user_id
     and b.remaining::bigint + p_amount >= 0
     and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
@@ -5883,7 +5928,8 @@ then refuses, and says when it would do. It tells nobody.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
-leaves today''s spending alone (RULES 5.6).';
+leaves today''s spending alone (RULES 5.6). p_lived is the day of a joy, counted in days lived: the first one of a day
+lengthens its author''s streak or begins one.';
 
 create function private.try_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
@@ -6033,28 +6079,34 @@ comment on function private.post_entries is
 
 Only under the lock of the day, which keeps every other act on these purses away.';
 
-create function private.post_grants(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+create function private.post_grants(p_day private.community_days, p_at timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
+  v_away uuid[] := private.away_ids(p_day.community_id, p_day.day, p_day.day);
   v_granted integer;
 begin
   with begun as (
     update private.purses as b
     set
-      remaining = case when g.is_granted then p_budget else 0 end,
-      spent_today = 0, joys_today = 0, day = p_day,
-      granted_at = case when g.is_granted then p_at else b.granted_at end
+      remaining = case when g.is_granted then p_day.daily_budget else 0 end,
+      spent_today = 0, joys_today = 0, day = p_day.day,
+      granted_at = case when g.is_granted then p_at else b.granted_at end,
+      -- A streak that is broken stays broken, and a joy from a stake that came back to who is away begins none.
+      streak = case when g.is_away and b.last_lived < p_day.days_lived - 1 then 0 else b.streak end,
+      last_lived = case when g.is_away then p_day.days_lived else b.last_lived end
     from private.community_members as m
-    cross join lateral (select m.left_at is null and m.user_id <> all(v_away)) as g (is_granted)
-    where b.community_id = p_community_id
-      and m.community_id = p_community_id and m.user_id = b.user_id and (m.left_at is null or b.remaining > 0)
+    cross join lateral (
+      select m.user_id = any(v_away), m.left_at is null and m.user_id <> all(v_away)
+    ) as g (is_away, is_granted)
+    where b.community_id = p_day.community_id
+      and m.community_id = p_day.community_id and m.user_id = b.user_id and (m.left_at is null or b.remaining > 0)
     returning b.user_id, b.remaining
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
+  select
+    p_day.community_id, g.user_id, 'daily_reset', p_day.daily_budget, p_day.daily_budget, g.remaining, p_day.day, p_at
   from begun as g
   where g.remaining > 0;
   get diagnostics v_granted = row_count;
@@ -6063,7 +6115,7 @@ end;
 $$;
 comment on function private.post_grants is
 'Grants the budget of a new day to every member present and not away; returns to how many. To the purses of who is away
-the day begins too, with nothing. What a purse still holds goes: private.post_expiry has written so just before.';
+the day begins too, with nothing, and their streaks neither grow nor break (RULES 16.2). What a purse still holds goes: private.post_expiry has written so just before.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void
@@ -6719,81 +6771,6 @@ $$;
 comment on function private.erase_joys_of is
 'Takes the words of up to p_limit joys of a person who is erased; returns how many.';
 
--- Streaks: days in a row with a joy (RULES 10.1).
-
-create table private.streaks (
-  community_id uuid not null,
-  user_id uuid not null,
-  days integer not null default 1,
-  longest integer not null default 1,
-  last_lived integer not null,
-  constraint streaks_pkey primary key (community_id, user_id),
-  constraint streaks_longest_is_no_shorter check (longest >= days and days > 0)
-)
-with (fillfactor = 80);
-comment on table private.streaks is
-'Each member''s latest run of days with a joy and the longest they ever had. last_lived is its last day, or the last
-day of an absence that followed it, counted in days the community lived: so neither a change of zone nor a date that
-nobody lived breaks a streak (RULES 6.2). Counted from the joys themselves, a streak would cost every board and
-profile the whole history.';
-alter table private.streaks enable row level security;
-create policy nobody_reads_streaks on private.streaks for select to authenticated using (false);
-
-create function private.keep_streak(p_day private.community_days, p_user_id uuid)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  -- Away, one may still have a stake that came back; a streak does not grow from it.
-  insert into private.streaks as s (community_id, user_id, last_lived)
-  select p_day.community_id, p_user_id, p_day.days_lived
-  where not exists (
-    select from private.absences as a
-    where a.community_id = p_day.community_id and a.user_id = p_user_id and p_day.day between a.from_day and a.to_day
-  )
-  on conflict (community_id, user_id) do update
-  set
-    days = case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1,
-    longest = greatest(s.longest, case when s.last_lived = p_day.days_lived - 1 then s.days else 0 end + 1),
-    last_lived = p_day.days_lived
-  where s.last_lived < p_day.days_lived;
-end;
-$$;
-comment on function private.keep_streak is
-'Counts the first joy of a day: it lengthens its author''s run or begins one.';
-
-create function private.spare_streaks(p_day private.community_days)
-returns void
-language plpgsql security definer set search_path = ''
-as $$
-begin
-  update private.streaks as s set last_lived = p_day.days_lived
-  where s.community_id = p_day.community_id and s.user_id = any(private.away_ids(p_day.community_id, p_day.day, p_day.day))
-    and s.last_lived = p_day.days_lived - 1;
-end;
-$$;
-comment on function private.spare_streaks is
-'Carries the runs of who is away over a day that begins, if they are not broken yet: they neither grow nor break (RULES
-16.2).';
-
-create view private.shown_streaks with (security_invoker = on) as
-select
-  s.community_id,
-  s.user_id,
-  s.days,
-  s.longest,
-  -- Where today has not been settled yet, the day stored is the one before.
-  case
-    when s.last_lived >= d.days_lived then date 'infinity'
-    when s.last_lived = d.days_lived - 1 then d.day
-  end as alive_through
-from private.streaks as s
-inner join private.community_days as d on s.community_id = d.community_id;
-comment on view private.shown_streaks is
-'Each member''s latest run and the longest ever, in days lived, and the last date on which the latest, grown no more, is
-alive: as long as it can still grow, its last day being today or the day lived before. Null if it is broken. Only for
-the kernel.';
-
 -- The day's turn: what Sunset takes and Dawn gives (RULES 6).
 
 create table private.sunset_entries (
@@ -6847,15 +6824,16 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
-  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  v_day private.community_days := private.turn_to_day(
+    p_day, v_community.timezone, v_community.daily_cc_budget, p_now
+  );
+  v_purses integer := private.post_grants(v_day, p_now);
 begin
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(
-    v_day.community_id, v_day.day, v_community.daily_cc_budget,
+    v_day.community_id, v_day.day, v_day.daily_budget,
     greatest(p_day.dawn_at, private.dawn_of(v_community.timezone, v_day.day)), p_now
   );
-  perform private.spare_streaks(v_day);
   perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
@@ -7084,11 +7062,10 @@ comment on function private.require_open_day is
 create type private.act as (
   me private.users,
   day private.community_days,
-  daily_budget integer,
   at timestamptz
 );
 comment on type private.act is
-'What an act of a member that moves coins begins with: who acts, on which day, with which daily budget, and when.';
+'What an act of a member that moves coins begins with: who acts, on which day, and when.';
 
 create function private.begin_act(p_community_id uuid)
 returns private.act
@@ -7105,10 +7082,9 @@ begin
     perform private.settle_day(p_community_id, v_act.at);
   end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
-  select d, c.daily_cc_budget into v_act.day, v_act.daily_budget
+  select d into v_act.day
   from private.community_members as m
   join private.community_days as d on d.community_id = m.community_id
-  join private.communities as c on c.id = m.community_id
   where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
   if not found then
     perform private.require_member(p_community_id);
@@ -7156,31 +7132,18 @@ create type private.balance as (
 comment on type private.balance is
 'The shape balance, key by attribute; last_reset is the time of the purse''s latest grant, null before the first.';
 
-create function private.balance_on(p_purse private.purses, p_day private.community_days, p_daily_budget integer)
+create function private.balance_on(p_purse private.purses, p_day private.community_days)
 returns private.balance
 language plpgsql immutable security definer set search_path = ''
 as $$
 begin
   return (
-    p_purse.community_id, p_purse.user_id, p_daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
+    p_purse.community_id, p_purse.user_id, p_day.daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
     p_purse.granted_at, p_day.day, p_day.is_open, p_day.sunset_at, p_day.dawn_at
   )::private.balance;
 end;
 $$;
-comment on function private.balance_on is 'The shape balance of a purse on a day with a daily budget, all in hand.';
-
-create function private.show_balance(p_purse private.purses, p_day private.community_days)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return to_jsonb(private.balance_on(
-    p_purse, p_day, (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id)
-  ));
-end;
-$$;
-comment on function private.show_balance is
-'The shape balance of a purse on a day, both in hand, with the budget in force.';
+comment on function private.balance_on is 'The shape balance of a purse on a day, both in hand.';
 
 create view private.shown_balances with (security_invoker = on) as
 select
@@ -7190,7 +7153,7 @@ select
   row(
     b.community_id,
     b.user_id,
-    c.daily_cc_budget,
+    d.daily_budget,
     b.remaining,
     b.spent_today,
     b.debt,
@@ -7201,8 +7164,7 @@ select
     d.dawn_at
   )::private.balance as balance
 from private.purses as b
-inner join private.community_days as d on b.community_id = d.community_id
-inner join private.communities as c on b.community_id = c.id;
+inner join private.community_days as d on b.community_id = d.community_id;
 comment on view private.shown_balances is
 'The shape balance of every purse as it is stored, and when its day is due to be settled. Only for the kernel.';
 
@@ -7615,7 +7577,7 @@ begin
   end if;
   perform private.make_community(p_id, p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
   perform private.make_join_code(p_id);
-  perform private.begin_calendar(p_id, p_timezone);
+  perform private.begin_calendar(p_id, p_timezone, p_daily_cc_budget);
 end;
 $$;
 comment on function private.found_community is
@@ -8230,7 +8192,7 @@ begin
   end if;
 
   v_purse := private.move_coins(
-    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null
+    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null, v_day.days_lived
   );
   if v_purse.user_id is null then
     perform private.refuse_shortage(
@@ -8240,9 +8202,6 @@ begin
   perform private.write_joy(
     v_id, p_community_id, v_me.id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
   );
-  if v_purse.joys_today = 1 then
-    perform private.keep_streak(v_day, v_me.id);
-  end if;
   perform private.write_line(
     v_message_id, p_community_id, v_me.id, 'declaration', '', v_id, null, null, null, v_now
   );
@@ -8259,7 +8218,7 @@ begin
     v_message_id, p_community_id, 'declaration', v_me.person, '', null, null, '[]', v_told.declaration, null, null, null,
     v_now, null, false, null
   )::private.message;
-  v_told.balance := private.balance_on(v_purse, v_day, v_act.daily_budget);
+  v_told.balance := private.balance_on(v_purse, v_day);
   return row_to_json(v_told);
 end;
 $$;
@@ -9034,7 +8993,7 @@ begin
     'system_message', private.show_new_line(
       v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_lender, v_borrower, v_now
     ),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;
@@ -9237,7 +9196,7 @@ begin
   end if;
   return json_build_object(
     'loan', private.show_loan(v_loan, private.find_person(v_me), private.find_person(v_loan.lender_id)),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;
@@ -9902,7 +9861,7 @@ begin
   return json_build_object(
     'proposal', v_card,
     'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', (v_act.me).person, v_card, v_now),
-    'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;
@@ -11820,7 +11779,7 @@ begin
     from entries as e
     group by e.user_id
   ), copied as (
-    -- What a purse keeps beside its coins, told once more by what it is a copy of.
+    -- What a purse and its day keep beside coins, told once more by what it is a copy of.
     select
       b.user_id, b.remaining, b.spent_total,
       b.debt = (
@@ -11830,8 +11789,13 @@ begin
       and b.joys_today = (
         select count(*) from private.declarations as d
         where d.community_id = b.community_id and d.user_id = b.user_id and d.day = b.day
-      ) as is_right
+      )
+      and (b.joys_today = 0 or b.day <> o.day or b.last_lived = o.days_lived)
+      and b.longest_streak >= b.streak
+      and o.daily_budget = c.daily_cc_budget as is_right
     from private.purses as b
+    join private.community_days as o on o.community_id = b.community_id
+    join private.communities as c on c.id = b.community_id
     where b.community_id = p_community_id
   ), books as (
     select
@@ -11861,8 +11825,8 @@ begin
 end;
 $$;
 comment on function private.prove_books is
-'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse copies is
-counted again, and every entry held against private.entry_kinds.';
+'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse or its day
+copies is counted again, and every entry held against private.entry_kinds.';
 
 create function private.audit_ledger(p_community_id uuid)
 returns jsonb
@@ -13782,10 +13746,6 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from private.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
-    'streak', (
-      select to_jsonb(s) from private.streaks as s
-      where s.community_id = p_community_id and s.user_id = p_user_id
-    ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from private.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -13880,7 +13840,7 @@ comment on function public.export_my_data is
 
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
 gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
 theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at

@@ -10,6 +10,7 @@ create table private.community_days (
   jashn_look_at timestamptz not null,
   last_light_at timestamptz,
   days_lived integer not null default 1,
+  daily_budget integer not null,
   last_closed_day date,
   editions integer not null default 0,
   constraint community_days_pkey primary key (community_id),
@@ -21,7 +22,8 @@ comment on table private.community_days is
 every zone and every change of the clocks. While the day is open its Sunset comes first; while it is closed, the
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
 zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
-null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.';
+null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.
+daily_budget is the communitys, copied by each Dawn, for every act that tells a balance holds this row anyway.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
@@ -116,7 +118,9 @@ comment on function private.turn_to_night is
 'Closes an open, locked day in the calendar and returns it. p_timezone is the zone from the next Dawn on: the next
 Sunset is then that of the day it opens.';
 
-create function private.turn_to_day(p_day private.community_days, p_timezone text, p_now timestamptz)
+create function private.turn_to_day(
+  p_day private.community_days, p_timezone text, p_daily_budget integer, p_now timestamptz
+)
 returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
@@ -129,6 +133,7 @@ begin
   set
     day = v_date,
     days_lived = d.days_lived + 1,
+    daily_budget = p_daily_budget,
     dawn_at = v_dawn,
     sunset_at = v_dawn - interval '1 minute',
     last_light_at = v_dawn - interval '1 hour 1 minute',
@@ -178,7 +183,7 @@ comment on function private.await_zone is
 day, which the caller holds alone. So what the calendar says is always what will come, and nothing takes force before it
 (RULES 5.5, 6.2).';
 
-create function private.begin_calendar(p_community_id uuid, p_timezone text)
+create function private.begin_calendar(p_community_id uuid, p_timezone text, p_daily_budget integer)
 returns private.community_days
 language plpgsql security definer set search_path = ''
 as $$
@@ -187,9 +192,12 @@ declare
   v_dawn timestamptz := private.dawn_of(p_timezone, v_today + 1);
   v_day private.community_days;
 begin
-  insert into private.community_days as d (community_id, day, sunset_at, dawn_at, jashn_look_at, last_light_at)
+  insert into private.community_days as d (
+    community_id, day, sunset_at, dawn_at, jashn_look_at, daily_budget, last_light_at
+  )
   values (
     p_community_id, v_today, v_dawn - interval '1 minute', v_dawn, private.next_jashn_look(p_timezone, v_today),
+    p_daily_budget,
     -- Founded within that hour, nobody has let anything lie.
     case when v_dawn - private.clock() > interval '1 hour 1 minute' then v_dawn - interval '1 hour 1 minute' end
   )

@@ -16,6 +16,9 @@ create table private.purses (
   spent_today bigint not null default 0,
   spent_total bigint not null default 0,
   joys_today integer not null default 0,
+  streak integer not null default 0,
+  longest_streak integer not null default 0,
+  last_lived integer not null default 0,
   debt private.coins not null default 0,
   day date not null,
   granted_at timestamptz,
@@ -28,10 +31,35 @@ with (fillfactor = 50);
 comment on table private.purses is
 'One purse per member ever, in CC: what remains, what was spent on its day and in all, how many joys were declared on
 its day, and what its member owes in open loans. The ledger and the loans say how it came to be; the audit proves it.';
+comment on column private.purses.streak is
+'How many days in a row, the last of them last_lived, its member has declared a joy on (RULES 10.1).';
+comment on column private.purses.longest_streak is 'The most days in a row there ever were.';
+comment on column private.purses.last_lived is
+'The last day of the streak, or of an absence that followed it, counted in days the community lived: so neither a change
+of zone nor a date that nobody lived breaks a streak (RULES 6.2). 0 before the first. Counted from the joys themselves,
+streaks would cost every board and profile the whole history.';
 alter table private.purses enable row level security;
 create policy people_read_their_purses on private.purses for select to authenticated
 using (user_id = (select private.my_id()) and community_id = any(array(select private.my_communities())));
 grant select on private.purses to authenticated;
+
+create view private.shown_streaks with (security_invoker = on) as
+select
+  b.community_id,
+  b.user_id,
+  b.streak as days,
+  b.longest_streak as longest,
+  -- Where today has not been settled yet, the day stored is the one before.
+  case
+    when b.last_lived >= d.days_lived then date 'infinity'
+    when b.last_lived = d.days_lived - 1 then d.day
+  end as alive_through
+from private.purses as b
+inner join private.community_days as d on b.community_id = d.community_id;
+comment on view private.shown_streaks is
+'Each member''s latest run and the longest ever, in days lived, and the last date on which the latest, grown no more, is
+alive: as long as it can still grow, its last day being today or the day lived before. Null if it is broken. Only for
+the kernel.';
 
 create function private.entry_kinds(
   out type text, out sign integer, out source text, out destination text, out has_counterparty boolean,
@@ -223,7 +251,7 @@ comment on function private.refuse_full_purse is
 
 create function private.move_coins(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid, p_at timestamptz,
-  p_moved integer, p_spent_on date
+  p_moved integer, p_spent_on date, p_lived integer default null
 )
 returns private.purses
 language plpgsql security definer set search_path = ''
@@ -240,7 +268,16 @@ begin
     remaining = b.remaining + p_amount,
     spent_today = b.spent_today + case when coalesce(p_spent_on, b.day) = b.day then v_spent else 0 end,
     spent_total = b.spent_total + v_spent,
-    joys_today = b.joys_today + (p_type = 'declaration')::integer
+    joys_today = b.joys_today + (p_lived is not null)::integer,
+    streak = case
+      when b.last_lived = p_lived - 1 then b.streak + 1
+      when b.last_lived < p_lived then 1
+      else b.streak
+    end,
+    longest_streak = greatest(
+      b.longest_streak, case when b.last_lived = p_lived - 1 then b.streak when b.last_lived < p_lived then 0 end + 1
+    ),
+    last_lived = greatest(b.last_lived, p_lived)
   where b.community_id = p_community_id and b.user_id = p_user_id
     and b.remaining::bigint + p_amount >= 0
     and (p_amount <= 0 or p_type = 'stake_refund' or b.remaining::bigint + p_amount <= private.purse_ceiling())
@@ -263,7 +300,8 @@ then refuses, and says when it would do. It tells nobody.
 
 p_amount is signed from the member''s side; p_moved differs from it only where coins leave an escrow without
 touching the purse; p_spent_on is the day a stake that comes back was made on, for a refund of an earlier day''s stake
-leaves today''s spending alone (RULES 5.6).';
+leaves today''s spending alone (RULES 5.6). p_lived is the day of a joy, counted in days lived: the first one of a day
+lengthens its author''s streak or begins one.';
 
 create function private.try_entry(
   p_community_id uuid, p_user_id uuid, p_type text, p_amount integer, p_reference_id uuid default null,
@@ -413,28 +451,34 @@ comment on function private.post_entries is
 
 Only under the lock of the day, which keeps every other act on these purses away.';
 
-create function private.post_grants(p_community_id uuid, p_day date, p_budget integer, p_at timestamptz)
+create function private.post_grants(p_day private.community_days, p_at timestamptz)
 returns integer
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_away uuid[] := private.away_ids(p_community_id, p_day, p_day);
+  v_away uuid[] := private.away_ids(p_day.community_id, p_day.day, p_day.day);
   v_granted integer;
 begin
   with begun as (
     update private.purses as b
     set
-      remaining = case when g.is_granted then p_budget else 0 end,
-      spent_today = 0, joys_today = 0, day = p_day,
-      granted_at = case when g.is_granted then p_at else b.granted_at end
+      remaining = case when g.is_granted then p_day.daily_budget else 0 end,
+      spent_today = 0, joys_today = 0, day = p_day.day,
+      granted_at = case when g.is_granted then p_at else b.granted_at end,
+      -- A streak that is broken stays broken, and a joy from a stake that came back to who is away begins none.
+      streak = case when g.is_away and b.last_lived < p_day.days_lived - 1 then 0 else b.streak end,
+      last_lived = case when g.is_away then p_day.days_lived else b.last_lived end
     from private.community_members as m
-    cross join lateral (select m.left_at is null and m.user_id <> all(v_away)) as g (is_granted)
-    where b.community_id = p_community_id
-      and m.community_id = p_community_id and m.user_id = b.user_id and (m.left_at is null or b.remaining > 0)
+    cross join lateral (
+      select m.user_id = any(v_away), m.left_at is null and m.user_id <> all(v_away)
+    ) as g (is_away, is_granted)
+    where b.community_id = p_day.community_id
+      and m.community_id = p_day.community_id and m.user_id = b.user_id and (m.left_at is null or b.remaining > 0)
     returning b.user_id, b.remaining
   )
   insert into private.ledger_entries (community_id, user_id, type, amount, moved, balance_after, day, created_at)
-  select p_community_id, g.user_id, 'daily_reset', p_budget, p_budget, g.remaining, p_day, p_at
+  select
+    p_day.community_id, g.user_id, 'daily_reset', p_day.daily_budget, p_day.daily_budget, g.remaining, p_day.day, p_at
   from begun as g
   where g.remaining > 0;
   get diagnostics v_granted = row_count;
@@ -443,7 +487,7 @@ end;
 $$;
 comment on function private.post_grants is
 'Grants the budget of a new day to every member present and not away; returns to how many. To the purses of who is away
-the day begins too, with nothing. What a purse still holds goes: private.post_expiry has written so just before.';
+the day begins too, with nothing, and their streaks neither grow nor break (RULES 16.2). What a purse still holds goes: private.post_expiry has written so just before.';
 
 create function private.post_first_grant(p_community_id uuid, p_user_id uuid, p_budget integer)
 returns void

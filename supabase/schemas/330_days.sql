@@ -51,15 +51,16 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_community private.communities := private.apply_pending(p_day.community_id);
-  v_day private.community_days := private.turn_to_day(p_day, v_community.timezone, p_now);
-  v_purses integer := private.post_grants(v_day.community_id, v_day.day, v_community.daily_cc_budget, p_now);
+  v_day private.community_days := private.turn_to_day(
+    p_day, v_community.timezone, v_community.daily_cc_budget, p_now
+  );
+  v_purses integer := private.post_grants(v_day, p_now);
 begin
   perform private.pay_stakes_due(v_day.community_id, p_now);
   perform private.collect_debts(
-    v_day.community_id, v_day.day, v_community.daily_cc_budget,
+    v_day.community_id, v_day.day, v_day.daily_budget,
     greatest(p_day.dawn_at, private.dawn_of(v_community.timezone, v_day.day)), p_now
   );
-  perform private.spare_streaks(v_day);
   perform private.fill_seat(v_day.community_id, p_now);
   perform private.tell_community(v_day.community_id, 'dawn', jsonb_build_object('day', v_day.day));
   return (v_day, v_purses)::private.turned_day;
@@ -288,11 +289,10 @@ comment on function private.require_open_day is
 create type private.act as (
   me private.users,
   day private.community_days,
-  daily_budget integer,
   at timestamptz
 );
 comment on type private.act is
-'What an act of a member that moves coins begins with: who acts, on which day, with which daily budget, and when.';
+'What an act of a member that moves coins begins with: who acts, on which day, and when.';
 
 create function private.begin_act(p_community_id uuid)
 returns private.act
@@ -309,10 +309,9 @@ begin
     perform private.settle_day(p_community_id, v_act.at);
   end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
-  select d, c.daily_cc_budget into v_act.day, v_act.daily_budget
+  select d into v_act.day
   from private.community_members as m
   join private.community_days as d on d.community_id = m.community_id
-  join private.communities as c on c.id = m.community_id
   where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
   if not found then
     perform private.require_member(p_community_id);
@@ -360,31 +359,18 @@ create type private.balance as (
 comment on type private.balance is
 'The shape balance, key by attribute; last_reset is the time of the purse''s latest grant, null before the first.';
 
-create function private.balance_on(p_purse private.purses, p_day private.community_days, p_daily_budget integer)
+create function private.balance_on(p_purse private.purses, p_day private.community_days)
 returns private.balance
 language plpgsql immutable security definer set search_path = ''
 as $$
 begin
   return (
-    p_purse.community_id, p_purse.user_id, p_daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
+    p_purse.community_id, p_purse.user_id, p_day.daily_budget, p_purse.remaining, p_purse.spent_today, p_purse.debt,
     p_purse.granted_at, p_day.day, p_day.is_open, p_day.sunset_at, p_day.dawn_at
   )::private.balance;
 end;
 $$;
-comment on function private.balance_on is 'The shape balance of a purse on a day with a daily budget, all in hand.';
-
-create function private.show_balance(p_purse private.purses, p_day private.community_days)
-returns jsonb
-language plpgsql stable security definer set search_path = ''
-as $$
-begin
-  return to_jsonb(private.balance_on(
-    p_purse, p_day, (select c.daily_cc_budget from private.communities as c where c.id = p_purse.community_id)
-  ));
-end;
-$$;
-comment on function private.show_balance is
-'The shape balance of a purse on a day, both in hand, with the budget in force.';
+comment on function private.balance_on is 'The shape balance of a purse on a day, both in hand.';
 
 create view private.shown_balances with (security_invoker = on) as
 select
@@ -394,7 +380,7 @@ select
   row(
     b.community_id,
     b.user_id,
-    c.daily_cc_budget,
+    d.daily_budget,
     b.remaining,
     b.spent_today,
     b.debt,
@@ -405,8 +391,7 @@ select
     d.dawn_at
   )::private.balance as balance
 from private.purses as b
-inner join private.community_days as d on b.community_id = d.community_id
-inner join private.communities as c on b.community_id = c.id;
+inner join private.community_days as d on b.community_id = d.community_id;
 comment on view private.shown_balances is
 'The shape balance of every purse as it is stored, and when its day is due to be settled. Only for the kernel.';
 

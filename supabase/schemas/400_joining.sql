@@ -33,7 +33,7 @@ begin
   end if;
   perform private.make_community(p_id, p_founder_id, p_name, p_description, p_timezone, p_daily_cc_budget);
   perform private.make_join_code(p_id);
-  perform private.begin_calendar(p_id, p_timezone);
+  perform private.begin_calendar(p_id, p_timezone, p_daily_cc_budget);
 end;
 $$;
 comment on function private.found_community is

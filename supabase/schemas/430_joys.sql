@@ -76,7 +76,7 @@ begin
   end if;
 
   v_purse := private.move_coins(
-    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null
+    p_community_id, v_me.id, 'declaration', -p_cc_spent, v_id, v_now, p_cc_spent, null, v_day.days_lived
   );
   if v_purse.user_id is null then
     perform private.refuse_shortage(
@@ -86,9 +86,6 @@ begin
   perform private.write_joy(
     v_id, p_community_id, v_me.id, p_title, p_description, p_cc_spent, p_image_url, v_day.day, v_now
   );
-  if v_purse.joys_today = 1 then
-    perform private.keep_streak(v_day, v_me.id);
-  end if;
   perform private.write_line(
     v_message_id, p_community_id, v_me.id, 'declaration', '', v_id, null, null, null, v_now
   );
@@ -105,7 +102,7 @@ begin
     v_message_id, p_community_id, 'declaration', v_me.person, '', null, null, '[]', v_told.declaration, null, null, null,
     v_now, null, false, null
   )::private.message;
-  v_told.balance := private.balance_on(v_purse, v_day, v_act.daily_budget);
+  v_told.balance := private.balance_on(v_purse, v_day);
   return row_to_json(v_told);
 end;
 $$;

@@ -581,7 +581,7 @@ begin
     'system_message', private.show_new_line(
       v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_lender, v_borrower, v_now
     ),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;
@@ -784,7 +784,7 @@ begin
   end if;
   return json_build_object(
     'loan', private.show_loan(v_loan, private.find_person(v_me), private.find_person(v_loan.lender_id)),
-    'balance', private.show_balance(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;

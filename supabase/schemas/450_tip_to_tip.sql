@@ -589,7 +589,7 @@ begin
   return json_build_object(
     'proposal', v_card,
     'message', private.show_new_ask(v_message_id, p_community_id, 'tip_to_tip', (v_act.me).person, v_card, v_now),
-    'balance', private.balance_on(v_purse, v_day, v_act.daily_budget)
+    'balance', private.balance_on(v_purse, v_day)
   );
 end;
 $$;

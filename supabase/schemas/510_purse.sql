@@ -123,7 +123,7 @@ begin
     from entries as e
     group by e.user_id
   ), copied as (
-    -- What a purse keeps beside its coins, told once more by what it is a copy of.
+    -- What a purse and its day keep beside coins, told once more by what it is a copy of.
     select
       b.user_id, b.remaining, b.spent_total,
       b.debt = (
@@ -133,8 +133,13 @@ begin
       and b.joys_today = (
         select count(*) from private.declarations as d
         where d.community_id = b.community_id and d.user_id = b.user_id and d.day = b.day
-      ) as is_right
+      )
+      and (b.joys_today = 0 or b.day <> o.day or b.last_lived = o.days_lived)
+      and b.longest_streak >= b.streak
+      and o.daily_budget = c.daily_cc_budget as is_right
     from private.purses as b
+    join private.community_days as o on o.community_id = b.community_id
+    join private.communities as c on c.id = b.community_id
     where b.community_id = p_community_id
   ), books as (
     select
@@ -164,8 +169,8 @@ begin
 end;
 $$;
 comment on function private.prove_books is
-'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse copies is
-counted again, and every entry held against private.entry_kinds.';
+'The totals of a community''s books, and whether they balance; reads its whole ledger. Every figure a purse or its day
+copies is counted again, and every entry held against private.entry_kinds.';
 
 create function private.audit_ledger(p_community_id uuid)
 returns jsonb

@@ -163,10 +163,6 @@ begin atomic
       select coalesce(jsonb_agg(to_jsonb(d) order by d.number), '[]') from private.declarations as d
       where d.community_id = p_community_id and d.user_id = p_user_id
     ),
-    'streak', (
-      select to_jsonb(s) from private.streaks as s
-      where s.community_id = p_community_id and s.user_id = p_user_id
-    ),
     'witnessed', (
       select coalesce(jsonb_agg(to_jsonb(w) order by w.created_at, w.declaration_id), '[]') from private.witnesses as w
       where w.community_id = p_community_id and w.user_id = p_user_id
@@ -261,7 +257,7 @@ comment on function public.export_my_data is
 
 Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
 membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
-borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
 candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
 gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
 theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at

@@ -1668,7 +1668,7 @@ export type MemberFunctions = {
    *
    * Returns {exported_at, profile, account, admission, audit, invites, invite_misses, repeats, communities: [{community,
    * membership, ban, messages, told_of_me, read_up_to, quiet_acts, notifications, muted, audit, words, purse, ledger, sunsets, stakes,
-   * borrow_requests, loans, declarations, streak, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
+   * borrow_requests, loans, declarations, witnessed, tip_to_tips, tip_to_tip_rolls, tip_to_tip_votes, elections,
    * candidacies, election_rolls, ballots, jashns_honoured, jashn_reckonings, absences,
    * gazette_items, jashn_celebrations}]}, of communities they have left too. invites are those made out to an address of
    * theirs, without codes; ballots are the choice and when it was cast. Refuses: INVITE_REQUIRED, RATE_LIMITED {most} (one at
