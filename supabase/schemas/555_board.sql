@@ -33,15 +33,22 @@ begin
     array(
       select
         row(
-          rank() over (order by s.total_cc_spent desc, s.total_declarations desc), p.person, s.total_declarations,
-          s.total_cc_spent, round(s.total_cc_spent::numeric / s.total_declarations, 2), s.witnessed_received,
-          coalesce(r.days, 0), s.active_days
+          rank() over (order by b.total_cc_spent desc, b.total_declarations desc), b.person, b.total_declarations,
+          b.total_cc_spent, round(b.total_cc_spent::numeric / b.total_declarations, 2), b.witnessed_received,
+          coalesce(b.days, 0), b.active_days
         )::private.board_entry
-      from sums as s
-      join private.shown_people as p on p.id = s.user_id
-      left join private.shown_streaks as r
-        on r.community_id = p_community_id and r.user_id = s.user_id and r.alive_through >= v_today
-      order by s.total_cc_spent desc, s.total_declarations desc, p.display_name, s.user_id
+      from (
+        select s.*, p.person, r.days
+        from sums as s
+        join private.shown_people as p on p.id = s.user_id
+        -- One by one, as the limit has it: joined all at once, everybody would be held against everybody.
+        left join lateral (
+          select o.days from private.shown_streaks as o
+          where o.community_id = p_community_id and o.user_id = s.user_id and o.alive_through >= v_today
+          limit 1
+        ) as r on true
+        order by s.total_cc_spent desc, s.total_declarations desc, p.display_name, s.user_id
+      ) as b
     ),
     array(select s.user_id from sums as s where s.place is not null order by s.place)
   into v_entries, v_by_place;
