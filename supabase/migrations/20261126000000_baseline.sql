@@ -3449,15 +3449,22 @@ comment on function private.next_line_at is
 'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now.';
 
 create function private.require_line_rate(
-  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity'
+  p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity',
+  p_at timestamptz default private.clock()
 )
 returns void
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_next timestamptz := private.next_line_at(p_community_id, p_user_id);
+  v_next timestamptz;
 begin
-  if v_next is not null then
+  -- As private.take_turn_of_lines does, then one glance; only of who made too many it is asked when they may again.
+  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform from private.chat_messages as m
+  where m.community_id = p_community_id and m.maker_id = p_user_id and m.created_at > p_at - interval '1 minute'
+  offset 29;
+  if found then
+    v_next := private.next_line_at(p_community_id, p_user_id);
     perform private.refuse_for_now(
       'Thirty such acts a minute are enough.', case when v_next < p_until then v_next end, '{"most": 30}'
     );
@@ -3575,7 +3582,7 @@ declare
 begin
   -- Leaving is always possible (RULES 2.5); it counts all the same.
   if v_maker is not null and p_event is distinct from 'member_left' then
-    perform private.require_line_rate(p_community_id, v_maker, p_until);
+    perform private.require_line_rate(p_community_id, v_maker, p_until, p_at);
   end if;
   v_id := coalesce(p_id, private.next_line_id());
   perform private.write_line(
@@ -4196,8 +4203,9 @@ create table private.gazette_items (
   salt text,
   content text,
   constraint gazette_items_pkey primary key (community_id, number, position),
-  constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
-  constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
+  constraint gazette_items_sealed_whole check (
+    (number > 0) = (digest is not null) and (number = 0 or (salt is null) = (content is null))
+  )
 );
 comment on table private.gazette_items is
 'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the
@@ -6210,9 +6218,10 @@ create table private.loans (
   status private.loan_state not null default 'open',
   created_at timestamptz not null default private.clock(),
   constraint loans_pkey primary key (community_id, id),
-  constraint loans_outstanding_within_amount check (outstanding <= amount),
-  constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
-  constraint loans_not_to_oneself check (borrower_id <> lender_id)
+  -- One for all: every statement that writes a row makes each check ready anew.
+  constraint loans_outstanding_fits check (
+    outstanding <= amount and (outstanding > 0) = (status = 'open' or status = 'asleep') and borrower_id <> lender_id
+  )
 );
 comment on table private.loans is
 'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left. No
@@ -7067,7 +7076,24 @@ create type private.act as (
 comment on type private.act is
 'What an act of a member that moves coins begins with: who acts, on which day, and when.';
 
-create function private.begin_act(p_community_id uuid)
+create function private.require_presence(p_community_id uuid, p_noun text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_noun is null then
+    perform private.require_member(p_community_id);
+  else
+    perform private.require_seen(p_community_id, p_noun);
+  end if;
+end;
+$$;
+comment on function private.require_presence is
+'Asks for membership of a community or, where p_noun says what was looked up by its id, of the community of that.
+
+Refuses: as private.require_member, or as private.require_seen.';
+
+create function private.begin_act(p_community_id uuid, p_noun text default null)
 returns private.act
 language plpgsql security definer set search_path = ''
 as $$
@@ -7078,7 +7104,7 @@ begin
   v_act.at := private.clock();
   perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
   if found then
-    perform private.require_member(p_community_id);
+    perform private.require_presence(p_community_id, p_noun);
     perform private.settle_day(p_community_id, v_act.at);
   end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
@@ -7087,17 +7113,18 @@ begin
   join private.community_days as d on d.community_id = m.community_id
   where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
   if not found then
-    perform private.require_member(p_community_id);
+    perform private.require_presence(p_community_id, p_noun);
     -- They came in between the two questions.
-    return private.begin_act(p_community_id);
+    return private.begin_act(p_community_id, p_noun);
   end if;
   return v_act;
 end;
 $$;
 comment on function private.begin_act is
-'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step.
+'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step. p_noun
+says what the community was found by, where it was not named itself.
 
-Refuses: as private.require_member.';
+Refuses: as private.require_presence.';
 
 create function private.require_member_today(p_community_id uuid)
 returns private.community_members
@@ -7400,24 +7427,29 @@ comment on function private.show_new_ask is
 'As private.show_new_card, of a request or a proposal.';
 
 create function private.show_new_line(
-  p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_one private.users, p_other private.users,
-  p_at timestamptz
+  p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_lender private.users,
+  p_borrower private.users, p_at timestamptz
 )
 returns private.message
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    p_message_id, p_community_id, 'system', null, private.say(
-      'line', p_community_id, p_event, p_facts,
-      jsonb_build_object(p_one.id, private.called(p_one), p_other.id, private.called(p_other))
-    ), p_event, p_facts, json_build_array(p_one.person, p_other.person), null, null, null, null, p_at, null, false, null
+    p_message_id, p_community_id, 'system', null,
+    -- The sentence's places are numbered before anything is filled in: no name can be mistaken for one.
+    format(
+      replace(replace(replace(
+        private.events() -> 'line' -> p_event -> -1 ->> 'say', '{lender}', '%1$s'), '{borrower}', '%2$s'), '{amount}', '%3$s'
+      ),
+      private.called(p_lender), private.called(p_borrower), p_facts ->> 'amount'
+    ),
+    p_event, p_facts, json_build_array(p_lender.person, p_borrower.person), null, null, null, null, p_at, null, false, null
   )::private.message;
 end;
 $$;
 comment on function private.show_new_line is
-'What private.show_message would say of a line of the house posted in this transaction, without reading it back. Its
-facts name no words, and two people, in the order of private.people_in.';
+'What private.show_message would say of a line about a loan posted in this transaction, without reading it back: its
+sentence names lender, borrower and amount, and nothing else.';
 
 -- Promises of time: what the next Dawn will do, and what will then be possible (RULES 5.5). One reckoning, from the
 -- very functions by which that Dawn goes.
@@ -8881,7 +8913,9 @@ comment on function private.end_request is
 'Ends a pending request, whose day is held: approved (p_amount is what is lent), declined or cancelled. Refuses: as
 private.refuse_request.';
 
-create function private.approve_borrow(p_request private.borrow_requests, p_loan_id uuid, p_at timestamptz)
+create function private.approve_borrow(
+  p_request private.borrow_requests, p_loan_id uuid, p_daily_budget integer, p_at timestamptz
+)
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
@@ -8891,7 +8925,9 @@ declare
   );
   v_purse private.purses;
 begin
-  perform private.require_room_for_debt(v_purses.taker, p_request.amount, true);
+  if (v_purses.taker).debt + p_request.amount > p_daily_budget then
+    perform private.require_room_for_debt(v_purses.taker, p_request.amount, true);
+  end if;
   v_purse := private.open_loan(p_loan_id, v_purses, p_request.amount, p_at);
   if v_purse.user_id is null then
     perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_request.amount, null);
@@ -8912,10 +8948,11 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
-  v_told private.broadcast[];
+  v_is_loan boolean := p_request.status = 'approved';
   v_line bigint;
+  v_told private.broadcast[];
 begin
-  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at);
+  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at, p_at);
   v_line := private.next_line_id();
   perform private.write_line(
     v_line, p_request.community_id, null, 'system', '', null, v_event, p_facts, p_request.lender_id, p_at
@@ -8923,7 +8960,7 @@ begin
   v_told := array[(
     'community:' || p_request.community_id::text, 'message', jsonb_build_object('message_id', v_line)
   )::private.broadcast];
-  if p_facts ? 'loan_id' then
+  if v_is_loan then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
@@ -8931,7 +8968,7 @@ begin
   end if;
   perform private.notify(
     array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
-    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
+    case when v_is_loan then jsonb_build_object('amount', p_request.amount) else '{}' end,
     p_by => p_request.lender_id, p_at => p_at, p_besides => v_told
   );
   return v_line;
@@ -8939,61 +8976,60 @@ end;
 $$;
 comment on function private.note_answer is
 'Tells a request''s answer to the borrower, the Chamber and, of a loan, the Gazette; returns the line''s id. Refuses: as
-private.post_message.';
+private.require_line_rate.';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
   v_request private.borrow_requests;
-  v_me uuid;
+  v_act private.act;
+  v_me private.users;
   v_lent integer;
   v_facts jsonb;
-  v_day private.community_days;
   v_purse private.purses;
   v_line bigint;
-  v_lender private.users;
   v_borrower private.users;
 begin
   select r.* into v_request from private.borrow_requests as r where r.id = p_borrow_request_id;
-  v_me := private.require_seen(v_request.community_id, 'request');
-  if v_request.lender_id <> v_me then
+  v_act := private.begin_act(v_request.community_id, 'request');
+  v_me := v_act.me;
+  if v_request.lender_id <> v_me.id then
     perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
   end if;
   if p_action = 'approved' then
-    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
+    v_lent := coalesce(p_amount, v_request.amount);
+    if v_lent not between 1 and v_request.amount then
+      perform private.require_number('amount', v_lent, 1, v_request.amount);
+    elsif not (v_act.day).is_open then
+      -- Also where it was asked a moment before a Sunset that another has settled meanwhile.
+      perform private.refuse_request(v_request.community_id, v_request.id, p_action);
+    end if;
   else
     perform private.require_choice('action', p_action, array['approved', 'declined']);
   end if;
 
-  v_day := private.hold_day(v_request.community_id, v_now);
-  if p_action = 'approved' and not v_day.is_open then
-    -- Also where it was asked a moment before a Sunset that another has settled meanwhile.
-    perform private.refuse_request(v_request.community_id, v_request.id, p_action);
-  end if;
-  v_request := private.end_request(v_request, p_action, v_lent, v_now);
+  v_request := private.end_request(v_request, p_action, v_lent, v_act.at);
   v_facts := jsonb_build_object(
-    'borrow_request_id', v_request.id, 'lender_id', v_me, 'borrower_id', v_request.borrower_id
+    'borrow_request_id', v_request.id, 'lender_id', v_me.id, 'borrower_id', v_request.borrower_id
   );
   if p_action = 'approved' then
     v_facts := v_facts || jsonb_build_object('loan_id', gen_random_uuid(), 'amount', v_lent);
-    v_purse := private.approve_borrow(v_request, (v_facts ->> 'loan_id')::uuid, v_now);
+    v_purse := private.approve_borrow(v_request, (v_facts ->> 'loan_id')::uuid, (v_act.day).daily_budget, v_act.at);
   else
     select b.* into v_purse from private.purses as b
-    where b.community_id = v_request.community_id and b.user_id = v_me;
+    where b.community_id = v_request.community_id and b.user_id = v_me.id;
   end if;
-  v_line := private.note_answer(v_request, v_facts, v_now);
+  v_line := private.note_answer(v_request, v_facts, v_act.at);
 
-  select u.* into v_lender from private.users as u where u.id = v_me;
   select u.* into v_borrower from private.users as u where u.id = v_request.borrower_id;
   return json_build_object(
-    'borrow_request', private.show_borrow_request(v_request, v_borrower, v_lender),
+    'borrow_request', private.show_borrow_request(v_request, v_borrower, v_me),
     'system_message', private.show_new_line(
-      v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_lender, v_borrower, v_now
+      v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_me, v_borrower, v_act.at
     ),
-    'balance', private.balance_on(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_act.day)
   );
 end;
 $$;

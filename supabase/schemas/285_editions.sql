@@ -32,8 +32,9 @@ create table private.gazette_items (
   salt text,
   content text,
   constraint gazette_items_pkey primary key (community_id, number, position),
-  constraint gazette_items_sealed_with_a_digest check ((number > 0) = (digest is not null)),
-  constraint gazette_items_salt_with_content check (number = 0 or (salt is null) = (content is null))
+  constraint gazette_items_sealed_whole check (
+    (number > 0) = (digest is not null) and (number = 0 or (salt is null) = (content is null))
+  )
 );
 comment on table private.gazette_items is
 'The items of all editions. Number 0 is the edition being written: its items wait, in the order they were noted, for the

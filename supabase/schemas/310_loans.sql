@@ -14,9 +14,10 @@ create table private.loans (
   status private.loan_state not null default 'open',
   created_at timestamptz not null default private.clock(),
   constraint loans_pkey primary key (community_id, id),
-  constraint loans_outstanding_within_amount check (outstanding <= amount),
-  constraint loans_status_fits_outstanding check ((status in ('open', 'asleep')) = (outstanding > 0)),
-  constraint loans_not_to_oneself check (borrower_id <> lender_id)
+  -- One for all: every statement that writes a row makes each check ready anew.
+  constraint loans_outstanding_fits check (
+    outstanding <= amount and (outstanding > 0) = (status = 'open' or status = 'asleep') and borrower_id <> lender_id
+  )
 );
 comment on table private.loans is
 'What members owe each other, in CC; number tells the older of two. A loan asleep waits for a borrower who left. No

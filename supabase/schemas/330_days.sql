@@ -294,7 +294,24 @@ create type private.act as (
 comment on type private.act is
 'What an act of a member that moves coins begins with: who acts, on which day, and when.';
 
-create function private.begin_act(p_community_id uuid)
+create function private.require_presence(p_community_id uuid, p_noun text)
+returns void
+language plpgsql security definer set search_path = ''
+as $$
+begin
+  if p_noun is null then
+    perform private.require_member(p_community_id);
+  else
+    perform private.require_seen(p_community_id, p_noun);
+  end if;
+end;
+$$;
+comment on function private.require_presence is
+'Asks for membership of a community or, where p_noun says what was looked up by its id, of the community of that.
+
+Refuses: as private.require_member, or as private.require_seen.';
+
+create function private.begin_act(p_community_id uuid, p_noun text default null)
 returns private.act
 language plpgsql security definer set search_path = ''
 as $$
@@ -305,7 +322,7 @@ begin
   v_act.at := private.clock();
   perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
   if found then
-    perform private.require_member(p_community_id);
+    perform private.require_presence(p_community_id, p_noun);
     perform private.settle_day(p_community_id, v_act.at);
   end if;
   perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
@@ -314,17 +331,18 @@ begin
   join private.community_days as d on d.community_id = m.community_id
   where m.community_id = p_community_id and m.user_id = (v_act.me).id and m.left_at is null;
   if not found then
-    perform private.require_member(p_community_id);
+    perform private.require_presence(p_community_id, p_noun);
     -- They came in between the two questions.
-    return private.begin_act(p_community_id);
+    return private.begin_act(p_community_id, p_noun);
   end if;
   return v_act;
 end;
 $$;
 comment on function private.begin_act is
-'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step.
+'Begins an act that moves coins: asks for membership and holds the day as private.hold_day does, in one step. p_noun
+says what the community was found by, where it was not named itself.
 
-Refuses: as private.require_member.';
+Refuses: as private.require_presence.';
 
 create function private.require_member_today(p_community_id uuid)
 returns private.community_members

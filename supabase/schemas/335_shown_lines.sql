@@ -216,21 +216,26 @@ comment on function private.show_new_ask is
 'As private.show_new_card, of a request or a proposal.';
 
 create function private.show_new_line(
-  p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_one private.users, p_other private.users,
-  p_at timestamptz
+  p_message_id bigint, p_community_id uuid, p_event text, p_facts jsonb, p_lender private.users,
+  p_borrower private.users, p_at timestamptz
 )
 returns private.message
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   return (
-    p_message_id, p_community_id, 'system', null, private.say(
-      'line', p_community_id, p_event, p_facts,
-      jsonb_build_object(p_one.id, private.called(p_one), p_other.id, private.called(p_other))
-    ), p_event, p_facts, json_build_array(p_one.person, p_other.person), null, null, null, null, p_at, null, false, null
+    p_message_id, p_community_id, 'system', null,
+    -- The sentence's places are numbered before anything is filled in: no name can be mistaken for one.
+    format(
+      replace(replace(replace(
+        private.events() -> 'line' -> p_event -> -1 ->> 'say', '{lender}', '%1$s'), '{borrower}', '%2$s'), '{amount}', '%3$s'
+      ),
+      private.called(p_lender), private.called(p_borrower), p_facts ->> 'amount'
+    ),
+    p_event, p_facts, json_build_array(p_lender.person, p_borrower.person), null, null, null, null, p_at, null, false, null
   )::private.message;
 end;
 $$;
 comment on function private.show_new_line is
-'What private.show_message would say of a line of the house posted in this transaction, without reading it back. Its
-facts name no words, and two people, in the order of private.people_in.';
+'What private.show_message would say of a line about a loan posted in this transaction, without reading it back: its
+sentence names lender, borrower and amount, and nothing else.';

@@ -469,7 +469,9 @@ comment on function private.end_request is
 'Ends a pending request, whose day is held: approved (p_amount is what is lent), declined or cancelled. Refuses: as
 private.refuse_request.';
 
-create function private.approve_borrow(p_request private.borrow_requests, p_loan_id uuid, p_at timestamptz)
+create function private.approve_borrow(
+  p_request private.borrow_requests, p_loan_id uuid, p_daily_budget integer, p_at timestamptz
+)
 returns private.purses
 language plpgsql security definer set search_path = ''
 as $$
@@ -479,7 +481,9 @@ declare
   );
   v_purse private.purses;
 begin
-  perform private.require_room_for_debt(v_purses.taker, p_request.amount, true);
+  if (v_purses.taker).debt + p_request.amount > p_daily_budget then
+    perform private.require_room_for_debt(v_purses.taker, p_request.amount, true);
+  end if;
   v_purse := private.open_loan(p_loan_id, v_purses, p_request.amount, p_at);
   if v_purse.user_id is null then
     perform private.refuse_shortage(p_request.community_id, p_request.lender_id, p_request.amount, null);
@@ -500,10 +504,11 @@ language plpgsql security definer set search_path = ''
 as $$
 declare
   v_event text := 'borrow_' || p_request.status;
-  v_told private.broadcast[];
+  v_is_loan boolean := p_request.status = 'approved';
   v_line bigint;
+  v_told private.broadcast[];
 begin
-  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at);
+  perform private.require_line_rate(p_request.community_id, p_request.lender_id, p_request.lapses_at, p_at);
   v_line := private.next_line_id();
   perform private.write_line(
     v_line, p_request.community_id, null, 'system', '', null, v_event, p_facts, p_request.lender_id, p_at
@@ -511,7 +516,7 @@ begin
   v_told := array[(
     'community:' || p_request.community_id::text, 'message', jsonb_build_object('message_id', v_line)
   )::private.broadcast];
-  if p_facts ? 'loan_id' then
+  if v_is_loan then
     perform private.note_item(
       p_request.community_id, 'loan', (p_facts ->> 'loan_id')::uuid, p_facts - 'borrow_request_id', p_at => p_at
     );
@@ -519,7 +524,7 @@ begin
   end if;
   perform private.notify(
     array[p_request.borrower_id], p_request.community_id, v_event, v_event, 'borrow_request', p_request.id,
-    case when p_facts ? 'amount' then jsonb_build_object('amount', p_request.amount) else '{}' end,
+    case when v_is_loan then jsonb_build_object('amount', p_request.amount) else '{}' end,
     p_by => p_request.lender_id, p_at => p_at, p_besides => v_told
   );
   return v_line;
@@ -527,61 +532,60 @@ end;
 $$;
 comment on function private.note_answer is
 'Tells a request''s answer to the borrower, the Chamber and, of a loan, the Gazette; returns the line''s id. Refuses: as
-private.post_message.';
+private.require_line_rate.';
 
 create function private.respond_borrow(p_borrow_request_id uuid, p_action text, p_amount integer)
 returns json
 language plpgsql security definer set search_path = ''
 as $$
 declare
-  v_now timestamptz := private.clock();
   v_request private.borrow_requests;
-  v_me uuid;
+  v_act private.act;
+  v_me private.users;
   v_lent integer;
   v_facts jsonb;
-  v_day private.community_days;
   v_purse private.purses;
   v_line bigint;
-  v_lender private.users;
   v_borrower private.users;
 begin
   select r.* into v_request from private.borrow_requests as r where r.id = p_borrow_request_id;
-  v_me := private.require_seen(v_request.community_id, 'request');
-  if v_request.lender_id <> v_me then
+  v_act := private.begin_act(v_request.community_id, 'request');
+  v_me := v_act.me;
+  if v_request.lender_id <> v_me.id then
     perform private.refuse('FORBIDDEN', 'Only the member who was asked may answer.');
   end if;
   if p_action = 'approved' then
-    v_lent := private.require_number('amount', coalesce(p_amount, v_request.amount), 1, v_request.amount);
+    v_lent := coalesce(p_amount, v_request.amount);
+    if v_lent not between 1 and v_request.amount then
+      perform private.require_number('amount', v_lent, 1, v_request.amount);
+    elsif not (v_act.day).is_open then
+      -- Also where it was asked a moment before a Sunset that another has settled meanwhile.
+      perform private.refuse_request(v_request.community_id, v_request.id, p_action);
+    end if;
   else
     perform private.require_choice('action', p_action, array['approved', 'declined']);
   end if;
 
-  v_day := private.hold_day(v_request.community_id, v_now);
-  if p_action = 'approved' and not v_day.is_open then
-    -- Also where it was asked a moment before a Sunset that another has settled meanwhile.
-    perform private.refuse_request(v_request.community_id, v_request.id, p_action);
-  end if;
-  v_request := private.end_request(v_request, p_action, v_lent, v_now);
+  v_request := private.end_request(v_request, p_action, v_lent, v_act.at);
   v_facts := jsonb_build_object(
-    'borrow_request_id', v_request.id, 'lender_id', v_me, 'borrower_id', v_request.borrower_id
+    'borrow_request_id', v_request.id, 'lender_id', v_me.id, 'borrower_id', v_request.borrower_id
   );
   if p_action = 'approved' then
     v_facts := v_facts || jsonb_build_object('loan_id', gen_random_uuid(), 'amount', v_lent);
-    v_purse := private.approve_borrow(v_request, (v_facts ->> 'loan_id')::uuid, v_now);
+    v_purse := private.approve_borrow(v_request, (v_facts ->> 'loan_id')::uuid, (v_act.day).daily_budget, v_act.at);
   else
     select b.* into v_purse from private.purses as b
-    where b.community_id = v_request.community_id and b.user_id = v_me;
+    where b.community_id = v_request.community_id and b.user_id = v_me.id;
   end if;
-  v_line := private.note_answer(v_request, v_facts, v_now);
+  v_line := private.note_answer(v_request, v_facts, v_act.at);
 
-  select u.* into v_lender from private.users as u where u.id = v_me;
   select u.* into v_borrower from private.users as u where u.id = v_request.borrower_id;
   return json_build_object(
-    'borrow_request', private.show_borrow_request(v_request, v_borrower, v_lender),
+    'borrow_request', private.show_borrow_request(v_request, v_borrower, v_me),
     'system_message', private.show_new_line(
-      v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_lender, v_borrower, v_now
+      v_line, v_request.community_id, 'borrow_' || p_action, v_facts, v_me, v_borrower, v_act.at
     ),
-    'balance', private.balance_on(v_purse, v_day)
+    'balance', private.balance_on(v_purse, v_act.day)
   );
 end;
 $$;
