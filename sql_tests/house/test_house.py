@@ -224,7 +224,7 @@ WITHOUT_A_DOOR = {
         *("my_moderated_communities", "proposal_status", "refuse"),
         *("require_admitted", "require_choice", "require_declaration", "require_member"),
         *("require_member_today", "require_moderator", "require_page_size", "require_proposal"),
-        *("require_seen", "require_week", "show_community", "week_of"),
+        *("require_seen", "require_week", "week_of"),
     },
     "service_role": {"caller_id", "clock", "refuse", "require_choice", "require_page_size"},
 }

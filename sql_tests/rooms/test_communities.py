@@ -468,14 +468,15 @@ def test_the_kernel_itself_tells_a_stranger_nothing(rain, asha, bram, stranger, 
     asha.set_council(community_id=rain, user_id=bram.id, granted=True)
     ends_at = "2026-03-03 12:00+00"
     election = asha.create_election(community_id=rain, title="Who?", ends_at=ends_at)["election"]
-    ask = "select private.show_community(%(c)s) as community"
+    ask = "select private.get_community(%(c)s) as answer"
     look = "select private.get_election(%(e)s) as answer"
 
     for nobody, answer in ((stranger, "NOT_FOUND"), (unadmitted, "INVITE_REQUIRED")):
-        assert nobody.sql(ask, c=rain) == [{"community": None}]
+        with pytest.raises(psycopg.Error, match=answer):
+            nobody.sql(ask, c=rain)
         with pytest.raises(psycopg.Error, match=answer):
             nobody.sql(look, e=election["id"])
     (seen,) = asha.sql(ask, c=rain)
-    assert seen["community"]["name"] == "Rain"
+    assert seen["answer"]["community"]["name"] == "Rain"
     (seen,) = asha.sql(look, e=election["id"])
     assert seen["answer"]["election"]["electors"] == 2

@@ -216,4 +216,3 @@ end;
 $$;
 comment on function private.show_community is
 'The shape community, with invite_code if the caller moderates it; null for a person who is not in it.';
-grant execute on function private.show_community to authenticated;

@@ -1,15 +1,25 @@
 -- Members: who is in a community, and what each has declared and witnessed (RULES 2).
 
+create function private.show_everyone(p_community_id uuid)
+returns json
+language plpgsql stable security definer set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(json_agg(s.member order by s.joined_at, s.user_id), '[]')
+    from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
+  );
+end;
+$$;
+comment on function private.show_everyone is 'Everyone in a community. Only for a door that has asked whose it is.';
+
 create function private.list_members(p_community_id uuid)
 returns json
 language plpgsql stable security definer set search_path = ''
 as $$
 begin
   perform private.require_member(p_community_id);
-  return json_build_object('members', (
-    select coalesce(json_agg(s.member order by s.joined_at, s.user_id), '[]')
-    from private.shown_members(p_community_id, private.member_ids(p_community_id)) as s
-  ));
+  return json_build_object('members', private.show_everyone(p_community_id));
 end;
 $$;
 
@@ -27,22 +37,33 @@ comment on function public.list_members is
 Returns {members: [member]}. Refuses: NOT_FOUND.';
 grant execute on function public.list_members, private.list_members to authenticated;
 
+create function private.get_community(p_community_id uuid)
+returns json
+language plpgsql stable security definer set search_path = ''
+as $$
+declare
+  v_me private.community_members := private.require_member(p_community_id);
+begin
+  return json_build_object(
+    'community', private.show_community_to(p_community_id, 'moderator' = any(private.roles_now(v_me))),
+    'members', private.show_everyone(p_community_id)
+  );
+end;
+$$;
+
 create function public.get_community(community_id uuid)
 returns json
 language plpgsql stable security invoker set search_path = ''
 as $$
 begin
-  return json_build_object(
-    'members', private.list_members(get_community.community_id) -> 'members',
-    'community', private.show_community(get_community.community_id)
-  );
+  return private.get_community(get_community.community_id);
 end;
 $$;
 comment on function public.get_community is
 'One community and everyone in it.
 
 Returns {community, members: [member]}; community.invite_code for its moderators only. Refuses: NOT_FOUND.';
-grant execute on function public.get_community to authenticated;
+grant execute on function public.get_community, private.get_community to authenticated;
 
 create function private.get_member_profile(p_community_id uuid, p_user_id uuid)
 returns json
