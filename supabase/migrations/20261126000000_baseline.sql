@@ -3427,26 +3427,25 @@ comment on function private.take_turn_of_lines is
 
 create function private.next_line_at(p_community_id uuid, p_user_id uuid)
 returns timestamptz
-language plpgsql security definer set search_path = ''
+language plpgsql stable security definer set search_path = ''
 as $$
-declare
-  v_earliest timestamptz;
 begin
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
-  select min(latest.created_at) into v_earliest
-  from (
-    select m.created_at from private.chat_messages as m
-    where m.community_id = p_community_id and m.maker_id = p_user_id
-      and m.created_at > private.clock() - interval '1 minute'
-    order by m.created_at desc
-    limit 30
-  ) as latest
-  having count(*) = 30;
-  return v_earliest + interval '1 minute';
+  return (
+    select min(latest.created_at) + interval '1 minute'
+    from (
+      select m.created_at from private.chat_messages as m
+      where m.community_id = p_community_id and m.maker_id = p_user_id
+        and m.created_at > private.clock() - interval '1 minute'
+      order by m.created_at desc
+      limit 30
+    ) as latest
+    having count(*) = 30
+  );
 end;
 $$;
 comment on function private.next_line_at is
-'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now.';
+'When a member who has made 30 lines in the last minute that cost no coins may make another; null if they may now. Asked
+when it is their turn, see private.take_turn_of_lines.';
 
 create function private.require_line_rate(
   p_community_id uuid, p_user_id uuid, p_until timestamptz default 'infinity',
