@@ -2424,7 +2424,7 @@ every zone and every change of the clocks. While the day is open its Sunset come
 Dawn. jashn_look_at is when the next Jashn is to be held; each Dawn reckons it anew, for it may have brought another
 zone, where Sunday comes sooner or later. last_light_at is when the last hour begins,
 null once that has been told or is over. days_lived counts the days, this one included; editions those of the Gazette.
-daily_budget is the communitys, copied by each Dawn, for every act that tells a balance holds this row anyway.';
+daily_budget is that of the community, copied by each Dawn: every act that tells a balance holds this row anyway.';
 create index community_days_sunset_at_idx on private.community_days (sunset_at) where is_open;
 create index community_days_dawn_at_idx on private.community_days (dawn_at);
 create index community_days_jashn_look_at_idx on private.community_days (jashn_look_at);
