@@ -30,17 +30,15 @@ returns uuid
 language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_sub text := coalesce(
+  v_digits text := replace(coalesce(
     nullif(current_setting('request.jwt.claim.sub', true), ''),
     nullif(current_setting('request.jwt.claims', true), '')::json ->> 'sub'
-  );
+  ), '-', '');
 begin
-  -- auth.uid() raises on a sub that is no uuid; here such a caller is simply nobody. One expression of the whole shape
-  -- would cost four times these three questions (measured).
-  if v_sub like '________-____-____-____-____________' and length(replace(v_sub, '-', '')) = 32
-    and v_sub !~ '[^0-9A-Fa-f-]'
-  then
-    return v_sub::uuid;
+  -- auth.uid() raises on a sub that is no uuid; here such a caller is simply nobody. Two questions, for one expression of
+  -- the whole shape would cost four times as much (measured).
+  if length(v_digits) = 32 and v_digits !~ '[^0-9A-Fa-f]' then
+    return v_digits::uuid;
   end if;
   return null;
 end;

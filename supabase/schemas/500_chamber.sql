@@ -211,7 +211,9 @@ begin
   perform private.write_line(
     v_id, p_community_id, v_me.id, 'message', p_content, null, null, null, null, v_now
   );
-  perform private.tell_community(p_community_id, 'message', jsonb_build_object('message_id', v_id));
+  perform private.tell(
+    ('community:' || p_community_id::text, 'message', jsonb_build_object('message_id', v_id))
+  );
   return json_build_object('message', (
     v_id, p_community_id, 'message', v_me.person, p_content, null, null, '[]', null, null, null, null,
     v_now, null, false, null
