@@ -375,6 +375,7 @@ class Driver:
         while self.house.owner.sql(query, now=self.house.clock.now)[0]["done"]:
             pass
         self.model.now = self.house.clock.now
+        self.model.forget_requests()
         self.model.erase(who.id)
         self.told("erased", who)
         self.people.remove(who)

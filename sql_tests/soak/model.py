@@ -201,6 +201,11 @@ class Economy:
         if request_id and not is_known:
             self.memory[key] = (said, self.now)
 
+    def forget_requests(self) -> None:
+        """What housekeeping takes away is gone also for somebody whose clock is slow."""
+        week = timedelta(days=7)
+        self.memory = {key: kept for key, kept in self.memory.items() if self.now < kept[1] + week}
+
     # -------------------------------------------------------------------------- the day
 
     @property
