@@ -29,6 +29,7 @@ def test_what_is_printed_fits_a_screen_and_declares_a_joy(stack):
     assert curl
 
     answer = json.loads(stack.shell(curl.group()))
+    assert answer.keys() == {"declaration", "message", "balance"}, answer
     assert answer["declaration"]["cc_spent"] == 5
     assert_shape("balance", answer["balance"])
 

