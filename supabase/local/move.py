@@ -40,7 +40,7 @@ def value(home: Connection, query: LiteralString, *arguments: Any) -> Any:
 def move(community: str, old: Connection, new: Connection) -> Iterator[str]:
     """Says each step once it is done."""
     number = agree(old, new)
-    if not value(new, "select pg_try_advisory_lock(%s, hashtext(%s))", MOVING, community):
+    if not value(new, "select pg_try_advisory_lock(%s, uuid_hash(%s))", MOVING, community):
         raise Trouble("It is being moved just now.")
 
     if value(old, "select true from private.communities where id = %s", community):

@@ -1222,7 +1222,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 begin
   -- Tried, never waited for: who waits would keep a connection that others need.
-  if not pg_try_advisory_xact_lock(1128792069, hashtext(private.caller_id()::text)) then
+  if not pg_try_advisory_xact_lock(1128792069, uuid_hash(private.caller_id())) then
     perform private.refuse_for_now('You are being answered already: one at a time.', null, '{"most": 1}');
   end if;
 end;
@@ -3390,7 +3390,7 @@ declare
   v_earliest timestamptz;
 begin
   -- Lines of one member take turns, or twenty at once would each count nineteen.
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
   select min(latest.created_at) into v_earliest
   from (
     select m.created_at from private.chat_messages as m
@@ -3417,7 +3417,7 @@ returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
 end;
 $$;
 comment on function private.take_turn_of_lines is
@@ -3456,7 +3456,7 @@ declare
   v_next timestamptz;
 begin
   -- As private.take_turn_of_lines does, then one glance; only of who made too many it is asked when they may again.
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
   if 30 <= (
     select count(*) from private.chat_messages as m
     where m.community_id = p_community_id and m.maker_id = p_user_id and m.created_at > p_at - interval '1 minute'
@@ -6912,7 +6912,7 @@ as $$
 begin
   -- An advisory lock, for its queue is fair: those who share a row's lock overtake whoever waits to have it alone
   -- (measured: for seconds, in a community of 500 acts a second), and each of them would write to the row's page.
-  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock(1128792067, uuid_hash(p_community_id));
   return private.day_of(p_community_id);
 end;
 $$;
@@ -6927,7 +6927,7 @@ as $$
 begin
   return array(
     select c.id from unnest(p_community_ids) as c (id)
-    where pg_try_advisory_xact_lock(1128792067, hashtext(c.id::text))
+    where pg_try_advisory_xact_lock(1128792067, uuid_hash(c.id))
   );
 end;
 $$;
@@ -7000,7 +7000,7 @@ begin
   if found then
     perform private.settle_day(p_community_id, p_now);
   end if;
-  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id));
   -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
   if not found then
@@ -7098,12 +7098,13 @@ declare
 begin
   v_act.me := private.able_person(private.caller_id());
   v_act.at := private.clock();
-  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
-  if found then
+  perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id))
+  from private.community_days as d where d.community_id = p_community_id and d.due_at > v_act.at;
+  if not found then
     perform private.require_presence(p_community_id, p_noun);
     perform private.settle_day(p_community_id, v_act.at);
+    perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id));
   end if;
-  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   select d into v_act.day
   from private.community_members as m
   join private.community_days as d on d.community_id = m.community_id
@@ -10999,7 +11000,7 @@ declare
   v_gone record;
 begin
   -- Of many calls at once one goes on, and the others wait here: in the queue of the day everybody would wait for each.
-  perform pg_advisory_xact_lock(1128792071, hashtext(p_community_id::text || v_me.user_id::text));
+  perform pg_advisory_xact_lock(1128792071, uuid_hash(p_community_id) # uuid_hash(v_me.user_id));
   perform private.require_member(p_community_id);
   perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);

@@ -225,7 +225,7 @@ language plpgsql volatile security definer set search_path = ''
 as $$
 begin
   -- Tried, never waited for: who waits would keep a connection that others need.
-  if not pg_try_advisory_xact_lock(1128792069, hashtext(private.caller_id()::text)) then
+  if not pg_try_advisory_xact_lock(1128792069, uuid_hash(private.caller_id())) then
     perform private.refuse_for_now('You are being answered already: one at a time.', null, '{"most": 1}');
   end if;
 end;

@@ -106,7 +106,7 @@ declare
   v_earliest timestamptz;
 begin
   -- Lines of one member take turns, or twenty at once would each count nineteen.
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
   select min(latest.created_at) into v_earliest
   from (
     select m.created_at from private.chat_messages as m
@@ -133,7 +133,7 @@ returns void
 language plpgsql volatile security definer set search_path = ''
 as $$
 begin
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
 end;
 $$;
 comment on function private.take_turn_of_lines is
@@ -172,7 +172,7 @@ declare
   v_next timestamptz;
 begin
   -- As private.take_turn_of_lines does, then one glance; only of who made too many it is asked when they may again.
-  perform pg_advisory_xact_lock(1128792068, hashtext(p_community_id::text || p_user_id::text));
+  perform pg_advisory_xact_lock(1128792068, uuid_hash(p_community_id) # uuid_hash(p_user_id));
   if 30 <= (
     select count(*) from private.chat_messages as m
     where m.community_id = p_community_id and m.maker_id = p_user_id and m.created_at > p_at - interval '1 minute'

@@ -134,7 +134,7 @@ as $$
 begin
   -- An advisory lock, for its queue is fair: those who share a row's lock overtake whoever waits to have it alone
   -- (measured: for seconds, in a community of 500 acts a second), and each of them would write to the row's page.
-  perform pg_advisory_xact_lock(1128792067, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock(1128792067, uuid_hash(p_community_id));
   return private.day_of(p_community_id);
 end;
 $$;
@@ -149,7 +149,7 @@ as $$
 begin
   return array(
     select c.id from unnest(p_community_ids) as c (id)
-    where pg_try_advisory_xact_lock(1128792067, hashtext(c.id::text))
+    where pg_try_advisory_xact_lock(1128792067, uuid_hash(c.id))
   );
 end;
 $$;
@@ -222,7 +222,7 @@ begin
   if found then
     perform private.settle_day(p_community_id, p_now);
   end if;
-  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
+  perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id));
   -- Read under the lock. A Dawn that a zone called off meanwhile has made due is left for the next call.
   select d.* into v_day from private.community_days as d where d.community_id = p_community_id;
   if not found then
@@ -320,12 +320,13 @@ declare
 begin
   v_act.me := private.able_person(private.caller_id());
   v_act.at := private.clock();
-  perform from private.community_days as d where d.community_id = p_community_id and d.due_at <= v_act.at;
-  if found then
+  perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id))
+  from private.community_days as d where d.community_id = p_community_id and d.due_at > v_act.at;
+  if not found then
     perform private.require_presence(p_community_id, p_noun);
     perform private.settle_day(p_community_id, v_act.at);
+    perform pg_advisory_xact_lock_shared(1128792067, uuid_hash(p_community_id));
   end if;
-  perform pg_advisory_xact_lock_shared(1128792067, hashtext(p_community_id::text));
   select d into v_act.day
   from private.community_members as m
   join private.community_days as d on d.community_id = m.community_id

@@ -72,7 +72,7 @@ declare
   v_gone record;
 begin
   -- Of many calls at once one goes on, and the others wait here: in the queue of the day everybody would wait for each.
-  perform pg_advisory_xact_lock(1128792071, hashtext(p_community_id::text || v_me.user_id::text));
+  perform pg_advisory_xact_lock(1128792071, uuid_hash(p_community_id) # uuid_hash(v_me.user_id));
   perform private.require_member(p_community_id);
   perform private.foresee_seat(p_community_id, v_me.user_id, p_successor_id);
   perform private.lock_membership(p_community_id);
