@@ -574,7 +574,8 @@ class Bench:
         with ExitStack() as closing:
             begin = closing.enter_context
             database = self.cluster.url(HOUSE, "authenticator")
-            url = begin(project(database, self.workplace, keys))
+            auth = self.cluster.url(HOUSE, "supabase_auth_admin")
+            url = begin(project(database, auth, self.workplace, keys))
             settings = {
                 "SUPABASE_URL": url,
                 "SUPABASE_ANON_KEY": PUBLISHABLE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cluster import free_port
 from keys import Keys
-from programs import answers, gateway, postgrest
+from programs import answers, gateway, postgrest, stand_in
 from service import Service
 
 
@@ -19,14 +19,19 @@ def rest(database_url: str, directory: Path, keys: Keys) -> Iterator[Service]:
 
 
 @contextmanager
-def project(database_url: str, directory: Path, keys: Keys) -> Iterator[str]:
-    """PostgREST behind the gateway: the address of a whole project, but for an edge."""
-    at = free_port()
+def project(database_url: str, auth_url: str, directory: Path, keys: Keys) -> Iterator[str]:
+    """PostgREST and Auth behind the gateway: the address of a whole project, but for an edge."""
+    at, auth_at = free_port(), free_port()
+    url = f"http://127.0.0.1:{at}"
+    auth = {"DATABASE_URL": auth_url, "URL": url, "SITE": url}
     with (
         rest(database_url, directory, keys) as upstream,
-        gateway(directory, at, upstream.port, 1, keys, directory / "no example").running(),
+        stand_in("Auth", directory, auth_at, auth, "/auth/v1/health").running(),
+        gateway(
+            directory, at, upstream.port, 1, keys, directory / "no example", auth_port=auth_at
+        ).running(),
     ):
-        yield f"http://127.0.0.1:{at}"
+        yield url
 
 
 @contextmanager
