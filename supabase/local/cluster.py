@@ -123,6 +123,8 @@ class Cluster:
             "max_wal_senders": 20,
             "max_worker_processes": 20,
             "statement_timeout": "2min",
+            # What CHAS asks is over before compiling it would be, and an unpacked server has no LLVM.
+            "jit": "off",
             "timezone": "UTC",
             "log_timezone": "UTC",
             "shared_preload_libraries": "pg_stat_statements,pg_cron,plpgsql_check",
