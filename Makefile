@@ -150,10 +150,6 @@ db-lint: install ## sqlfluff, plpgsql_check, the Supabase linter and advisors, s
 db-diff: install ## the house from schemas/ and the house from migrations/ are the same
 	@$(HOUSES) diff
 
-.PHONY: baseline
-baseline: install ## generate the one migration of an unreleased house from the rooms
-	@$(HOUSES) baseline
-
 .PHONY: db-draft
 db-draft: install ## what the next migration must bring: the draft of it, to be read line by line
 	@$(HOUSES) draft
