@@ -123,7 +123,7 @@ class Cluster:
             "max_wal_senders": 20,
             "max_worker_processes": 20,
             "statement_timeout": "2min",
-            # What CHAS asks is over before compiling it would be, and an unpacked server has no LLVM.
+            # What CHAS asks is over before it would be compiled; an unpacked server has no LLVM.
             "jit": "off",
             "timezone": "UTC",
             "log_timezone": "UTC",
