@@ -10,6 +10,7 @@ import random
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ class Cluster:
             self._create()
         self.data.joinpath("postmaster.pid").unlink(missing_ok=True)
         self.port = self._wanted_port or free_port()
-        if not is_free(self.port):
+        if not comes_free(self.port):
             raise Trouble(
                 f"Port {self.port}, wanted for PostgreSQL, is taken: "
                 "set CHAS_PG_PORT to a free one."
@@ -250,6 +251,17 @@ def is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def comes_free(port: int) -> bool:
+    """Now or in a moment: what was killed is gone before the last of its threads lets go of it, and
+    the kernel lends such ports to outgoing connections, mostly for as long."""
+    end = time.monotonic() + 5
+    while not is_free(port):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
     return True
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from cluster import ROOT, Trouble, clean_environment, is_free, tail
+from cluster import ROOT, Trouble, clean_environment, comes_free, tail
 from keys import write_private
 
 
@@ -52,15 +52,11 @@ class Service:
         if self.pid() and self._read().get("fingerprint") == self._fingerprint:
             return
         self.stop()
-        # What was killed is gone a moment before the last of its threads lets go of the port.
-        end = time.monotonic() + 1
-        while not is_free(self.port):
-            if time.monotonic() > end:
-                raise Trouble(
-                    f"Port {self.port}, wanted for {self.name}, is taken: "
-                    f"set {self.port_variable} to a free one."
-                )
-            time.sleep(0.02)
+        if not comes_free(self.port):
+            raise Trouble(
+                f"Port {self.port}, wanted for {self.name}, is taken: "
+                f"set {self.port_variable} to a free one."
+            )
         if self._config:
             write_private(*self._config)
         with self.log.open("w") as log:
