@@ -51,6 +51,10 @@ FLAWS: dict[str, LiteralString] = {
           where p.community_id = d.community_id and p.user_id = d.user_id
         )
     """,
+    "an item of a Gazette that is nobody's": """
+        select i.community_id, i.number, i.position from private.gazette_items as i
+        where not exists (select from private.communities as c where c.id = i.community_id)
+    """,
     "a borrow request without its one card": """
         select b.id from private.borrow_requests as b
         where 1 <> (select count(*) from private.chat_messages as m where m.reference_id = b.id)
